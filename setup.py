@@ -1,0 +1,21 @@
+"""Build the extensions; everything else is in pyproject.toml."""
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "embedsignature": True,
+    "freethreading_compatible": True,
+}
+
+extensions = [
+    Extension(f"rollcore.{name}", [f"src/rollcore/{name}.pyx"], extra_compile_args=["-O3"])
+    for name in ("_smf", "_roll")
+]
+
+setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES))

@@ -1,0 +1,56 @@
+# The seam between the parser (_smf.pyx) and the painter (_roll.pyx): plain C structs, no Python object.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+
+cdef enum:
+    N_REPAIRS = 32               # room for the repair codes; midi.REPAIR_CODES names them in order
+
+cdef enum SmfStatus:
+    SMF_OK = 0
+    SMF_EMPTY = 1                # zero bytes
+    SMF_NOT_MIDI = 2             # no MThd chunk, bare or in a RIFF/RMID wrapper
+    SMF_NO_MEMORY = 3
+
+cdef struct Note:
+    int64_t onset_tick
+    int64_t offset_tick          # >= onset_tick
+    int32_t next                 # link of the open-notes queue; private to the parser
+    uint16_t track
+    uint8_t pitch
+    uint8_t velocity
+    uint8_t channel
+
+cdef struct Tempo:
+    int64_t tick
+    int32_t microseconds_per_beat
+    uint16_t track
+
+cdef struct Pedal:               # controller 64, only the changes of state
+    int64_t tick
+    uint16_t track
+    uint8_t channel
+    uint8_t down
+
+cdef struct Song:
+    # Arrays are owned, grown on demand and reused from file to file.
+    Note *notes                  # by track, within a track by onset; every note has its note-off
+    Py_ssize_t n_notes
+    Py_ssize_t notes_capacity
+    Tempo *tempos                # sorted by tick, at one tick in file order; tempo 0 left out
+    Py_ssize_t n_tempos
+    Py_ssize_t tempos_capacity
+    Pedal *pedals                # sorted by tick, at one tick in file order
+    Py_ssize_t n_pedals
+    Py_ssize_t pedals_capacity
+    int32_t format               # 0, 1 or 2
+    int32_t n_tracks             # tracks read
+    int32_t ticks_per_beat       # 0 under SMPTE division
+    int32_t smpte_fps            # 24, 25, 29 (meaning 30000/1001) or 30; 0 under metrical division
+    int32_t smpte_ticks_per_frame
+    int64_t repairs[N_REPAIRS]   # how often each repair was made
+    int32_t first_repair         # code of the repair nearest the start of the file, -1 when none
+    int64_t first_repair_offset  # its byte offset
+    int64_t first_repair_found   # the value that stood there
+
+cdef void song_init(Song *song) noexcept nogil
+cdef void song_free(Song *song) noexcept nogil
+cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept nogil
