@@ -1,0 +1,319 @@
+"""What a roll sounds like in numbers, and how pitches, ranges and scales are spelled.
+
+Pure NumPy: nothing here knows a model. Middle C is C4 is MIDI pitch 60, as in scientific pitch notation.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PITCHES = 128
+
+#: Semitones above the tonic. The melodic minor is the ascending one; "minor" is the natural minor.
+SCALES: dict[str, tuple[int, ...]] = {
+    "major": (0, 2, 4, 5, 7, 9, 11),
+    "minor": (0, 2, 3, 5, 7, 8, 10),
+    "natural minor": (0, 2, 3, 5, 7, 8, 10),
+    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
+    "melodic minor": (0, 2, 3, 5, 7, 9, 11),
+    "ionian": (0, 2, 4, 5, 7, 9, 11),
+    "dorian": (0, 2, 3, 5, 7, 9, 10),
+    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "lydian": (0, 2, 4, 6, 7, 9, 11),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "aeolian": (0, 2, 3, 5, 7, 8, 10),
+    "locrian": (0, 1, 3, 5, 6, 8, 10),
+    "major pentatonic": (0, 2, 4, 7, 9),
+    "minor pentatonic": (0, 3, 5, 7, 10),
+    "blues": (0, 3, 5, 6, 7, 10),
+    "whole tone": (0, 2, 4, 6, 8, 10),
+    "chromatic": tuple(range(12)),
+}
+
+_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "##": 2, "x": 2, "b": -1, "♭": -1, "bb": -2}
+_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+_NOTE = re.compile(r"([A-Ga-g])(##|bb|[#♯xb♭]?)(-?\d+)?")
+
+#: An output is held to be stuck when one frame stands unchanged for this share of it.
+STUCK_SHARE = 0.5
+#: Less than this share of sounding frames is called silence.
+SILENT_SHARE = 0.05
+#: Shorter rolls are not judged: a single chord is then all there is room for.
+JUDGED_FRAMES = 8
+
+
+def pitch_name(pitch: int) -> str:
+    """Return the name of a MIDI pitch, the black keys as they are most often spelled.
+
+    >>> pitch_name(60), pitch_name(70)
+    ('C4', 'Bb4')
+    """
+    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def parse_pitch(text: str) -> int:
+    """Return the MIDI pitch, 0 to 127, of a name such as ``F#3`` or a number such as ``54``.
+
+    Raises
+    ------
+    ValueError
+        If the text is no pitch, or one outside MIDI's C-1 to G9.
+
+    Examples
+    --------
+    >>> parse_pitch("C4"), parse_pitch("Bb-1"), parse_pitch("54")
+    (60, 10, 54)
+    """
+    text = text.strip()
+    if text.isdecimal():
+        pitch = int(text)
+    else:
+        match = _NOTE.fullmatch(text)
+        if match is None or match[3] is None:
+            raise ValueError(f"{text!r} is not a pitch; write it like C4 (middle C), F#3 or Bb2")
+        pitch = _LETTERS[match[1].upper()] + _ACCIDENTALS[match[2]] + 12 * (int(match[3]) + 1)
+    if not 0 <= pitch < PITCHES:
+        raise ValueError(f"{text!r} lies outside MIDI's pitches, C-1 to G9")
+    return pitch
+
+
+def parse_pitches(text: str) -> tuple[int, ...]:
+    """Return the pitches of a chord written with spaces or commas, low to high, each once.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no pitch, or there is none.
+
+    Examples
+    --------
+    >>> parse_pitches("C4 E4 G4")
+    (60, 64, 67)
+    """
+    pitches = sorted({parse_pitch(word) for word in text.replace(",", " ").split()})
+    if not pitches:
+        raise ValueError("no pitches given; write them like 'C4 E4 G4'")
+    return tuple(pitches)
+
+
+def range_mask(text: str) -> npt.NDArray[np.bool_]:
+    """Return which of the 128 pitches lie in a range such as ``C2:C6``, both ends included.
+
+    Raises
+    ------
+    ValueError
+        If the text is not two pitches with a colon between, the lower one first.
+
+    Examples
+    --------
+    >>> np.flatnonzero(range_mask("B3:D4")).tolist()
+    [59, 60, 61, 62]
+    """
+    ends = text.split(":")
+    if len(ends) != 2:
+        raise ValueError(f"{text!r} is not a pitch range; write it like C2:C6")
+    low, high = parse_pitch(ends[0]), parse_pitch(ends[1])
+    if low > high:
+        raise ValueError(f"pitch range {text!r} has its higher end first")
+    pitches = np.arange(PITCHES)
+    return (pitches >= low) & (pitches <= high)
+
+
+def scale_mask(text: str) -> npt.NDArray[np.bool_]:
+    """Return which of the 128 pitches belong to a scale such as ``A minor`` or ``Eb dorian``.
+
+    Raises
+    ------
+    ValueError
+        If the tonic or the scale is not known; the message lists the scales.
+
+    Examples
+    --------
+    >>> np.flatnonzero(scale_mask("A harmonic minor")[60:72]).tolist()
+    [0, 2, 4, 5, 8, 9, 11]
+    """
+    tonic_name, _, name = " ".join(text.split()).partition(" ")
+    match = _NOTE.fullmatch(tonic_name)
+    name = name.lower().replace("-", " ")
+    if match is None or match[3] is not None or name not in SCALES:
+        raise ValueError(f"{text!r} is not a scale; write a tonic and one of: {', '.join(SCALES)}")
+    tonic = _LETTERS[match[1].upper()] + _ACCIDENTALS[match[2]]
+    degrees = np.zeros(12, dtype=bool)
+    degrees[[(tonic + step) % 12 for step in SCALES[name]]] = True
+    return degrees[np.arange(PITCHES) % 12]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one roll, or several taken together, sounds like in numbers; see `figures`."""
+
+    pieces: int
+    frames: int
+    notes: int
+    lowest: int | None
+    highest: int | None
+    polyphony: float
+    density: float
+    pitch_class_entropy: float
+    silence: float
+    longest_run: float
+
+
+def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> Figures:
+    """Measure rolls.
+
+    Parameters
+    ----------
+    rolls
+        Packed rows, each ``(frames, planes, 16)`` uint8: sounding, then onset where there is one.
+    frames_per_unit
+        Frames per beat or per second: the unit of the density.
+
+    Returns
+    -------
+    Figures
+        ``notes``: onsets, or without an onset plane the frames in which a pitch begins to sound.
+        ``lowest``, ``highest``: over all rolls, None when nothing sounds.
+        ``polyphony``: sounding pitches, mean over the frames that are not silent.
+        ``density``: notes per unit of time.
+        ``pitch_class_entropy``: of the notes' pitch classes, in bits; 0 to log2(12) = 3.58.
+        ``silence``: share of the frames in which nothing sounds.
+        ``longest_run``: frames that the longest stretch without any change lasts, mean over the rolls.
+
+    Examples
+    --------
+    >>> rows = np.packbits(np.eye(128, dtype=np.uint8)[[60, 64, 64, 67]], axis=-1, bitorder="little")
+    >>> found = figures([rows[:, None]], frames_per_unit=4)
+    >>> found.notes, found.density, found.longest_run
+    (3, 3.0, 2.0)
+    """
+    pieces = frames = sounding_frames = 0
+    notes = np.zeros(PITCHES, dtype=np.int64)
+    sounding = np.zeros(PITCHES, dtype=np.int64)
+    runs: list[int] = []
+    for rows in rolls:
+        bits = np.unpackbits(rows, axis=-1, bitorder="little")
+        pieces += 1
+        frames += len(bits)
+        sounding_frames += int(bits[:, 0].any(axis=1).sum())
+        sounding += bits[:, 0].sum(axis=0, dtype=np.int64)
+        notes += _beginnings(bits).sum(axis=0, dtype=np.int64)
+        runs.append(_longest_run(rows))
+    pitches = np.flatnonzero(sounding)
+    classes = np.bincount(np.arange(PITCHES) % 12, weights=notes)
+    shares = classes[classes > 0] / max(1, notes.sum())
+    return Figures(
+        pieces=pieces,
+        frames=frames,
+        notes=int(notes.sum()),
+        lowest=int(pitches[0]) if len(pitches) else None,
+        highest=int(pitches[-1]) if len(pitches) else None,
+        polyphony=float(sounding.sum() / max(1, sounding_frames)),
+        density=float(notes.sum() * frames_per_unit / max(1, frames)),
+        pitch_class_entropy=float(np.sum(shares * np.log2(1 / shares))),
+        silence=1 - sounding_frames / max(1, frames),
+        longest_run=float(np.mean(runs)) if runs else 0.0,
+    )
+
+
+def table(columns: Mapping[str, Figures], unit: str) -> str:
+    """Set figures side by side, one column each, as lines of text.
+
+    Parameters
+    ----------
+    columns
+        Heading to figures.
+    unit
+        What the density is per: ``"beat"`` or ``"second"``.
+    """
+    lines = [["", *columns]]
+    for label, show in (
+        ("frames", lambda f: f"{f.frames / max(1, f.pieces):.0f}"),
+        ("notes", lambda f: f"{f.notes / max(1, f.pieces):.0f}"),
+        ("pitch range", _range_text),
+        ("polyphony", lambda f: f"{f.polyphony:.2f}"),
+        (f"notes per {unit}", lambda f: f"{f.density:.2f}"),
+        ("pitch-class entropy", lambda f: f"{f.pitch_class_entropy:.2f} bits"),
+        ("silence", lambda f: f"{f.silence:.1%}"),
+        ("longest unchanged", lambda f: f"{f.longest_run:.0f} frames"),
+    ):
+        lines.append([label, *(show(found) for found in columns.values())])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            word.ljust(width) if column == 0 else word.rjust(width)
+            for column, (word, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def degeneration(rows: npt.NDArray[np.uint8]) -> str | None:
+    """Say in one line why a roll is no music, or return None.
+
+    Caught are silence, a drone (one pitch only), one chord for ever (with or without rests and repeats),
+    and a frame that stands unchanged for half the roll or longer. Rolls under 8 frames are only checked
+    for silence.
+
+    Parameters
+    ----------
+    rows
+        Packed rows, ``(frames, planes, 16)`` uint8.
+
+    Examples
+    --------
+    >>> degeneration(np.zeros((16, 1, 16), dtype=np.uint8))
+    'silence: not one note in 16 frames'
+    """
+    frames = len(rows)
+    sounding = rows[:, 0].any(axis=1)
+    if not sounding.any():
+        return f"silence: not one note in {frames} frames"
+    if frames < JUDGED_FRAMES:
+        return None
+    if sounding.mean() < SILENT_SHARE:
+        return f"silence: nothing sounds in {frames - int(sounding.sum())} of {frames} frames"
+    chords = np.unique(rows[sounding, 0], axis=0)
+    pitches = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(chords), bitorder="little"))
+    names = " ".join(pitch_name(int(pitch)) for pitch in pitches)
+    if len(pitches) == 1:
+        return f"a drone: {names} is the only pitch in {frames} frames"
+    if len(chords) == 1:
+        return f"one chord for ever: {names} and nothing else in {frames} frames"
+    run = _longest_run(rows)
+    if run >= math.ceil(STUCK_SHARE * frames):
+        return f"stuck: nothing changes for {run} of {frames} frames"
+    return None
+
+
+def _beginnings(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Where notes begin: the onset plane, or the rises of the sounding one. (frames, planes, 128) bits."""
+    if bits.shape[1] > 1:
+        return bits[:, 1]
+    before = np.concatenate([np.zeros_like(bits[:1, 0]), bits[:-1, 0]])
+    return np.asarray(bits[:, 0] & ~before)
+
+
+def _longest_run(rows: npt.NDArray[np.uint8]) -> int:
+    """Frames in the longest stretch in which no plane changes; an onset repeated is a change."""
+    if len(rows) == 0:
+        return 0
+    changed = (rows[1:, 0] != rows[:-1, 0]).any(axis=1)
+    if rows.shape[1] > 1:
+        changed |= rows[1:, 1].any(axis=1)
+    edges = np.flatnonzero(np.concatenate([[True], changed, [True]]))
+    return int(np.diff(edges).max())
+
+
+def _range_text(found: Figures) -> str:
+    """Lowest and highest pitch by name."""
+    if found.lowest is None or found.highest is None:
+        return "none"
+    return f"{pitch_name(found.lowest)}-{pitch_name(found.highest)}"
