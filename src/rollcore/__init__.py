@@ -1,0 +1,79 @@
+"""Piano-roll datasets from MIDI files: parse, quantise, pack, map, window.
+
+>>> import rollcore
+>>> report = rollcore.build_dataset("midi/", "out.h5")      # doctest: +SKIP
+>>> dataset = rollcore.open_dataset("out.h5")               # doctest: +SKIP
+>>> batch = rollcore.windows(dataset, 100, split="train").gather([0, 1, 2])  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rollcore.batches import transpose, unpack
+    from rollcore.build import BuildReport, build_dataset
+    from rollcore.chords import make_chords
+    from rollcore.dataset import Dataset, open_dataset
+    from rollcore.errors import DatasetError, MidiError, RollcoreError
+    from rollcore.grid import Grid
+    from rollcore.matfile import import_mat
+    from rollcore.midi import NOTE_DTYPE, REPAIR_CODES, TEMPO_DTYPE, Midi, read_midi, write_midi
+    from rollcore.plot import plot_roll
+    from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
+    from rollcore.windows import Windows, windows
+
+# Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
+_HOME = {
+    "batches": ("transpose", "unpack"),
+    "build": ("BuildReport", "build_dataset"),
+    "chords": ("make_chords",),
+    "dataset": ("Dataset", "open_dataset"),
+    "errors": ("DatasetError", "MidiError", "RollcoreError"),
+    "grid": ("Grid",),
+    "matfile": ("import_mat",),
+    "midi": ("NOTE_DTYPE", "REPAIR_CODES", "TEMPO_DTYPE", "Midi", "read_midi", "write_midi"),
+    "plot": ("plot_roll",),
+    "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
+    "windows": ("Windows", "windows"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "NOTE_DTYPE",
+    "REPAIR_CODES",
+    "TEMPO_DTYPE",
+    "BuildReport",
+    "Dataset",
+    "DatasetError",
+    "Grid",
+    "Midi",
+    "MidiError",
+    "RollcoreError",
+    "Windows",
+    "build_dataset",
+    "import_mat",
+    "make_chords",
+    "midi_from_roll",
+    "notes_from_roll",
+    "open_dataset",
+    "piano_roll",
+    "plot_roll",
+    "read_midi",
+    "transpose",
+    "unpack",
+    "windows",
+    "write_midi",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'rollcore' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rollcore.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

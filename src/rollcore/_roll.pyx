@@ -1,0 +1,680 @@
+# Notes -> frames -> packed rows, a batch of files at a time and without the GIL.
+#
+# Private: roll.py and build.py check, allocate and explain. Two passes over a batch. `load` reads, parses and
+# quantises every member into spans (start frame, end frame, pitch), so that the exact size of the output is known
+# before a row exists; `paint` then sweeps the spans into rows, buffer by buffer.
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.errno cimport EFBIG, EINTR, EINVAL, ENOMEM, errno
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free, malloc, qsort, realloc
+from libc.string cimport memcpy, memset
+
+from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, Pedal, Song, song_free, song_init, song_parse
+
+cdef extern from "<fcntl.h>" nogil:
+    int open(const char *path, int flags)
+    int O_RDONLY
+    int O_CLOEXEC
+    int O_NONBLOCK
+
+cdef extern from "<sys/stat.h>" nogil:
+    cdef struct stat_t "stat":
+        int st_mode
+        int64_t st_size
+    int fstat(int fd, stat_t *status)
+    bint S_ISREG(int mode)
+
+cdef extern from "<unistd.h>" nogil:
+    Py_ssize_t read(int fd, void *buffer, size_t size)
+    int close(int fd)
+
+cdef enum:
+    ROW_BYTES = 16               # one frame of one plane: 128 pitches
+
+# What became of a member, beyond the parser's own statuses (0 to 3).
+STATUS_IO = 10           # `errno` says why it could not be read
+STATUS_NO_NOTES = 11
+STATUS_ONLY_DRUMS = 12
+STATUS_TOO_LONG = 13
+STATUS_NO_BEATS = 14     # SMPTE division on the beat grid
+STATUS_NO_MEMORY = 15
+cdef enum:
+    OK = 0
+    IO = 10
+    NO_NOTES = 11
+    ONLY_DRUMS = 12
+    TOO_LONG = 13
+    NO_BEATS = 14
+    NO_MEMORY = 15
+
+MAX_FILE_BYTES = 64 << 20
+cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
+# How much is read before it is parsed: enough to amortise the call, little enough to stay in the cache.
+cdef Py_ssize_t READ_AHEAD = 512 << 10
+cdef int64_t SATURATED = <int64_t> 1 << 62
+
+cdef struct Spec:
+    bint beats                   # steps per beat, or frames per second
+    int64_t numerator            # of the rate
+    int64_t denominator
+    bint onsets
+    bint drums
+    bint sustain
+    int64_t max_seconds
+    int64_t max_beats
+
+cdef struct Record:              # one row of build.RECORD_DTYPE
+    int64_t size                 # bytes of the file
+    int64_t notes                # notes painted
+    int64_t frames
+    int64_t microseconds         # musical time up to the last note-off
+    int32_t status
+    int32_t error                # errno under STATUS_IO
+    int32_t tempo                # microseconds per beat at the first note
+    int32_t repairs[N_REPAIRS]
+    uint8_t head[20]             # the first bytes of a file that is not MIDI, to say what it is
+
+RECORD_BYTES = sizeof(Record)
+
+cdef struct Span:                # a note on the grid, start <= frame < end
+    int32_t start
+    int32_t end
+    int32_t pitch
+
+cdef struct Segment:             # constant tempo from `tick` on
+    int64_t tick
+    int64_t elapsed              # tick deltas times rate, summed up to `tick`
+    int64_t rate
+
+cdef struct Clock:
+    # frame(tick) = floor(elapsed(tick) * numerator / (unit * denominator)), in integers throughout.
+    Segment *segments
+    Py_ssize_t n
+    Py_ssize_t capacity
+    int64_t numerator
+    int64_t denominator
+    int64_t unit                 # elapsed units in one second (or one beat)
+    int64_t divisor              # unit * denominator
+    double inverse               # numerator / divisor
+    bint narrow                  # elapsed * numerator fits in 63 bits for every tick in question
+
+
+cdef inline bint grow(void **array, Py_ssize_t *capacity, Py_ssize_t needed, size_t item) noexcept nogil:
+    """Make room for `needed` items by doubling; false when memory is out."""
+    cdef Py_ssize_t wanted = capacity[0]
+    cdef void *moved
+    if needed <= wanted:
+        return True
+    if wanted < 256:
+        wanted = 256
+    while wanted < needed:
+        wanted *= 2
+    moved = realloc(array[0], <size_t> wanted * item)
+    if moved == NULL:
+        return False
+    array[0] = moved
+    capacity[0] = wanted
+    return True
+
+
+# ---- time ---------------------------------------------------------------------------------------------------------
+
+cdef bint clock_add(Clock *clock, int64_t tick, int64_t rate) noexcept nogil:
+    cdef Segment *last
+    cdef int64_t elapsed = 0
+    if clock.n:
+        last = &clock.segments[clock.n - 1]
+        if last.tick == tick:            # of several tempos at one tick the last one holds
+            last.rate = rate
+            return True
+        elapsed = elapsed_from(last, tick)
+    if not grow(<void **> &clock.segments, &clock.capacity, clock.n + 1, sizeof(Segment)):
+        return False
+    clock.segments[clock.n].tick = tick
+    clock.segments[clock.n].elapsed = elapsed
+    clock.segments[clock.n].rate = rate
+    clock.n += 1
+    return True
+
+
+cdef int64_t elapsed_from(Segment *segment, int64_t tick) noexcept nogil:
+    """Elapsed units at `tick`, saturating: a broken delta may stand for centuries."""
+    cdef int64_t delta = tick - segment.tick
+    if segment.elapsed >= SATURATED or delta > (SATURATED - segment.elapsed) // segment.rate:
+        return SATURATED
+    return segment.elapsed + delta * segment.rate
+
+
+cdef bint clock_time(Clock *clock, Song *song, int track) noexcept nogil:
+    """Lay out the tempo map: of all tracks, or of one when `track` >= 0 (format 2)."""
+    cdef Py_ssize_t i
+    clock.n = 0
+    if song.ticks_per_beat == 0:         # SMPTE: ticks are fractions of a second, tempo has no say
+        if song.smpte_fps == 29:
+            clock.unit = <int64_t> 30000 * song.smpte_ticks_per_frame
+            return clock_add(clock, 0, 1001)
+        clock.unit = <int64_t> song.smpte_fps * song.smpte_ticks_per_frame
+        return clock_add(clock, 0, 1)
+    clock.unit = <int64_t> song.ticks_per_beat * 1000000
+    if not clock_add(clock, 0, 500000):
+        return False
+    for i in range(song.n_tempos):
+        if track >= 0 and song.tempos[i].track != track:
+            continue
+        if not clock_add(clock, song.tempos[i].tick, song.tempos[i].microseconds_per_beat):
+            return False
+    return True
+
+
+cdef void clock_rate(Clock *clock, int64_t numerator, int64_t denominator, int64_t elapsed_end) noexcept nogil:
+    clock.numerator = numerator
+    clock.denominator = denominator
+    clock.narrow = (
+        <double> elapsed_end * <double> numerator < 4e18 and <double> clock.unit * <double> denominator < 4e18
+    )
+    if clock.narrow:
+        clock.divisor = clock.unit * denominator
+        clock.inverse = <double> numerator / <double> clock.divisor
+
+
+cdef inline int64_t clock_frame(Clock *clock, Py_ssize_t *cursor, int64_t tick) noexcept nogil:
+    """The frame of a tick; `cursor` remembers the segment, since ticks come mostly in order."""
+    cdef Py_ssize_t i = cursor[0]
+    cdef int64_t elapsed, frame, rest
+    while i + 1 < clock.n and clock.segments[i + 1].tick <= tick:
+        i += 1
+    while clock.segments[i].tick > tick:
+        i -= 1
+    cursor[0] = i
+    elapsed = clock.segments[i].elapsed + (tick - clock.segments[i].tick) * clock.segments[i].rate
+    if clock.narrow:
+        # A float gives the quotient to within one, the integer remainder corrects it: exact, and no division.
+        frame = <int64_t> (<double> elapsed * clock.inverse)
+        rest = elapsed * clock.numerator - frame * clock.divisor
+        if rest < 0:
+            frame -= 1
+        elif rest >= clock.divisor:
+            frame += 1
+        return frame
+    # floor((q*u + r) * n / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
+    return (
+        elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit
+    ) // clock.denominator
+
+
+# ---- sustain ------------------------------------------------------------------------------------------------------
+
+cdef struct Key:                 # a note's place in the order (channel, pitch, onset)
+    int64_t onset_tick
+    int32_t note
+    int32_t lane                 # channel * 128 + pitch
+
+
+cdef int key_order(const void *a, const void *b) noexcept nogil:
+    cdef const Key *x = <const Key *> a
+    cdef const Key *y = <const Key *> b
+    if x.lane != y.lane:
+        return -1 if x.lane < y.lane else 1
+    if x.onset_tick != y.onset_tick:
+        return -1 if x.onset_tick < y.onset_tick else 1
+    return -1 if x.note < y.note else (1 if x.note > y.note else 0)
+
+
+cdef bint hold_notes(Song *song, Key *keys, const Pedal **lanes, int64_t *release) noexcept nogil:
+    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first."""
+    cdef Py_ssize_t i, j, k, n_lane, low, high, n = song.n_notes
+    cdef int64_t last_tick = 0, until
+    cdef Note *note
+    cdef int channel, previous = -1
+    for i in range(n):
+        note = &song.notes[i]
+        keys[i].onset_tick = note.onset_tick
+        keys[i].note = <int32_t> i
+        keys[i].lane = <int32_t> note.channel * 128 + note.pitch
+        if note.offset_tick > last_tick:
+            last_tick = note.offset_tick
+    qsort(keys, n, sizeof(Key), key_order)
+    n_lane = 0
+    for i in range(n):
+        note = &song.notes[keys[i].note]
+        channel = note.channel
+        if channel != previous:
+            previous = channel
+            n_lane = 0
+            for k in range(song.n_pedals):
+                if song.pedals[k].channel == channel:
+                    lanes[n_lane] = &song.pedals[k]
+                    n_lane += 1
+        release[i] = note.offset_tick
+        # The last pedal event at or before the note-off says whether the pedal is down then.
+        low = 0
+        high = n_lane
+        while low < high:
+            k = (low + high) // 2
+            if lanes[k].tick <= note.offset_tick:
+                low = k + 1
+            else:
+                high = k
+        if low == 0 or not lanes[low - 1].down:
+            continue
+        until = last_tick
+        while low < n_lane:
+            if not lanes[low].down:
+                until = lanes[low].tick
+                break
+            low += 1
+        j = i + 1
+        while j < n and keys[j].lane == keys[i].lane:
+            if keys[j].onset_tick >= note.offset_tick and keys[j].onset_tick > note.onset_tick:
+                if keys[j].onset_tick < until:
+                    until = keys[j].onset_tick
+                break
+            j += 1
+        if until > release[i]:
+            release[i] = until
+    for i in range(n):
+        song.notes[keys[i].note].offset_tick = release[i]
+    return True
+
+
+cdef bint sustain(Song *song) noexcept nogil:
+    """Apply the pedals to every note-off of the song; false when memory is out."""
+    cdef Key *keys = <Key *> malloc(song.n_notes * sizeof(Key) + 1)
+    cdef const Pedal **lanes = <const Pedal **> malloc(song.n_pedals * sizeof(Pedal *) + 1)
+    cdef int64_t *release = <int64_t *> malloc(song.n_notes * sizeof(int64_t) + 1)
+    cdef bint ok = keys != NULL and lanes != NULL and release != NULL
+    if ok:
+        hold_notes(song, keys, lanes, release)
+    free(keys)
+    free(lanes)
+    free(release)
+    return ok
+
+
+# ---- notes to spans -----------------------------------------------------------------------------------------------
+
+cdef int quantise(
+    Song *song, Spec *spec, Clock *time, Clock *beats, Span **spans, Py_ssize_t *n_spans, Py_ssize_t *capacity,
+    Record *record,
+) noexcept nogil:
+    """Append the song's notes as spans; the status says why there are none."""
+    cdef Py_ssize_t i, first = 0, last, on_cursor, off_cursor, n = n_spans[0], n_start = n_spans[0]
+    cdef int64_t end_tick, first_tick, elapsed, start, end, frames = 0, microseconds
+    cdef bint any_note = song.n_notes > 0
+    cdef Note *note
+    cdef Clock *clock = time
+    cdef Span *out
+    cdef int track
+    if spec.beats and song.ticks_per_beat == 0:
+        return NO_BEATS
+    if spec.sustain and song.n_pedals and not sustain(song):
+        return NO_MEMORY
+    if not grow(<void **> spans, capacity, n + song.n_notes, sizeof(Span)):
+        return NO_MEMORY
+    out = spans[0]
+    record.tempo = 500000
+    record.microseconds = 0
+    while first < song.n_notes:
+        # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
+        track = song.notes[first].track if song.format == 2 else -1
+        end_tick = -1
+        first_tick = SATURATED
+        last = first
+        while last < song.n_notes and (track < 0 or song.notes[last].track == track):
+            note = &song.notes[last]
+            if spec.drums or note.channel != 9:
+                if note.offset_tick > end_tick:
+                    end_tick = note.offset_tick
+                if note.onset_tick < first_tick:
+                    first_tick = note.onset_tick
+            last += 1
+        if end_tick < 0:
+            first = last
+            continue
+        if not clock_time(time, song, track):
+            return NO_MEMORY
+        # Nothing is allocated for frames yet: a piece that is too long ends here. One saturated look at the end
+        # also makes every earlier tick safe from overflow.
+        i = time.n - 1
+        while time.segments[i].tick > end_tick:
+            i -= 1
+        elapsed = elapsed_from(&time.segments[i], end_tick)
+        microseconds = <int64_t> (<double> elapsed / <double> time.unit * 1e6)
+        if microseconds > record.microseconds:
+            record.microseconds = microseconds
+        if elapsed > spec.max_seconds * time.unit:
+            n_spans[0] = n_start
+            return TOO_LONG
+        if frames == 0 and song.ticks_per_beat:
+            i = time.n - 1
+            while time.segments[i].tick > first_tick:
+                i -= 1
+            record.tempo = <int32_t> time.segments[i].rate
+        if spec.beats:
+            if end_tick // song.ticks_per_beat > spec.max_beats:
+                n_spans[0] = n_start
+                return TOO_LONG
+            beats.n = 0
+            beats.unit = song.ticks_per_beat
+            if not clock_add(beats, 0, 1):
+                return NO_MEMORY
+            clock = beats
+            elapsed = end_tick
+        clock_rate(clock, spec.numerator, spec.denominator, elapsed)
+        on_cursor = 0
+        off_cursor = 0
+        for i in range(first, last):
+            note = &song.notes[i]
+            if note.channel == 9 and not spec.drums:
+                continue
+            start = clock_frame(clock, &on_cursor, note.onset_tick)
+            end = clock_frame(clock, &off_cursor, note.offset_tick)
+            if end <= start:
+                end = start + 1
+            if end > frames:
+                frames = end
+            out[n].start = <int32_t> start
+            out[n].end = <int32_t> end
+            out[n].pitch = note.pitch
+            n += 1
+        first = last
+    record.notes = n - n_start
+    record.frames = frames
+    n_spans[0] = n
+    if n == n_start:
+        return ONLY_DRUMS if any_note else NO_NOTES
+    return OK
+
+
+# ---- spans to rows ------------------------------------------------------------------------------------------------
+
+cdef struct Sweep:               # where the painter stands within a piece
+    int32_t *heads               # first event of each frame, -1 for none
+    Py_ssize_t heads_capacity
+    int32_t *links               # event 2*i starts span i, event 2*i+1 ends it
+    Py_ssize_t links_capacity
+    int64_t frame
+    int64_t frames
+    int32_t counts[128]          # notes sounding at each pitch
+    uint64_t mask[2]
+
+
+cdef bint sweep_begin(Sweep *sweep, const Span *spans, Py_ssize_t n, int64_t frames) noexcept nogil:
+    """Sort the piece's events by frame, as one linked list a frame; false when memory is out."""
+    cdef Py_ssize_t i
+    cdef int32_t *heads
+    cdef int32_t *links
+    if not grow(<void **> &sweep.heads, &sweep.heads_capacity, frames + 1, sizeof(int32_t)):
+        return False
+    if not grow(<void **> &sweep.links, &sweep.links_capacity, 2 * n, sizeof(int32_t)):
+        return False
+    heads = sweep.heads
+    links = sweep.links
+    memset(heads, 0xFF, (frames + 1) * sizeof(int32_t))
+    for i in range(n):
+        links[2 * i] = heads[spans[i].start]
+        heads[spans[i].start] = <int32_t> (2 * i)
+        links[2 * i + 1] = heads[spans[i].end]
+        heads[spans[i].end] = <int32_t> (2 * i + 1)
+    memset(sweep.counts, 0, sizeof(sweep.counts))
+    sweep.mask[0] = 0
+    sweep.mask[1] = 0
+    sweep.frame = 0
+    sweep.frames = frames
+    return True
+
+
+cdef inline void store(uint8_t *row, const uint64_t *mask) noexcept nogil:
+    """Bit p & 7 of byte p >> 3 is pitch p, whatever the machine's byte order."""
+    cdef int i
+    for i in range(8):
+        row[i] = <uint8_t> (mask[0] >> (8 * i))
+        row[8 + i] = <uint8_t> (mask[1] >> (8 * i))
+
+
+cdef int64_t sweep_rows(Sweep *sweep, const Span *spans, bint onsets, uint8_t *out, int64_t room) noexcept nogil:
+    """Paint up to `room` rows of the piece; returns how many."""
+    cdef int64_t first = sweep.frame, stop = sweep.frames, frame
+    cdef int32_t event, count
+    cdef int pitch
+    cdef uint64_t bit
+    cdef uint64_t struck[2]
+    cdef uint64_t nothing[2]
+    cdef Py_ssize_t stride = 2 * ROW_BYTES if onsets else ROW_BYTES
+    cdef uint8_t *row = out
+    nothing[0] = 0
+    nothing[1] = 0
+    if stop - first > room:
+        stop = first + room
+    for frame in range(first, stop):
+        event = sweep.heads[frame]
+        if event >= 0:
+            struck[0] = 0
+            struck[1] = 0
+            while event >= 0:
+                pitch = spans[event >> 1].pitch
+                bit = <uint64_t> 1 << (pitch & 63)
+                count = sweep.counts[pitch] + (-1 if event & 1 else 1)
+                sweep.counts[pitch] = count
+                if count > 0:
+                    sweep.mask[pitch >> 6] |= bit
+                else:
+                    sweep.mask[pitch >> 6] &= ~bit
+                if not event & 1:
+                    struck[pitch >> 6] |= bit
+                event = sweep.links[event]
+            if onsets:
+                store(row + ROW_BYTES, struck)
+        elif onsets:
+            store(row + ROW_BYTES, nothing)
+        store(row, sweep.mask)
+        row += stride
+    sweep.frame = stop
+    return stop - first
+
+
+# ---- reading ------------------------------------------------------------------------------------------------------
+
+cdef int read_file(const char *path, uint8_t **buffer, Py_ssize_t *capacity, Py_ssize_t used,
+                   int64_t *size) noexcept nogil:
+    """Append a whole file to the buffer; 0 or the errno."""
+    cdef stat_t status
+    cdef int error = 0
+    cdef Py_ssize_t got
+    # Without O_NONBLOCK a named pipe called x.mid would be waited for.
+    cdef int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    size[0] = 0
+    if fd < 0:
+        return errno
+    if fstat(fd, &status) != 0:
+        error = errno
+    elif not S_ISREG(status.st_mode):
+        error = EINVAL
+    elif status.st_size > FILE_LIMIT:
+        error = EFBIG
+    elif not grow(<void **> buffer, capacity, used + status.st_size, 1):
+        error = ENOMEM
+    else:
+        while size[0] < status.st_size:
+            got = read(fd, buffer[0] + used + size[0], status.st_size - size[0])
+            if got < 0:
+                if errno == EINTR:
+                    continue
+                error = errno
+                break
+            if got == 0:                 # it shrank under our hands: what is left is what there is
+                break
+            size[0] += got
+    close(fd)
+    return error
+
+
+cdef class Batch:
+    """A batch of files on its way to rows. One thread at a time; rows come out in the order of the members."""
+
+    cdef Spec spec
+    cdef Song song
+    cdef Clock time
+    cdef Clock beats
+    cdef Span *spans
+    cdef Py_ssize_t n_spans
+    cdef Py_ssize_t spans_capacity
+    cdef Sweep sweep
+    cdef Py_ssize_t member       # the painter's place: member, its first span
+    cdef Py_ssize_t span
+    cdef bint started
+
+    def __cinit__(self, bint beats, int64_t numerator, int64_t denominator, bint onsets, bint drums, bint sustain,
+                  int64_t max_seconds, int64_t max_beats):
+        self.spec = Spec(beats, numerator, denominator, onsets, drums, sustain, max_seconds, max_beats)
+        song_init(&self.song)
+
+    def __dealloc__(self):
+        song_free(&self.song)
+        free(self.time.segments)
+        free(self.beats.segments)
+        free(self.spans)
+        free(self.sweep.heads)
+        free(self.sweep.links)
+
+    cdef void take(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
+        cdef int status = song_parse(&self.song, data, size)
+        cdef int i
+        if status == SMF_OK:
+            for i in range(N_REPAIRS):
+                record.repairs[i] = <int32_t> min(self.song.repairs[i], 0x7FFFFFFF)
+            status = quantise(&self.song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
+                              &self.spans_capacity, record)
+        else:
+            memcpy(record.head, data, min(size, <int64_t> sizeof(record.head)))
+        record.status = status
+
+    def load(self, list members, bint from_disk, uint8_t[::1] records, digest):
+        """Read, parse and quantise members: paths to open, or contents.
+
+        `records` holds a zeroed Record for each; those whose status is set already are left alone. Returns a list of
+        what `digest` made of each content, None where there is none.
+        """
+        cdef Py_ssize_t n = len(members), first = 0, stop, i
+        cdef Record *record = <Record *> &records[0] if n else NULL
+        cdef const char **paths = <const char **> malloc(n * sizeof(char *) + 1)
+        cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)
+        cdef uint8_t *buffer = NULL
+        cdef Py_ssize_t capacity = 0, used
+        cdef list digests = [None] * n
+        cdef bytes content
+        try:
+            if paths == NULL or starts == NULL:
+                raise MemoryError
+            for i in range(n):
+                paths[i] = PyBytes_AS_STRING(members[i]) if members[i] is not None else NULL
+                if not from_disk and members[i] is not None:
+                    record[i].size = PyBytes_GET_SIZE(members[i])
+            while first < n:
+                if from_disk:
+                    with nogil:
+                        stop = first
+                        used = 0
+                        while stop < n and used < READ_AHEAD:
+                            starts[stop] = used
+                            if record[stop].status == OK:
+                                record[stop].error = read_file(
+                                    paths[stop], &buffer, &capacity, used, &record[stop].size)
+                                if record[stop].error:
+                                    record[stop].status = IO
+                                else:
+                                    used += record[stop].size
+                            stop += 1
+                    for i in range(first, stop):
+                        if record[i].status == OK:
+                            digests[i] = digest(
+                                PyMemoryView_FromMemory(<char *> buffer + starts[i], record[i].size, PyBUF_READ))
+                    with nogil:
+                        for i in range(first, stop):
+                            if record[i].status == OK:
+                                self.take(buffer + starts[i], record[i].size, &record[i])
+                else:
+                    stop = n
+                    for i in range(n):
+                        if record[i].status == OK:
+                            content = members[i]
+                            digests[i] = digest(content)
+                    with nogil:
+                        for i in range(n):
+                            if record[i].status == OK:
+                                self.take(<const uint8_t *> paths[i], record[i].size, &record[i])
+                first = stop
+        finally:
+            free(paths)
+            free(starts)
+            free(buffer)
+        return digests
+
+    def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
+                   const int64_t[::1] onset_ticks, const int64_t[::1] offset_ticks, const uint8_t[::1] pitches,
+                   const uint8_t[::1] channels, const uint16_t[::1] tracks,
+                   const int64_t[::1] tempo_ticks, const int32_t[::1] tempos, const uint16_t[::1] tempo_tracks,
+                   const int64_t[::1] pedal_ticks, const uint8_t[::1] pedal_channels, const uint8_t[::1] pedal_downs,
+                   uint8_t[::1] records):
+        """Quantise one song given as columns, checked by the caller; the notes are grouped by track."""
+        cdef Song *song = &self.song
+        cdef Record *record = <Record *> &records[0]
+        cdef Py_ssize_t i
+        song.format = format
+        song.ticks_per_beat = ticks_per_beat
+        song.smpte_fps = smpte_fps
+        song.smpte_ticks_per_frame = smpte_ticks_per_frame
+        song.n_notes = onset_ticks.shape[0]
+        song.n_tempos = tempo_ticks.shape[0]
+        song.n_pedals = pedal_ticks.shape[0]
+        if not (grow(<void **> &song.notes, &song.notes_capacity, song.n_notes, sizeof(song.notes[0]))
+                and grow(<void **> &song.tempos, &song.tempos_capacity, song.n_tempos, sizeof(song.tempos[0]))
+                and grow(<void **> &song.pedals, &song.pedals_capacity, song.n_pedals, sizeof(song.pedals[0]))):
+            song.n_notes = 0
+            raise MemoryError
+        with nogil:
+            for i in range(song.n_notes):
+                song.notes[i].onset_tick = onset_ticks[i]
+                song.notes[i].offset_tick = offset_ticks[i]
+                song.notes[i].pitch = pitches[i]
+                song.notes[i].channel = channels[i]
+                song.notes[i].track = tracks[i]
+            for i in range(song.n_tempos):
+                song.tempos[i].tick = tempo_ticks[i]
+                song.tempos[i].microseconds_per_beat = tempos[i]
+                song.tempos[i].track = tempo_tracks[i]
+            for i in range(song.n_pedals):
+                song.pedals[i].tick = pedal_ticks[i]
+                song.pedals[i].channel = pedal_channels[i]
+                song.pedals[i].down = pedal_downs[i]
+            record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
+                                     &self.spans_capacity, record)
+
+    def paint(self, uint8_t[::1] records, const uint8_t[::1] keep, uint8_t[::1] out):
+        """Fill `out` with the next rows of the kept members; returns the bytes written, 0 at the end."""
+        cdef Record *record = <Record *> &records[0]
+        cdef Py_ssize_t n = keep.shape[0], stride = 2 * ROW_BYTES if self.spec.onsets else ROW_BYTES
+        cdef int64_t room = out.shape[0] // stride, done = 0
+        cdef bint ok = True
+        with nogil:
+            while self.member < n and done < room:
+                if record[self.member].status == OK and keep[self.member]:
+                    if not self.started:
+                        ok = sweep_begin(&self.sweep, self.spans + self.span, record[self.member].notes,
+                                         record[self.member].frames)
+                        if not ok:
+                            break
+                        self.started = True
+                    done += sweep_rows(&self.sweep, self.spans + self.span, self.spec.onsets,
+                                       &out[done * stride], room - done)
+                    if self.sweep.frame < self.sweep.frames:
+                        break
+                self.started = False
+                if record[self.member].status == OK:
+                    self.span += record[self.member].notes
+                self.member += 1
+        if not ok:
+            raise MemoryError
+        return done * stride

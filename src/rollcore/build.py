@@ -1,0 +1,405 @@
+"""Folder, list or archive of MIDI files → dataset, and the report of what was read, mended and skipped."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from rollcore import _roll
+from rollcore.dataset import (
+    FILE_DTYPE,
+    NO_PIECE,
+    OUTCOMES,
+    PIECE_DTYPE,
+    REPAIR_DTYPE,
+    DatasetWriter,
+    Tables,
+    digest,
+    split_of,
+)
+from rollcore.errors import RollcoreError
+from rollcore.grid import MAX_MINUTES, choose_grid
+from rollcore.inputs import Batch, batches
+from rollcore.midi import REPAIR_CODES
+from rollcore.roll import RECORD_DTYPE, check_planes, new_batch
+
+# Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
+BATCH_FILES = 256
+# Rows are painted, summed and written a buffer at a time, while they are still in the second-level cache.
+BUFFER_BYTES = 512 << 10
+_GIVEN = 100  # status of a member whose reason came with it
+
+_REASONS = {
+    1: "empty file",
+    3: "out of memory",
+    _roll.STATUS_NO_NOTES: "no notes",
+    _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
+    _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
+    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats (use --fps)",
+    _roll.STATUS_NO_MEMORY: "out of memory",
+}
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did; ``str()`` gives the table that the command prints.
+
+    Attributes
+    ----------
+    found, read, repaired, skipped : int
+        Files. `read` counts the repaired ones too; ``read + skipped == found``.
+    reasons : dict
+        Why files were skipped, and how many for each reason.
+    repairs : dict
+        How often each repair was made, by code.
+    pieces, frames, notes : int
+        What the dataset holds.
+    splits : tuple of int
+        Pieces in train, validation and test.
+    hours : float
+        Musical time of all pieces.
+    bytes : int
+        Size of the dataset.
+    seconds : float
+        Wall time of the build.
+    """
+
+    path: Path
+    found: int
+    read: int
+    repaired: int
+    skipped: int
+    reasons: dict[str, int]
+    repairs: dict[str, int]
+    pieces: int
+    splits: tuple[int, ...]
+    frames: int
+    notes: int
+    hours: float
+    bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{'files found':<14}{self.found:>14,}",
+            f"{'  read':<14}{self.read:>14,}",
+            f"{'  repaired':<14}{self.repaired:>14,}   {_listing(self.repairs)}".rstrip(),
+            f"{'  skipped':<14}{self.skipped:>14,}   {_listing(self.reasons)}".rstrip(),
+            f"{'pieces':<14}{self.pieces:>14,}   {' / '.join(f'{n:,}' for n in self.splits)} train / validation / test",
+            f"{'frames':<14}{self.frames:>14,}",
+            f"{'music':<14}{self.hours:>14,.2f}   hours",
+            f"{'notes':<14}{self.notes:>14,}",
+            f"{'size':<14}{self.bytes / 1e6:>14,.1f}   MB in {self.path}",
+            f"{'speed':<14}{self.found / max(self.seconds, 1e-9):>14,.0f}   files/s ({self.seconds:.2f} s)",
+        ]
+        return "\n".join(lines)
+
+
+def _listing(counts: dict[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(f"{count:,} {name}" for name, count in most)
+
+
+@dataclass
+class _Loaded:
+    """A batch whose members are parsed and quantised."""
+
+    batch: Batch
+    kernel: _roll.Batch
+    records: NDArray[np.void]
+    digests: list[bytes | None]
+    keep: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+
+@dataclass
+class _Ledger:
+    """The tables as they grow, batch by batch in the order of the input."""
+
+    split: tuple[int, int, int]
+    max_minutes: float
+    seen: set[bytes] | None
+    pieces: list[NDArray[np.void]] = field(default_factory=list)
+    files: list[NDArray[np.void]] = field(default_factory=list)
+    repairs: list[NDArray[np.void]] = field(default_factory=list)
+    names: list[bytes] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    found: int = 0
+    name_bytes: int = 0
+    frames: int = 0
+
+    def enter(self, loaded: _Loaded) -> int:
+        """Account for a batch and choose which members become pieces; returns their frames."""
+        names, records = loaded.batch.names, loaded.records
+        status = records["status"]
+        keep = status == 0
+        reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(~keep)}
+        if self.seen is not None:
+            for i in np.flatnonzero(keep).tolist():
+                content = loaded.digests[i]
+                if content in self.seen:
+                    keep[i] = False
+                    reasons[i] = "same content as an earlier file (--dedupe)"
+                elif content is not None:
+                    self.seen.add(content)
+        files = np.zeros(len(names), FILE_DTYPE)
+        files["name_end"] = self.name_bytes + np.cumsum([len(name) for name in names])
+        files["bytes"] = records["size"]
+        at, code = np.nonzero(records["repairs"])
+        files["outcome"][at] = OUTCOMES.index("repaired")
+        for i, reason in reasons.items():
+            files["outcome"][i] = OUTCOMES.index("skipped")
+            files["reason"][i] = self.reasons.setdefault(reason, len(self.reasons))
+            self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        repairs = np.zeros(len(at), REPAIR_DTYPE)
+        repairs["file"] = self.found + at
+        repairs["code"] = code
+        repairs["count"] = records["repairs"][at, code]
+        chosen = np.flatnonzero(keep)
+        frames = records["frames"][chosen]
+        pieces = np.zeros(len(chosen), PIECE_DTYPE)
+        pieces["shard"] = NO_PIECE
+        pieces["file"] = self.found + chosen
+        pieces["start"] = np.cumsum(frames) - frames
+        for column in ("frames", "notes", "tempo", "microseconds"):
+            pieces[column] = records[column][chosen]
+        if len(chosen):
+            halves = b"".join(loaded.digests[i] or b"" for i in chosen)
+            pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
+            pieces["split"] = split_of(pieces["digest"], self.split)
+        self.pieces.append(pieces)
+        self.files.append(files)
+        self.repairs.append(repairs)
+        self.names.extend(names)
+        self.found += len(names)
+        self.name_bytes = int(files["name_end"][-1]) if len(names) else self.name_bytes
+        self.frames += int(frames.sum())
+        loaded.keep = keep.astype(np.uint8)
+        return int(frames.sum())
+
+    def _reason(self, loaded: _Loaded, member: int) -> str:
+        record = loaded.records[member]
+        status = int(record["status"])
+        if status == _GIVEN:
+            return loaded.batch.reasons[member] or "unreadable"
+        if status == _roll.STATUS_IO:
+            return _unreadable(int(record["error"]))
+        if status == 2:
+            return f"not a MIDI file ({_kind(bytes(record['head']))})"
+        return _REASONS[status].format(minutes=self.max_minutes)
+
+    def tables(self) -> Tables:
+        """Return the whole tables."""
+        return Tables(
+            pieces=np.concatenate([np.zeros(0, PIECE_DTYPE), *self.pieces]),
+            files=np.concatenate([np.zeros(0, FILE_DTYPE), *self.files]),
+            repairs=np.concatenate([np.zeros(0, REPAIR_DTYPE), *self.repairs]),
+            names=b"".join(self.names),
+            reasons=list(self.reasons),
+        )
+
+
+def _unreadable(error: int) -> str:
+    if error == errno.EINVAL:
+        return "not a regular file"
+    if error == errno.EFBIG:
+        return f"larger than {_roll.MAX_FILE_BYTES >> 20} MiB"
+    return f"unreadable ({os.strerror(error)})"
+
+
+def _kind(head: bytes) -> str:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doc", b"<html", b"<head", b"<?xml")):
+        return "a web page"
+    if head.startswith(b"PK\x03\x04"):
+        return "a zip archive"
+    return "no MThd header"
+
+
+def build_dataset(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    fps: int | float | str | Fraction | None = None,
+    steps_per_beat: int | float | str | Fraction | None = None,
+    planes: Sequence[str] = ("sounding",),
+    drums: bool = False,
+    sustain: bool = False,
+    max_minutes: float = MAX_MINUTES,
+    split: tuple[int, int, int] = (80, 10, 10),
+    dedupe: bool = False,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> BuildReport:
+    """Read MIDI files into a dataset of packed piano-roll shards.
+
+    The same input gives the same bytes: the number of threads, the order of a directory, the locale and the clock do
+    not show. The target is replaced only when the new dataset is complete.
+
+    Parameters
+    ----------
+    inputs
+        A folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), ``@list.txt``, or a sequence of these.
+    out
+        The HDF5 file to write.
+    fps, steps_per_beat
+        The grid: frames per second (50 when neither is given), or steps per quarter note.
+    planes, drums, sustain, max_minutes
+        As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
+    split
+        Relative sizes of the train, validation and test splits. A piece's place depends on its content alone.
+    dedupe
+        Keep the first of each set of files with identical content.
+    threads
+        Worker threads; as many as there are cores when not given.
+    progress
+        Called from time to time with the files and frames so far.
+
+    Returns
+    -------
+    BuildReport
+
+    Raises
+    ------
+    RollcoreError
+        If an input is missing, an option is out of range, or no file gave a piece; the message names the commonest
+        reason.
+    DatasetError
+        If the target cannot be written. What was there before is unchanged.
+    """
+    began = time.perf_counter()
+    grid = choose_grid(fps, steps_per_beat)
+    planes = check_planes(planes)
+    grid.limits(max_minutes)
+    if len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
+        raise RollcoreError(f"split {split}: expected three shares such as 80/10/10")
+    workers = threads if threads is not None else _cores()
+    if workers < 1:
+        raise RollcoreError(f"threads {workers}: expected at least 1")
+    sources = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    ledger = _Ledger(split, max_minutes, set() if dedupe else None)
+
+    def load(batch: Batch) -> _Loaded:
+        kernel = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+        records = np.zeros(len(batch.names), RECORD_DTYPE)
+        for i, reason in enumerate(batch.reasons):
+            if reason is not None:
+                records["status"][i] = _GIVEN
+        members = batch.blobs if batch.paths is None else batch.paths
+        digests = kernel.load(members, batch.paths is not None, records.view(np.uint8), digest)
+        if batch.blobs is not None:
+            batch.blobs = None
+        return _Loaded(batch, kernel, records, digests)
+
+    with DatasetWriter(out, grid=grid, planes=planes) as writer:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="rollcore")
+        try:
+            _run(pool, workers, batches(sources, size=BATCH_FILES), load, ledger, writer, progress)
+        except OSError as error:
+            raise writer.failure(error) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+        tables = ledger.tables()
+        if not len(tables.pieces):
+            raise RollcoreError(_nothing(sources, ledger))
+        options = {
+            "dedupe": dedupe,
+            "drums": drums,
+            "max_minutes": float(max_minutes),
+            "split": list(split),
+            "sustain": sustain,
+        }
+        size = writer.commit(tables, options)
+    repairs = np.bincount(tables.repairs["code"], tables.repairs["count"], len(REPAIR_CODES))
+    skipped = int((tables.files["outcome"] == OUTCOMES.index("skipped")).sum())
+    return BuildReport(
+        path=Path(out),
+        found=len(tables.files),
+        read=len(tables.files) - skipped,
+        repaired=int((tables.files["outcome"] == OUTCOMES.index("repaired")).sum()),
+        skipped=skipped,
+        reasons=dict(ledger.skipped),
+        repairs={code: int(count) for code, count in zip(REPAIR_CODES, repairs, strict=True) if count},
+        pieces=len(tables.pieces),
+        splits=tuple(np.bincount(tables.pieces["split"], minlength=3).tolist()),
+        frames=ledger.frames,
+        notes=int(tables.pieces["notes"].sum(dtype=np.int64)),
+        hours=float(tables.pieces["microseconds"].sum(dtype=np.int64)) / 3.6e9,
+        bytes=size,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _run(
+    pool: ThreadPoolExecutor,
+    workers: int,
+    source: Iterable[Batch],
+    load: Callable[[Batch], _Loaded],
+    ledger: _Ledger,
+    writer: DatasetWriter,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Load in parallel, account in order, paint and write in parallel; a bounded number of batches in flight."""
+    loading: deque[Future[_Loaded]] = deque()
+    painting: deque[Future[tuple[int, int]]] = deque()
+
+    def settle(most: int) -> None:
+        while len(painting) > most:
+            writer.seal(*painting.popleft().result())
+
+    def place(most: int) -> None:
+        while len(loading) > most:
+            loaded = loading.popleft().result()
+            frames = ledger.enter(loaded)
+            if frames:
+                shard, offset = writer.allocate(frames)
+                ledger.pieces[-1]["shard"] = shard
+                painting.append(pool.submit(_paint, writer, loaded, shard, offset))
+            if progress is not None:
+                progress(ledger.found, ledger.frames)
+            settle(workers + 1)
+
+    for batch in source:
+        loading.append(pool.submit(load, batch))
+        place(workers)
+    place(0)
+    settle(0)
+
+
+def _paint(writer: DatasetWriter, loaded: _Loaded, shard: int, offset: int) -> tuple[int, int]:
+    """Paint a shard, write it at its place, and return it with its checksum."""
+    buffer = np.empty(BUFFER_BYTES, np.uint8)
+    view = memoryview(buffer)
+    records = loaded.records.view(np.uint8)
+    rows: Any = xxhash.xxh3_64()
+    while size := loaded.kernel.paint(records, loaded.keep, buffer):
+        rows.update(view[:size])
+        writer.write(offset, view[:size])
+        offset += size
+    return shard, int(rows.intdigest())
+
+
+def _nothing(sources: list[Any], ledger: _Ledger) -> str:
+    where = ", ".join(os.fsdecode(source) for source in sources[:3]) + (", …" if len(sources) > 3 else "")
+    if not ledger.found:
+        return f"{where}: no .mid, .midi or .kar file found; check the path"
+    reason, count = max(ledger.skipped.items(), key=lambda item: item[1])
+    return f"{where}: none of {ledger.found:,} files gave a piece; the commonest reason ({count:,}): {reason}"
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,474 @@
+"""The dataset: one HDF5 file of packed piano-roll shards and the tables that account for them.
+
+docs/format.md is the format's document; this module writes and reads what it says.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from rollcore.errors import DatasetError, RollcoreError
+from rollcore.grid import Grid
+from rollcore.roll import PLANES, ROW_BYTES
+
+FORMAT = "rollcore"
+VERSION = 1
+SPLITS = ("train", "validation", "test")
+OUTCOMES = ("read", "repaired", "skipped")
+NO_PIECE = 0xFFFFFFFF
+
+PIECE_DTYPE = np.dtype(
+    [
+        ("shard", "<u4"),
+        ("file", "<u4"),
+        ("start", "<u8"),
+        ("frames", "<u8"),
+        ("notes", "<u4"),
+        ("tempo", "<u4"),
+        ("microseconds", "<u8"),
+        ("digest", "<u8", (2,)),
+        ("split", "u1"),
+    ]
+)
+FILE_DTYPE = np.dtype([("name_end", "<u8"), ("bytes", "<u8"), ("outcome", "u1"), ("reason", "<u2")])
+REPAIR_DTYPE = np.dtype([("file", "<u4"), ("code", "<u2"), ("count", "<u4")])
+SHARD_DTYPE = np.dtype([("frames", "<u8"), ("checksum", "<u8")])
+CHECKSUM_DTYPE = np.dtype([("table", "S8"), ("checksum", "<u8")])
+TABLES = {
+    "pieces": PIECE_DTYPE,
+    "files": FILE_DTYPE,
+    "repairs": REPAIR_DTYPE,
+    "shards": SHARD_DTYPE,
+    "names": np.dtype("u1"),
+}
+_MAPPED_DTYPE = np.dtype([*((name, PIECE_DTYPE[name]) for name in PIECE_DTYPE.names or ()), ("offset", "<u8")])
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def checksum(data: Any) -> int:
+    """XXH3 (64 bits) of a contiguous buffer."""
+    return int(xxhash.xxh3_64_intdigest(data))
+
+
+def digest(content: Any) -> bytes:
+    """XXH3 (128 bits) of a file's content: what `xxh128sum` prints."""
+    return bytes(xxhash.xxh3_128_digest(content))
+
+
+def split_of(digests: NDArray[np.uint64], shares: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Place contents into splits by their digest alone.
+
+    Parameters
+    ----------
+    digests
+        uint64 array of shape (n, 2), the two halves of each digest.
+    shares
+        Relative sizes of the train, validation and test splits.
+    """
+    total = sum(shares)
+    place = (digests[:, 0] >> np.uint64(32)) * np.uint64(total) >> np.uint64(32)
+    return np.searchsorted(np.cumsum(shares), place, side="right").astype(np.uint8)
+
+
+class Tables(NamedTuple):
+    """What a writer is given at the end; dtypes as in `TABLES`."""
+
+    pieces: NDArray[np.void]
+    files: NDArray[np.void]
+    repairs: NDArray[np.void]
+    names: bytes
+    reasons: list[str]
+
+
+class DatasetWriter:
+    """Write a dataset beside its target; the target changes only in :meth:`commit`, by a rename.
+
+    Rows go past HDF5: a shard is allocated at its exact size, and whoever painted its rows writes them to the byte
+    offset that HDF5 gave it, from any thread. Used as a context manager; leaving it without `commit` removes the
+    partial file.
+
+    Raises
+    ------
+    DatasetError
+        If the target cannot be written, is something else than a dataset, or is being written by another build.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, grid: Grid, planes: tuple[str, ...]) -> None:
+        self.path = Path(path)
+        self.grid = grid
+        self.planes = planes
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._shards: list[tuple[int, int]] = []
+        self._file: h5py.File | None = None
+        if self.path.is_dir():
+            raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
+        if self.path.exists() and not _replaceable(self.path):
+            raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
+        try:
+            self._fd = self._lock()
+            os.ftruncate(self._fd, 0)
+            self._file = _create(self._partial)
+            self._shard_group = self._file.create_group("rows")
+        except (OSError, RuntimeError) as error:
+            raise self.failure(error) from error
+
+    def _lock(self) -> int:
+        while True:
+            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise DatasetError(f"{self.path}: another build is writing it; wait for it to end") from None
+            # A build that ended in between has renamed the file we hold: it is a finished dataset now.
+            try:
+                if os.path.samestat(os.fstat(fd), os.stat(self._partial)):
+                    return fd
+            except FileNotFoundError:
+                pass
+            os.close(fd)
+
+    def failure(self, error: Exception) -> DatasetError:
+        """Word an error of writing."""
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        return DatasetError(f"{self.path}: cannot be written ({reason}); what was there before is unchanged")
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one frame, all planes."""
+        return ROW_BYTES * len(self.planes)
+
+    def allocate(self, frames: int) -> tuple[int, int]:
+        """Allocate the next shard, to be filled by :meth:`write`; returns (shard, byte offset)."""
+        assert self._file is not None
+        shard = len(self._shards)
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        layout.set_obj_track_times(False)
+        space = h5py.h5s.create_simple((frames, len(self.planes), ROW_BYTES))
+        rows = h5py.h5d.create(self._shard_group.id, b"%06d" % shard, h5py.h5t.STD_U8LE, space, layout)
+        self._shards.append((frames, 0))
+        return shard, rows.get_offset()
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write rows at a byte offset within an allocated shard. Thread-safe."""
+        while data:
+            done = os.pwrite(self._fd, data, offset)
+            data, offset = data[done:], offset + done
+
+    def seal(self, shard: int, checksum: int) -> None:
+        """Note the checksum of a shard whose rows are all written."""
+        self._shards[shard] = (self._shards[shard][0], checksum)
+
+    def append(self, rows: NDArray[np.uint8]) -> int:
+        """Write a whole shard at once; returns its number."""
+        shard, offset = self.allocate(len(rows))
+        data = memoryview(np.ascontiguousarray(rows)).cast("B")
+        self.write(offset, data)
+        self.seal(shard, checksum(data))
+        return shard
+
+    def commit(self, tables: Tables, options: Mapping[str, Any]) -> int:
+        """Write the tables, close the file and put it in the target's place; returns its size in bytes."""
+        assert self._file is not None
+        arrays = {
+            "pieces": tables.pieces,
+            "files": tables.files,
+            "repairs": tables.repairs,
+            "shards": np.array(self._shards, SHARD_DTYPE),
+            "names": np.frombuffer(tables.names, np.uint8),
+        }
+        attributes = {
+            "format": FORMAT,
+            "grid_unit": self.grid.unit,
+            "grid_rate": str(self.grid.rate),
+            "planes": ",".join(self.planes),
+            "options": json.dumps(options, sort_keys=True),
+            "reasons": json.dumps(tables.reasons),
+        }
+        try:
+            for name, array in arrays.items():
+                self._table(name, np.ascontiguousarray(array, TABLES[name]))
+            sums = [(name.encode(), checksum(_bytes(array))) for name, array in arrays.items()]
+            self._table("checksums", np.array(sums, CHECKSUM_DTYPE))
+            self._file.attrs["version"] = np.uint32(VERSION)
+            for key, value in attributes.items():
+                self._file.attrs[key] = np.bytes_(value.encode("utf-8", "surrogateescape"))
+            self._file.close()
+            self._file = None
+            size = os.fstat(self._fd).st_size
+            os.replace(self._partial, self.path)
+        except (OSError, RuntimeError) as error:
+            raise self.failure(error) from error
+        os.close(self._fd)
+        self._fd = -1
+        return size
+
+    def _table(self, name: str, array: NDArray[Any]) -> None:
+        assert self._file is not None
+        table = self._file.create_dataset(name, shape=array.shape, dtype=array.dtype, track_times=False)
+        if array.size:
+            table.write_direct(array)
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._fd < 0:
+            return
+        # Emptied first: HDF5 has nothing left to flush to a full disk.
+        self._partial.unlink(missing_ok=True)
+        if self._file is not None:
+            try:
+                self._file.close()
+            except (OSError, RuntimeError):
+                pass
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _replaceable(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(len(_HDF5_SIGNATURE))
+    return not head or head == _HDF5_SIGNATURE
+
+
+def _create(path: Path) -> h5py.File:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # One library version's structures: the bytes do not depend on who writes, and metadata carries checksums.
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_alignment(4096, 4096)
+    access.set_file_locking(False, True)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access))
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+
+
+class Dataset:
+    """An open dataset: its tables in memory, its rows mapped. Read-only.
+
+    Nothing of HDF5 stays open, so a dataset can be used from any thread, carried across a fork, and pickled (it
+    reopens the same file by its path).
+
+    Attributes
+    ----------
+    path : Path
+        Absolute path of the file.
+    grid : Grid
+        The time grid of its rows.
+    planes : tuple of str
+        ``("sounding",)`` or ``("sounding", "onset")``.
+    options : dict
+        The options it was built with.
+    pieces : structured array of shape (n,)
+        One row a piece: `shard`, `file` (row of `files`), `start` (first row within the shard), `frames`, `notes`,
+        `tempo` (microseconds per beat at its first note), `microseconds` (its length in musical time), `digest`
+        (XXH3-128 of the file's content), `split` (index into `SPLITS`), `offset` (byte offset of its first row).
+    files : structured array
+        One row for every file found: `bytes`, `outcome` (index into `OUTCOMES`), `reason` (index into `reasons`).
+    repairs : structured array
+        `file`, `code` (index into `rollcore.REPAIR_CODES`), `count`.
+    reasons : list of str
+        Why files were skipped.
+    fingerprint : str
+        Hex digest over the content and the settings: equal if and only if the datasets are.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        attributes, tables, offsets = _read(self.path)
+        self.grid = Grid(attributes["grid_unit"], Fraction(attributes["grid_rate"]))
+        self.planes = tuple(attributes["planes"].split(","))
+        if self.planes not in (PLANES[:1], PLANES):
+            raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore")
+        self.options: dict[str, Any] = json.loads(attributes["options"])
+        self.reasons: list[str] = json.loads(attributes["reasons"])
+        self.files = tables["files"]
+        self.repairs = tables["repairs"]
+        self.shards = tables["shards"]
+        self.shard_offsets = offsets
+        self._names = tables["names"]
+        pieces = tables["pieces"]
+        self.pieces = np.empty(len(pieces), _MAPPED_DTYPE)
+        for name in PIECE_DTYPE.names or ():
+            self.pieces[name] = pieces[name]
+        row_bytes = np.uint64(ROW_BYTES * len(self.planes))
+        if len(pieces):
+            self.pieces["offset"] = offsets[pieces["shard"]] + pieces["start"] * row_bytes
+        self.pieces.setflags(write=False)
+        identity = xxhash.xxh3_128()
+        identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
+        identity.update(_bytes(tables["checksums"]))
+        self.fingerprint = str(identity.hexdigest())
+        self.mapped: NDArray[np.uint8] = np.memmap(self.path, np.uint8, mode="r")
+        # A plain array over the map: indexing a memmap subclass costs microseconds.
+        self.mapped = self.mapped.view(np.ndarray)
+        ends = offsets + self.shards["frames"] * row_bytes
+        if len(ends) and int(ends.max()) > self.mapped.size:
+            raise DatasetError(f"{self.path}: truncated; build it again")
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: the map goes with the last array that looks into it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self.path), self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.path.name}: {len(self)} pieces, {self.grid}, {'+'.join(self.planes)}>"
+
+    def file_name(self, file: int) -> str:
+        """Name of a file as it was found; bytes that are not UTF-8 come as surrogate escapes."""
+        if not 0 <= file < len(self.files):
+            raise RollcoreError(f"{self.path}: no file {file}; it has {len(self.files)}")
+        start = int(self.files["name_end"][file - 1]) if file else 0
+        return self._names[start : int(self.files["name_end"][file])].tobytes().decode("utf-8", "surrogateescape")
+
+    def name(self, piece: int) -> str:
+        """Name of the file that a piece was read from."""
+        return self.file_name(int(self.pieces["file"][self._index(piece)]))
+
+    def find(self, piece: str | int) -> int:
+        """Return the index of a piece given by number, name, or base name if no other piece shares it."""
+        if isinstance(piece, int):
+            return self._index(piece)
+        wanted = piece.encode("utf-8", "surrogateescape")
+        base = []
+        blob, ends = self._names.tobytes(), self.files["name_end"]
+        for index, file in enumerate(self.pieces["file"].tolist()):
+            name = blob[int(ends[file - 1]) if file else 0 : int(ends[file])]
+            if name == wanted:
+                return index
+            if os.path.basename(name) == wanted:
+                base.append(index)
+        if len(base) == 1:
+            return base[0]
+        if base:
+            raise RollcoreError(f"{self.path}: {len(base)} pieces are called {piece!r}; give the folder too")
+        raise RollcoreError(f"{self.path}: no piece {piece!r}; `rollcore info` shows how they are named")
+
+    def _index(self, piece: int) -> int:
+        if not 0 <= piece < len(self):
+            raise RollcoreError(f"{self.path}: no piece {piece}; it has {len(self)}, counted from 0")
+        return piece
+
+    def rows(self, piece: int) -> NDArray[np.uint8]:
+        """Return a piece's rows, uint8 of shape (frames, planes, 16): a read-only view of the mapped file."""
+        entry = self.pieces[self._index(piece)]
+        shape = (int(entry["frames"]), len(self.planes), ROW_BYTES)
+        start = int(entry["offset"])
+        return self.mapped[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Return the indices of the pieces in a split."""
+        if name not in SPLITS:
+            raise RollcoreError(f"split {name!r}: expected one of {', '.join(SPLITS)}")
+        return np.flatnonzero(self.pieces["split"] == SPLITS.index(name)).astype(np.int64)
+
+    def verify(self) -> list[str]:
+        """Compare every shard with its checksum; returns a line for each that is damaged."""
+        damaged = []
+        row_bytes = ROW_BYTES * len(self.planes)
+        for shard, (frames, expected) in enumerate(self.shards.tolist()):
+            start = int(self.shard_offsets[shard])
+            if checksum(self.mapped[start : start + frames * row_bytes]) != expected:
+                pieces = np.flatnonzero(self.pieces["shard"] == shard)
+                span = f"pieces {pieces[0]} to {pieces[-1]}" if len(pieces) else "no piece"
+                damaged.append(f"shard {shard:06d} ({span}): its rows do not match their checksum")
+        return damaged
+
+
+def open_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Open a dataset that :func:`rollcore.build_dataset` wrote.
+
+    The tables are read and checked against their checksums; the rows are mapped, not read.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, truncated, damaged, no rollcore dataset, or of a newer version.
+    """
+    return Dataset(path)
+
+
+def _reopen(path: str, fingerprint: str) -> Dataset:
+    dataset = Dataset(path)
+    if dataset.fingerprint != fingerprint:
+        raise DatasetError(f"{path}: was replaced by another dataset meanwhile; open it again")
+    return dataset
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[np.uint64]]:
+    """Read attributes, tables and shard offsets, and close the file."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(_HDF5_SIGNATURE))
+    except OSError as error:
+        remedy = "build it with `rollcore build-dataset`" if error.errno == errno.ENOENT else "check the path"
+        raise DatasetError(f"{path}: {os.strerror(error.errno or 0)}; {remedy}") from error
+    if head != _HDF5_SIGNATURE:
+        raise DatasetError(f"{path}: not an HDF5 file; build a dataset with `rollcore build-dataset`")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if _text(file.attrs.get("format")) != FORMAT:
+                raise DatasetError(f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`")
+            version = int(file.attrs["version"])
+            if version != VERSION:
+                raise DatasetError(f"{path}: format version {version}, this rollcore reads {VERSION}; upgrade rollcore")
+            names = ("format", "grid_unit", "grid_rate", "planes", "options", "reasons")
+            attributes = {name: _text(file.attrs[name]) for name in names}
+            tables = {name: _table(path, file, name, dtype) for name, dtype in TABLES.items()}
+            tables["checksums"] = _table(path, file, "checksums", CHECKSUM_DTYPE)
+            offsets = np.zeros(len(tables["shards"]), np.uint64)
+            for shard in range(len(offsets)):
+                offset = h5py.h5d.open(file.id, b"rows/%06d" % shard).get_offset()
+                if offset is None:
+                    raise DatasetError(f"{path}: shard {shard:06d} is chunked or compressed; `h5repack -l CONTI` undoes it")
+                offsets[shard] = offset
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise DatasetError(f"{path}: {reason}; build it again") from error
+    for name, expected in tables["checksums"].tolist():
+        if checksum(_bytes(tables[name.decode()])) != expected:
+            raise DatasetError(f"{path}: damaged: table {name.decode()!r} does not match its checksum; build it again")
+    return attributes, tables, offsets
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode("utf-8", "surrogateescape") if isinstance(value, (bytes, np.bytes_)) else ""
+
+
+def _table(path: Path, file: h5py.File, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    table = file[name]
+    if table.dtype != dtype or table.ndim != 1:
+        raise DatasetError(f"{path}: damaged: table {name!r} has dtype {table.dtype}; build it again")
+    # Bounded by the file itself: a contiguous table cannot be larger than what holds it.
+    if table.size * dtype.itemsize > os.path.getsize(path):
+        raise DatasetError(f"{path}: damaged: table {name!r} is larger than the file; build it again")
+    array = np.empty(table.shape, dtype)
+    if array.size:
+        table.read_direct(array)
+    return array

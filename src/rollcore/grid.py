@@ -1,0 +1,105 @@
+"""The two time grids: absolute time (frames per second) and musical time (steps per beat)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from rollcore.errors import RollcoreError
+
+MAX_MINUTES = 480
+"""Longest piece that is read by default: longer than any opera or evening-filling string quartet."""
+
+MAX_TEMPO_BPM = 1000
+"""On the beat grid a piece may hold `MAX_MINUTES` at this tempo: a broken tempo map cannot ask for more."""
+
+_MAX_FRAMES = 2**31 - 2
+_MAX_TERM = 10**6
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How time is cut into frames.
+
+    Parameters
+    ----------
+    unit
+        ``"seconds"`` (absolute time) or ``"beats"`` (quarter notes).
+    rate
+        Frames per second, or steps per beat: a positive fraction whose terms are at most 1,000,000.
+
+    Raises
+    ------
+    RollcoreError
+        If the unit is unknown or the rate is not such a fraction.
+
+    Examples
+    --------
+    >>> str(Grid.seconds(50)), str(Grid.beats(4))
+    ('50 fps', '4 steps per beat')
+    >>> Grid.seconds("30000/1001").rate
+    Fraction(30000, 1001)
+    """
+
+    unit: Literal["seconds", "beats"]
+    rate: Fraction
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("seconds", "beats"):
+            raise RollcoreError(f"grid unit {self.unit!r}: expected 'seconds' or 'beats'")
+        if not 0 < self.rate.numerator <= _MAX_TERM or self.rate.denominator > _MAX_TERM:
+            raise RollcoreError(
+                f"grid rate {self.rate}: expected a positive number, as a fraction with terms up to {_MAX_TERM:,}"
+            )
+
+    @classmethod
+    def seconds(cls, fps: int | float | str | Fraction = 50) -> Grid:
+        """Absolute time: `fps` frames per second."""
+        return cls("seconds", _fraction(fps, "frames per second"))
+
+    @classmethod
+    def beats(cls, steps_per_beat: int | float | str | Fraction = 4) -> Grid:
+        """Musical time: `steps_per_beat` frames per quarter note."""
+        return cls("beats", _fraction(steps_per_beat, "steps per beat"))
+
+    def __str__(self) -> str:
+        return f"{self.rate} fps" if self.unit == "seconds" else f"{self.rate} steps per beat"
+
+    def limits(self, max_minutes: float) -> tuple[int, int]:
+        """Return the longest piece in (whole seconds, whole beats).
+
+        Raises
+        ------
+        RollcoreError
+            If `max_minutes` is not positive, or so long that frames could not be counted in 31 bits.
+        """
+        if not max_minutes > 0:
+            raise RollcoreError(f"longest piece of {max_minutes} minutes: expected more than 0")
+        seconds = max(1, int(min(max_minutes * 60, 2**31)))
+        beats = max(1, seconds * MAX_TEMPO_BPM // 60)
+        longest = (seconds if self.unit == "seconds" else beats + 1) * self.rate
+        if seconds >= 2**31 or longest > _MAX_FRAMES:
+            raise RollcoreError(
+                f"longest piece of {max_minutes:g} minutes at {self}: more than 2^31 frames; choose a smaller one"
+            )
+        return seconds, beats
+
+
+def _fraction(value: int | float | str | Fraction, what: str) -> Fraction:
+    try:
+        # A float goes through its shortest decimal: 12.5 and 31.25 are meant exactly.
+        return Fraction(str(value) if isinstance(value, float) else value)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise RollcoreError(f"{what} {value!r}: expected a number such as 50, 12.5 or 30000/1001") from error
+
+
+def choose_grid(
+    fps: int | float | str | Fraction | None = None, steps_per_beat: int | float | str | Fraction | None = None
+) -> Grid:
+    """Return the grid that two exclusive options name; 50 frames per second when neither is given."""
+    if fps is not None and steps_per_beat is not None:
+        raise RollcoreError("fps and steps_per_beat are both given: choose one grid")
+    if steps_per_beat is not None:
+        return Grid.beats(steps_per_beat)
+    return Grid.seconds(50 if fps is None else fps)

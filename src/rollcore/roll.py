@@ -1,0 +1,264 @@
+"""Piano rolls: notes to packed rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollcore import _roll
+from rollcore.errors import RollcoreError
+from rollcore.grid import MAX_MINUTES, Grid, choose_grid
+from rollcore.midi import NOTE_DTYPE, TEMPO_DTYPE, Midi
+
+PLANES = ("sounding", "onset")
+ROW_BYTES = 16
+"""Bytes of one frame of one plane: 128 pitches, pitch p at bit ``p & 7`` of byte ``p >> 3``."""
+
+RECORD_DTYPE = np.dtype(
+    [
+        ("size", "i8"),
+        ("notes", "i8"),
+        ("frames", "i8"),
+        ("microseconds", "i8"),
+        ("status", "i4"),
+        ("error", "i4"),
+        ("tempo", "i4"),
+        ("repairs", "i4", (32,)),
+        ("head", "u1", (20,)),
+    ],
+    align=True,
+)
+"""What the kernel says of one file; the C struct of the same shape is in _roll.pyx."""
+
+assert RECORD_DTYPE.itemsize == _roll.RECORD_BYTES
+
+_REFUSALS = {
+    _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes",
+    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats: choose a grid in frames per second",
+}
+
+
+def check_planes(planes: Sequence[str]) -> tuple[str, ...]:
+    """Return the planes in their one order, or say which are possible."""
+    chosen = tuple(plane for plane in PLANES if plane in planes)
+    if isinstance(planes, str) or len(chosen) != len(planes) or "sounding" not in chosen:
+        raise RollcoreError(f"planes {planes!r}: expected ('sounding',) or ('sounding', 'onset')")
+    return chosen
+
+
+def new_batch(
+    grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, max_minutes: float
+) -> _roll.Batch:
+    """Return a kernel batch for these settings."""
+    seconds, beats = grid.limits(max_minutes)
+    return _roll.Batch(
+        grid.unit == "beats",
+        grid.rate.numerator,
+        grid.rate.denominator,
+        "onset" in planes,
+        drums,
+        sustain,
+        seconds,
+        beats,
+    )
+
+
+def piano_roll(
+    midi: Midi,
+    *,
+    fps: int | float | str | Fraction | None = None,
+    steps_per_beat: int | float | str | Fraction | None = None,
+    planes: Sequence[str] = ("sounding",),
+    drums: bool = False,
+    sustain: bool = False,
+    max_minutes: float = MAX_MINUTES,
+) -> NDArray[np.uint8]:
+    """Quantise notes to a grid and pack them, one bit a pitch.
+
+    A tick becomes frame ``floor(time * rate)``, computed in integers over the tempo map. A note sounds from the frame
+    of its onset up to, and without, the frame of its note-off, and on at least one frame. The roll ends with its last
+    note.
+
+    Parameters
+    ----------
+    midi
+        The piece, as :func:`rollcore.read_midi` returns it.
+    fps, steps_per_beat
+        The grid: frames per second (50 when neither is given), or steps per quarter note.
+    planes
+        ``("sounding",)`` or ``("sounding", "onset")``; the onset plane has a bit only where a note begins.
+    drums
+        Keep channel 10 (9 in ``notes["channel"]``).
+    sustain
+        Extend notes while controller 64 is 64 or more on their channel, up to the next onset of the same pitch.
+    max_minutes
+        Refuse longer pieces before anything is allocated.
+
+    Returns
+    -------
+    uint8 array of shape (frames, planes, 16)
+        ``np.unpackbits(rows, axis=-1, bitorder="little")[f, k, p]`` is plane `k` of pitch `p` at frame `f`.
+
+    Raises
+    ------
+    RollcoreError
+        If the piece is longer than `max_minutes`, has no beats for a beat grid (SMPTE division), or an option is
+        out of range.
+
+    Examples
+    --------
+    >>> import rollcore
+    >>> middle_c = np.array([(0, 480, 60, 80, 0, 0)], rollcore.NOTE_DTYPE)
+    >>> rows = piano_roll(rollcore.Midi.from_notes(middle_c), fps=50)
+    >>> rows.shape, rollcore.unpack(rows, 60, 61)[0, 0].tolist()
+    ((25, 1, 16), [1, 0])
+    """
+    grid = choose_grid(fps, steps_per_beat)
+    planes = check_planes(planes)
+    batch = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+    notes, tempos, pedals = midi.notes, midi.tempos, midi.pedals
+    by_track = np.argsort(notes["track"], kind="stable") if midi.format == 2 else slice(None)
+    columns = {name: np.ascontiguousarray(notes[name][by_track]) for name in NOTE_DTYPE.names or ()}
+    if len(notes) and (
+        columns["pitch"].max() > 127
+        or columns["channel"].max() > 15
+        or columns["onset_tick"].min() < 0
+        or (columns["offset_tick"] < columns["onset_tick"]).any()
+    ):
+        raise RollcoreError("notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick")
+    if len(tempos) and (
+        tempos["microseconds_per_beat"].min() < 1
+        or (np.diff(tempos["tick"]) < 0).any()
+        or tempos["tick"][0] < 0
+    ):
+        raise RollcoreError("tempos: expected ticks in ascending order and at least 1 microsecond per beat")
+    smpte_fps, smpte_ticks = midi.smpte or (0, 0)
+    record = np.zeros(1, RECORD_DTYPE)
+    batch.load_notes(
+        midi.format,
+        0 if midi.smpte else midi.ticks_per_beat,
+        smpte_fps,
+        smpte_ticks,
+        columns["onset_tick"],
+        columns["offset_tick"],
+        columns["pitch"],
+        columns["channel"],
+        columns["track"],
+        np.ascontiguousarray(tempos["tick"]),
+        np.ascontiguousarray(tempos["microseconds_per_beat"]),
+        np.ascontiguousarray(midi.tempo_tracks),
+        np.ascontiguousarray(pedals["tick"]),
+        np.ascontiguousarray(pedals["channel"]),
+        np.ascontiguousarray(pedals["down"]),
+        record.view(np.uint8),
+    )
+    status = int(record["status"][0])
+    if status in _REFUSALS:
+        raise RollcoreError(f"piece: {_REFUSALS[status].format(minutes=max_minutes)}")
+    if status == _roll.STATUS_NO_MEMORY:
+        raise MemoryError
+    rows = np.empty((int(record["frames"][0]), len(planes), ROW_BYTES), np.uint8)
+    batch.paint(record.view(np.uint8), np.ones(1, np.uint8), rows.reshape(-1))
+    return rows
+
+
+def notes_from_roll(
+    rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, velocity: int = 80
+) -> NDArray[np.void]:
+    """Read the notes off a roll: the inverse of :func:`piano_roll` on the grid.
+
+    A note is a run of frames at one pitch; where the roll has an onset plane, an onset within a run begins a new
+    note. Without the onset plane, notes that follow each other without a gap are one.
+
+    Parameters
+    ----------
+    rows
+        uint8 array of shape (frames, planes, 16).
+    ticks_per_frame
+        Ticks that one frame stands for.
+    velocity
+        Velocity of every note, 1 to 127.
+
+    Returns
+    -------
+    structured array of dtype `NOTE_DTYPE`
+        Sorted by onset, then pitch; channel and track 0.
+    """
+    rows = _check_rows(rows)
+    if ticks_per_frame < 1 or not 1 <= velocity <= 127:
+        raise RollcoreError("ticks_per_frame: expected at least 1, and velocity 1 to 127")
+    frames, planes, _ = rows.shape
+    bits = np.zeros((planes, 128, frames + 1), bool)
+    bits[:, :, :frames] = np.unpackbits(rows, axis=-1, bitorder="little").transpose(1, 2, 0)
+    sounding = bits[0]
+    begins = sounding.copy()
+    begins[:, 1:] &= ~sounding[:, :-1]
+    if planes == 2:
+        begins |= bits[1] & sounding
+    pitch, onset = np.nonzero(begins)
+    # A note ends where the next one of its pitch begins or where the pitch falls silent, whichever is first;
+    # every pitch has one such place after each onset, in the same order.
+    ends = np.zeros_like(sounding)
+    ends[:, 1:] = sounding[:, :-1] & (~sounding[:, 1:] | begins[:, 1:])
+    notes = np.zeros(len(pitch), NOTE_DTYPE)
+    notes["onset_tick"] = onset * ticks_per_frame
+    notes["offset_tick"] = np.nonzero(ends)[1] * ticks_per_frame
+    notes["pitch"] = pitch
+    notes["velocity"] = velocity
+    return notes[np.lexsort((notes["pitch"], notes["onset_tick"]))]
+
+
+def midi_from_roll(
+    rows: NDArray[np.uint8],
+    *,
+    grid: Grid,
+    tempo: int = 500_000,
+    ticks_per_beat: int = 480,
+    velocity: int = 80,
+) -> Midi:
+    """Turn a roll into a piece whose roll on the same grid is `rows` again.
+
+    Parameters
+    ----------
+    rows
+        uint8 array of shape (frames, planes, 16).
+    grid
+        The grid of `rows`.
+    tempo
+        Microseconds per beat.
+    ticks_per_beat
+        Resolution; a frame must last at least one tick.
+    velocity
+        Velocity of every note, 1 to 127.
+
+    Raises
+    ------
+    RollcoreError
+        If a frame is shorter than a tick.
+    """
+    notes = notes_from_roll(rows, velocity=velocity)
+    if grid.unit == "beats":
+        ticks_per_frame = Fraction(ticks_per_beat) / grid.rate
+    else:
+        ticks_per_frame = Fraction(ticks_per_beat * 1_000_000, tempo) / grid.rate
+    if ticks_per_frame < 1:
+        raise RollcoreError(
+            f"{ticks_per_beat} ticks per beat: too coarse for {grid}; raise ticks_per_beat or lower the rate"
+        )
+    for name in ("onset_tick", "offset_tick"):
+        # Rounding up keeps the tick within its frame, which the reader floors to.
+        notes[name] = -(-notes[name] * ticks_per_frame.numerator // ticks_per_frame.denominator)
+    tempos = np.array([(0, tempo)], TEMPO_DTYPE)
+    return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
+
+
+def _check_rows(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    rows = np.asarray(rows)
+    if rows.dtype != np.uint8 or rows.ndim != 3 or rows.shape[1] not in (1, 2) or rows.shape[2] != ROW_BYTES:
+        raise RollcoreError(
+            f"rows: expected uint8 of shape (frames, 1 or 2, 16), found {rows.dtype} of shape {rows.shape}"
+        )
+    return rows
