@@ -1,0 +1,176 @@
+"""What a model is and how it is trained: two frozen dataclasses, saved beside the weights.
+
+This module imports neither keras nor numpy, so that a command line can show its defaults at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollcore.errors import DatasetError
+
+MODELS = ("blog", "seq2seq", "tied")
+HEADS = ("bernoulli", "autoregressive")
+
+# Periods, in frames, of the beat position given to a model on the musical grid: the powers of two are
+# the bits of the frame index, the multiples of three serve metres such as 3/4 and 6/8.
+MUSICAL_PERIODS = (2, 4, 8, 16, 32, 3, 6, 12, 24)
+
+# Width of the largest transposition on either side, in semitones. The shift enters the model modulo 12.
+MAX_TRANSPOSE = 6
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture: everything a model is built from.
+
+    Attributes
+    ----------
+    model : {"blog", "seq2seq", "tied"}
+        The architecture; see :mod:`seq2seq.model`.
+    head : {"bernoulli", "autoregressive"}
+        Whether the pitches of a frame are independent given the past, or each is conditioned on those
+        below it. ``blog`` has the Bernoulli head only.
+    planes : tuple of str
+        The planes of the dataset, ``("sounding",)`` or ``("sounding", "onset")``: inputs and targets.
+    low, high : int
+        The MIDI pitches the model hears and plays, both inclusive.
+    input_frames, target_frames : int
+        The training window: frames that are read, then frames that are predicted.
+    units : int
+        Width of each LSTM layer.
+    layers : int
+        LSTM layers in the encoder, and as many in the decoder.
+    dropout : float
+        Rate of dropout between layers; whole channels over time where the model is not ``blog``.
+    attention : bool
+        ``seq2seq`` only: the decoder also looks back at the encoder's outputs.
+    periods : tuple of int
+        Periods of the beat position, in frames; empty on the grid of seconds.
+    reach : int
+        ``tied`` only: how many semitones to either side a pitch hears in the previous frame.
+    """
+
+    model: str = "tied"
+    head: str = "autoregressive"
+    planes: tuple[str, ...] = ("sounding",)
+    low: int = 21
+    high: int = 108
+    input_frames: int = 50
+    target_frames: int = 50
+    units: int = 64
+    layers: int = 2
+    dropout: float = 0.1
+    attention: bool = False
+    periods: tuple[int, ...] = ()
+    reach: int = 24
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can be built from."""
+        _one_of("model", self.model, MODELS)
+        _one_of("head", self.head, HEADS)
+        if self.model == "blog" and self.head != "bernoulli":
+            raise DatasetError("model blog predicts all frames and pitches at once: use --head bernoulli")
+        if not 0 <= self.low <= self.high <= 127:
+            raise DatasetError(f"pitch range {self.low}..{self.high} is not within 0..127")
+        if self.planes not in (("sounding",), ("sounding", "onset")):
+            raise DatasetError(f"planes {self.planes} are not sounding, or sounding and onset")
+        for name in ("input_frames", "target_frames", "units", "layers"):
+            if getattr(self, name) < 1:
+                raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def pitches(self) -> int:
+        """Number of pitches of the range."""
+        return self.high - self.low + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that JSON can hold."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ModelConfig:
+        """Return the configuration that :meth:`to_dict` wrote."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; the defaults serve the musical grid.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training windows.
+    batch_size : int
+        Windows per update. Many small, high-rate updates did better than few large ones.
+    hop : int
+        Frames between the starts of neighbouring windows; 0 stands for the target's length, which
+        predicts every frame once per epoch. The phase of the windows is drawn anew every epoch.
+    learning_rate : float
+        Peak of the schedule: linear warm-up over the first 5 %, then a cosine down to nothing.
+    transpose : int
+        Windows are shifted by up to this many semitones either way, and the model is told the shift.
+    keep_key : float
+        The share of windows that stay untransposed.
+    ema : float
+        Decay per update of the moving average of the weights, which is what is evaluated and kept.
+    seed : int
+        Seeds the weights, the order of windows, the shifts and the dropout: same seed, same run.
+    """
+
+    epochs: int = 20
+    batch_size: int = 8
+    hop: int = 0
+    learning_rate: float = 4e-3
+    transpose: int = 5
+    keep_key: float = 0.3
+    ema: float = 0.99
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can run with."""
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.hop < 0:
+            raise DatasetError(f"hop must not be negative, but is {self.hop}")
+        if not 0 <= self.transpose <= MAX_TRANSPOSE:
+            raise DatasetError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
+
+
+def load_run(run_dir: str | Path) -> dict[str, Any]:
+    """Return the contents of ``config.json`` of a run folder.
+
+    Returns
+    -------
+    dict
+        ``"model"`` and ``"train"`` (the fields of the two configurations), ``"dataset"`` (path,
+        fingerprint, grid, planes) and ``"versions"``.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is not a run, or its configuration cannot be read.
+    """
+    path = Path(run_dir) / "config.json"
+    try:
+        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        ModelConfig.from_dict(run["model"])
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None
+    return run
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise DatasetError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

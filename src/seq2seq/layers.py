@@ -1,0 +1,272 @@
+"""The layers every model here is made of, and the loss that reads packed targets.
+
+Shapes: *n* windows, *s* frames, *c* planes, *p* pitches of the model's range. A frame travels from
+the host as packed bytes ``(c, 16) uint8`` and becomes ``(c, p)`` zeros and ones on the device.
+
+All are registered with Keras, so that a model loads with safe mode on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Shape = tuple[int | None, ...]
+
+register = keras.saving.register_keras_serializable(package="seq2seq")
+
+
+@register
+class UnpackRoll(keras.layers.Layer):
+    """Unpack piano-roll bytes to zeros and ones, and keep the pitches *low* to *high* inclusive.
+
+    ``(…, 16) uint8`` becomes ``(…, high - low + 1) float32``: the identity is
+    ``np.unpackbits(rows, axis=-1, bitorder="little")[..., low:high + 1]``.
+    """
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        super().__init__(trainable=False, **kwargs)
+        self.low, self.high = low, high
+
+    def call(self, rows: Any) -> Any:
+        """Return the bits of *rows*."""
+        return unpack_bits(rows, self.low, self.high, self.compute_dtype)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the bits."""
+        return (*shape[:-1], self.high - self.low + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+def unpack_bits(rows: Any, low: int, high: int, dtype: str = "float32") -> Any:
+    """Return bits *low* to *high* of little-endian bit rows ``(…, 16) uint8`` as ``(…, high - low + 1)``."""
+    first, last = low >> 3, high >> 3
+    rows = ops.cast(rows[..., first : last + 1], "int32")[..., None]
+    bits = ops.bitwise_and(ops.right_shift(rows, ops.arange(8, dtype="int32")), 1)
+    bits = ops.reshape(bits, (*ops.shape(rows)[:-2], 8 * (last - first + 1)))
+    return ops.cast(bits[..., low - 8 * first : high - 8 * first + 1], dtype)
+
+
+@register
+class Clock(keras.layers.Layer):
+    """The beat position: a sine and a cosine of the frame index for each period.
+
+    ``(…) int32`` frame indices become ``(…, 2 * len(periods)) float32``. Exact for any index, because
+    the index is reduced by the period before it is scaled.
+    """
+
+    def __init__(self, periods: tuple[int, ...] | list[int], **kwargs: Any) -> None:
+        super().__init__(trainable=False, **kwargs)
+        self.periods = tuple(periods)
+
+    def call(self, index: Any) -> Any:
+        """Return the phases of *index*."""
+        periods = ops.convert_to_tensor(np.array(self.periods, np.int32))
+        phase = ops.cast(ops.mod(ops.cast(index, "int32")[..., None], periods), self.compute_dtype)
+        angle = phase * ops.cast(2 * np.pi / np.array(self.periods), self.compute_dtype)
+        return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the phases."""
+        return (*shape, 2 * len(self.periods))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "periods": list(self.periods)}
+
+
+@register
+class PitchFeatures(keras.layers.Layer):
+    """What each pitch hears of one frame: the frame as seen from that pitch, and the frame's context.
+
+    Translation-equivariant but for a learned bias per pitch: a convolution over the neighbouring
+    pitches and a pitch-class histogram that starts at the pitch itself.
+
+    Inputs are *frame* ``(n, c, p)`` and *context* ``(n, k)`` (beat position, shift, validity); the output
+    is ``(n, p, units)``.
+    """
+
+    def __init__(self, units: int, reach: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.reach = units, reach
+        self.neighbours = keras.layers.Conv1D(
+            units, 2 * reach + 1, padding="same", use_bias=False, name="neighbours"
+        )
+        self.harmony = keras.layers.Dense(units, use_bias=False, name="harmony")
+        self.context = keras.layers.Dense(units, name="context")
+
+    def build(self, frame_shape: Shape, context_shape: Shape) -> None:
+        """Create the weights from the shapes of *frame* and *context*."""
+        _, planes, pitches = frame_shape
+        self.neighbours.build((None, pitches, planes))
+        self.harmony.build((None, pitches, 12))
+        self.context.build(context_shape)
+        self.place = self.add_weight(name="place", shape=(pitches, self.units), initializer="zeros")
+        pitch = np.arange(pitches)
+        self._one_hot = (pitch[:, None] % 12 == np.arange(12)).astype("float32")
+        # Entry (p, k) names the class of the pitch k semitones above p.
+        self._relative = ((pitch[:, None] + np.arange(12)) % 12).astype("int32")
+
+    def call(self, frame: Any, context: Any) -> Any:
+        """Return the features of every pitch."""
+        classes = ops.take(ops.matmul(frame[:, 0], self._one_hot), self._relative, axis=-1)
+        near = self.neighbours(ops.transpose(frame, (0, 2, 1)))
+        return ops.relu(near + self.harmony(classes) + self.context(context)[:, None] + self.place)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units, "reach": self.reach}
+
+
+@register
+class PitchHead(keras.layers.Layer):
+    """Logits of one frame, with weights shared by all pitches.
+
+    A pitch sees its own features, a convolution over its neighbours' features, and the previous frame
+    around it. If *causal*, it sees the pitches below it in the frame itself, too: which sound, how that
+    differs from the previous frame, and what the features of those below say; never itself or one above.
+
+    Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``; the output is logits
+    ``(n, c, p)``. With an onset plane, its logit is that of a struck note given that the pitch sounds.
+    """
+
+    def __init__(self, units: int, reach: int, causal: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.reach, self.causal = units, reach, causal
+        self.narrow = keras.layers.Dense(16, name="narrow")
+        self.spread = keras.layers.Conv1D(units, 25, padding="same", use_bias=False, name="spread")
+        self.own = keras.layers.Dense(units, name="own")
+        self.around = keras.layers.Conv1D(units, 2 * reach + 1, padding="same", use_bias=False, name="around")
+        self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
+        if causal:
+            self.chosen = keras.layers.Dense(8, name="chosen")
+            self.below = keras.layers.Conv1D(units, 48, use_bias=False, name="below")
+            self.counts = keras.layers.Dense(units, use_bias=False, name="counts")
+
+    def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
+        """Create the weights from the shapes of the three inputs."""
+        _, planes, pitches = previous_shape
+        self.narrow.build(features_shape)
+        self.spread.build((None, pitches, 16))
+        self.own.build(features_shape)
+        self.around.build((None, pitches, planes))
+        self.hidden.build((None, pitches, self.units))
+        if self.causal:
+            self.chosen.build(features_shape)
+            self.below.build((None, pitches, 2 * planes + 1 + 8))
+            self.counts.build((None, pitches, 4))
+        self.logit = keras.layers.Dense(
+            planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit"
+        )
+        self.logit.build((None, pitches, self.units))
+
+    def call(self, features: Any, previous: Any, frame: Any) -> Any:
+        """Return the logits of the frame."""
+        before = ops.transpose(previous, (0, 2, 1))
+        hidden = self.own(features) + self.around(before) + self.spread(ops.relu(self.narrow(features)))
+        if self.causal:
+            now = ops.transpose(frame, (0, 2, 1))
+            held = now[..., :1] * before[..., :1]
+            told = now[..., :1] * self.chosen(features)
+            seen = ops.concatenate([now, before, held, told], axis=-1)
+            # Shifted up by one pitch and padded below: position p sees 0..p-1 only.
+            hidden = hidden + self.below(ops.pad(seen[:, :-1], ((0, 0), (48, 0), (0, 0))))
+            counted = ops.concatenate([now[..., :1], before[..., :1], held], axis=-1)
+            under = ops.cumsum(counted, axis=1) - counted
+            above = ops.sum(before[..., :1], axis=1, keepdims=True) - under[..., 1:2]
+            hidden = hidden + self.counts(0.25 * ops.concatenate([under, above], axis=-1))
+        return ops.transpose(self.logit(self.hidden(ops.relu(hidden))), (0, 2, 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units, "reach": self.reach, "causal": self.causal}
+
+
+@register
+class FrameHead(keras.layers.Layer):
+    """Logits of one frame from one vector of features, with weights of its own for every pitch.
+
+    If *causal*, a masked hidden layer (MADE: Germain et al. 2015, with the pitches in rising order)
+    conditions each pitch on those below it; otherwise the pitches are independent.
+
+    Inputs are *features* ``(n, k)``, *previous* and *frame* ``(n, c, p)`` (*previous* is not used); the
+    output is logits ``(n, c, p)``.
+    """
+
+    PER_PITCH = 8  # hidden units that belong to each pitch of the masked layer
+
+    def __init__(self, causal: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.causal = causal
+
+    def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
+        """Create the weights from the shapes of the three inputs."""
+        _, planes, pitches = previous_shape
+        self.logit = keras.layers.Dense(
+            planes * pitches, bias_initializer=keras.initializers.Constant(-2.5), name="logit"
+        )
+        self.logit.build(features_shape)
+        if self.causal:
+            hidden = self.PER_PITCH * pitches
+            self.entry = keras.layers.Dense(hidden, name="entry")
+            self.entry.build(features_shape)
+            self.inward = self.add_weight(name="inward", shape=(planes * pitches, hidden))
+            self.outward = self.add_weight(name="outward", shape=(hidden, planes * pitches))
+            pitch, owner = np.arange(pitches), np.repeat(np.arange(pitches), self.PER_PITCH)
+            # Hidden units of pitch q see the pitches below q, and speak to q and those above it.
+            self._inward = np.tile(pitch[:, None] < owner, (planes, 1)).astype("float32")
+            self._outward = np.tile(owner[:, None] <= pitch, (1, planes)).astype("float32")
+        self._shape = (-1, planes, pitches)
+
+    def call(self, features: Any, previous: Any, frame: Any) -> Any:
+        """Return the logits of the frame."""
+        logits = self.logit(features)
+        if self.causal:
+            flat = ops.reshape(frame, (-1, self._shape[1] * self._shape[2]))
+            hidden = ops.relu(self.entry(features) + ops.matmul(flat, self.inward * self._inward))
+            logits = logits + ops.matmul(hidden, self.outward * self._outward)
+        return ops.reshape(logits, self._shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "causal": self.causal}
+
+
+@register
+class RollLoss(keras.losses.Loss):
+    """Negative log-likelihood of a frame, in nats, from packed targets.
+
+    ``y_true`` is ``(n, s, c, 16) uint8``, ``y_pred`` the logits ``(n, s, c, p)``; the loss is ``(n, s)``, the
+    sum over pitches, and its reduction is the mean weighted by the sample weights: nats per frame.
+    A struck note is only asked for where the pitch sounds.
+    """
+
+    def __init__(self, low: int, high: int, name: str = "nats_per_frame", **kwargs: Any) -> None:
+        super().__init__(name=name, reduction="mean_with_sample_weight", **kwargs)
+        self.low, self.high = low, high
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the nats of every frame."""
+        return frame_nats(unpack_bits(y_true, self.low, self.high), y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        config.pop("reduction")
+        return {**config, "low": self.low, "high": self.high}
+
+
+def frame_nats(bits: Any, logits: Any) -> Any:
+    """Return the nats ``(…)`` of frames *bits* under *logits*, both ``(…, c, p)``."""
+    # softplus(x) - x·b is -log of the Bernoulli probability of b.
+    nats = ops.softplus(logits) - logits * bits
+    total = ops.sum(nats[..., 0, :], axis=-1)
+    if logits.shape[-2] == 2:
+        total = total + ops.sum(nats[..., 1, :] * bits[..., 0, :], axis=-1)
+    return total
