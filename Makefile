@@ -1,0 +1,55 @@
+# Every target works from a fresh clone: Python >= 3.10, make and a C compiler are all it needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUNS   ?= 10000000
+
+.PHONY: help demo test bench quality fuzz lint clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp a set of extras; a change of the sources of the extensions or of the requirements makes them anew.
+SOURCES := pyproject.toml setup.py $(wildcard src/rollcore/*.pyx src/rollcore/*.pxd)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("rollcore needs Python 3.10 or later; set PYTHON=" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(BIN)/python $(SOURCES)
+	@echo "Installing rollcore with TensorFlow for the CPU (once) ..."
+	$(BIN)/python -m pip install --quiet -e '.[cpu,plot]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "Installing what the tests read (once) ..."
+	$(BIN)/python -m pip install --quiet -e '.[cpu,plot,dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo "Installing the peers to compare with (once) ..."
+	$(BIN)/python -m pip install --quiet -e '.[cpu,plot,dev,bench]'
+	@touch $@
+
+demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generate (about 4 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
+
+test: $(VENV)/.test  ## run the tests
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+quality: $(VENV)/.test  ## train and evaluate the documented recipes, write docs/quality.md (hours; resumes)
+	$(BIN)/python -m quality
+
+fuzz: $(VENV)/.test  ## fuzz the reader under sanitizers, RUNS=10000000 inputs (needs clang)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh fuzz/run.sh $(RUNS)
+
+lint: $(VENV)/.test  ## ruff and mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) build dist demo src/*.egg-info src/rollcore/*.so src/rollcore/*.c
