@@ -1,0 +1,55 @@
+"""Run every benchmark, each file in a process of its own, then write or compare.
+
+``python -m benchmarks`` measures in full (an hour or so, on a quiet machine), keeps the JSON in
+benchmarks/results and writes benchmarks/RESULTS.md. ``--quick`` takes a few seconds a file and fails where a
+ratio to a peer has lost more than 30 % against benchmarks/baseline.json; ``--quick --save`` makes that
+baseline anew. Names of questions (``parse build``) limit either to those files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import profile, report
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    questions = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(questions))
+    parser.add_argument("--quick", action="store_true", help="a few seconds a file; compare")
+    parser.add_argument("--save", action="store_true", help="with --quick: store the ratios as the baseline")
+    options = parser.parse_args(argv)
+    if unknown := set(options.questions) - set(questions):
+        parser.error(f"no such question: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory() as temporary:
+        results = Path(temporary) if options.quick else HERE / "results"
+        results.mkdir(exist_ok=True)
+        failed = []
+        for question in options.questions or questions:
+            command = [sys.executable, "-m", "pytest", "-q", f"benchmarks/bench_{question}.py"]
+            command.append(f"--benchmark-json={results / question}.json")
+            status = subprocess.run([*command, *["--quick"] * options.quick], cwd=HERE.parent).returncode
+            if status not in (0, 5):  # 5: no benchmark of this mode in the file
+                failed.append(question)
+        if options.quick:
+            worse = report.save_baseline(results) if options.save else report.compare(results)
+        else:
+            profile.write(results)
+            report.write(results)
+            worse = []
+    for line in worse:
+        print(f"slower than the baseline: {line}", file=sys.stderr)
+    for question in failed:
+        print(f"failed: benchmarks/bench_{question}.py", file=sys.stderr)
+    return 1 if worse or failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

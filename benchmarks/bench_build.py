@@ -1,0 +1,111 @@
+"""A folder of MIDI files → a dataset: the whole command, interpreter start to closed file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import corpus, peers, process
+
+WITHIN_OF_FLOOR = 1.5
+
+
+def floor_program() -> Path:
+    """Compile floor.c once; skip where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler for the floor program")
+    source = Path(__file__).with_name("floor.c")
+    program = corpus.cache_folder() / "floor"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run([compiler, "-O2", "-pthread", str(source), "-o", str(program)], check=True)
+    return program
+
+
+def _assert_same_rows(dataset: Path, parts: list[Path]) -> None:
+    """Check that every piece has the rows that the peer painted, in the same order."""
+    import h5py
+
+    import rollcore
+
+    with rollcore.open_dataset(dataset) as ours:
+        i = 0
+        for part in parts:
+            with h5py.File(part) as file:
+                shards = [file[name] for name in sorted(file) if name.startswith("shard")]
+                for shard, start, frames in file["pieces"][:]:
+                    assert np.array_equal(ours.rows(i)[:, 0], shards[shard][start : start + frames]), (
+                        ours.names[i]
+                    )
+                    i += 1
+        assert i == len(ours)
+
+
+@pytest.mark.parametrize(
+    "n_files",
+    [
+        pytest.param(1000, marks=pytest.mark.only_quick),
+        pytest.param(6000, marks=pytest.mark.only_full),
+        pytest.param(20000, marks=pytest.mark.only_full),
+    ],
+)
+def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
+    pytest.importorskip("rollcore")
+    folder, out = corpus.corpus(n_files), scratch / "ours.h5"
+    rollcore = process.command("rollcore")
+    blobs = corpus.blobs()
+    few = blobs[:: 100 if quick else 20]
+
+    def build() -> str:
+        return process.run([*rollcore, "build-dataset", folder, out])
+
+    build()
+    out_bytes = out.stat().st_size
+    floor = floor_program()
+    contenders: dict[str, Any] = {"rollcore": (build, n_files)}
+    bars = {"floor": 1 / WITHIN_OF_FLOOR}
+    contenders["floor"] = (
+        lambda: process.run([floor, folder, scratch / "floor.out", out_bytes, process.CORES]),
+        n_files,
+    )
+    pipeline = f"symusic + NumPy + h5py, {process.CORES} processes"
+    if peers.available("symusic"):
+        command = [sys.executable, "-m", "benchmarks.peers", "symusic", folder, scratch / "symusic.h5"]
+        contenders[pipeline] = (lambda: process.run([*command, process.CORES]), n_files)
+        bars[pipeline] = 5
+    for name, bar in {"mido": None, "pretty_midi": 500}.items():
+        if peers.available(name):
+            reader = f"{name} + NumPy, in process, no output"
+            contenders[reader] = (lambda name=name: [peers.rows(name, blob) for blob in few], len(few))
+            if bar:
+                bars[reader] = bar
+
+    def check(results: dict[str, Any]) -> None:
+        if pipeline in results:
+            _assert_same_rows(out, sorted(scratch.glob("symusic.h5.*")))
+        ours = [peers.rows("mido", blob) for blob in few] if peers.available("mido") else []
+        for name, answers in results.items():
+            if name.endswith("no output"):
+                for mine, theirs in zip(ours, answers, strict=True):
+                    assert np.array_equal(mine, theirs), name
+
+    def clear() -> None:
+        for path in scratch.iterdir():
+            path.unlink()
+
+    race(
+        contenders,
+        question=f"Folder of {n_files:,} files → dataset at 50 fps, whole command",
+        check=check,
+        before=clear,
+        rounds=7,
+        bars={} if quick else bars,
+        rate_bar=None if quick else 20000,
+    )
+    race.fact("output", out_bytes / 1e6, "MB")

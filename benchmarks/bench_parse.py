@@ -1,0 +1,104 @@
+"""Bytes in memory → notes: what reading a MIDI file costs without any disk."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import corpus, peers
+
+
+def _notes(columns: np.ndarray) -> np.ndarray:
+    """Give (onset, offset, pitch, velocity, channel) rows in one canonical order."""
+    return columns[np.lexsort(columns.T[::-1])]
+
+
+def _ours(midi: Any) -> np.ndarray:
+    names = ("onset_tick", "offset_tick", "pitch", "velocity", "channel")
+    return _notes(np.stack([midi.notes[name].astype(np.int64) for name in names], axis=1))
+
+
+def _symusic(score: Any) -> np.ndarray:
+    tables = [np.zeros((0, 4), np.int64)]
+    for track in score.tracks:
+        notes = {name: column.astype(np.int64) for name, column in track.notes.numpy().items()}
+        offsets = notes["time"] + notes["duration"]
+        tables.append(np.stack([notes["time"], offsets, notes["pitch"], notes["velocity"]], axis=1))
+    return _notes(np.concatenate(tables))
+
+
+def test_parse(race: Any, quick: bool) -> None:
+    rollcore = pytest.importorskip("rollcore")
+    blobs = corpus.blobs()
+    few = blobs[:: 40 if quick else 10]
+
+    contenders: dict[str, Any] = {
+        "rollcore": (lambda: [rollcore.read_midi(blob) for blob in blobs], len(blobs))
+    }
+
+    def add(name: str, read: Any, some: tuple[bytes, ...]) -> None:
+        contenders[name] = (lambda: [read(blob) for blob in some], len(some))
+
+    if peers.available("symusic"):
+        from symusic import Score
+
+        add("symusic", Score.from_midi, blobs)
+    if peers.available("mido"):
+        import mido
+
+        add("mido", lambda blob: mido.MidiFile(file=io.BytesIO(blob)), few)
+    if peers.available("pretty_midi"):
+        import pretty_midi
+
+        add("pretty_midi", lambda blob: pretty_midi.PrettyMIDI(io.BytesIO(blob)), few)
+    if peers.available("muspy") and not quick:
+        import mido
+        import muspy
+
+        add("MusPy", lambda blob: muspy.from_mido(mido.MidiFile(file=io.BytesIO(blob))), few)
+
+    def check(results: dict[str, Any]) -> None:
+        ours = [_ours(midi) for midi in results["rollcore"]]
+        if "symusic" in results:
+            for mine, score in zip(ours, results["symusic"], strict=True):
+                assert np.array_equal(_notes(mine[:, :4]), _symusic(score))
+        for name in ("pretty_midi",):
+            step = len(blobs) // len(few)
+            for mine, song in zip(ours[::step], results.get(name, ()), strict=False):
+                assert len(mine) == sum(len(instrument.notes) for instrument in song.instruments)
+
+    race(
+        contenders,
+        question="Bytes in memory → notes, one thread",
+        check=check,
+        rounds=15,
+    )
+
+
+@pytest.mark.parametrize("reader", ["symusic"])
+def test_parse_and_paint(race: Any, reader: str) -> None:
+    rollcore = pytest.importorskip("rollcore")
+    if not peers.available(reader):
+        pytest.skip(f"{reader} is not installed")
+    blobs = corpus.blobs()
+
+    def ours() -> list[np.ndarray]:
+        return [rollcore.piano_roll(rollcore.read_midi(blob), fps=peers.FPS) for blob in blobs]
+
+    def theirs() -> list[np.ndarray]:
+        return [peers.rows(reader, blob) for blob in blobs]
+
+    def check(results: dict[str, Any]) -> None:
+        for mine, other in zip(results["rollcore"], results[f"{reader} + NumPy"], strict=True):
+            assert np.array_equal(mine[:, 0], other)
+
+    race(
+        {"rollcore": ours, f"{reader} + NumPy": theirs},
+        question="Bytes in memory → packed rows at 50 fps, one thread",
+        units=len(blobs),
+        check=check,
+        rounds=15,
+    )

@@ -1,0 +1,173 @@
+"""results/*.json → RESULTS.md, and the comparison of a quick run with the stored ratios.
+
+``python -m benchmarks.report`` writes the table anew from the JSON that is there.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BASELINE = HERE / "baseline.json"
+TOLERATED_LOSS = 0.30
+ORDER = ("parse", "build", "growth", "startup", "windows", "feed", "train_step", "sampling")
+TESTS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+HEAD = """# Results
+
+Written by `python -m benchmarks.report` from `results/*.json`; measured by `make bench`. Do not edit.
+
+How to read it: all contenders of a table ran in interleaved rounds on the same machine, files warm in the
+page cache, and gave the same answer before a time was kept. Times are medians per unit, with the quartiles in
+brackets. **Ratio** is the contender's time over the reference's in the same round (median, quartiles): how
+many times faster the reference is; below 1, how close it is to a floor. A floor is the same work with
+everything left out that could be: no program can be faster than it.
+"""
+
+
+def _load(results: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Give (question's file, machine, benchmark) of everything measured, in the order of `ORDER`."""
+    stems = [path.stem for path in results.glob("*.json") if path.stem != "profile" and path.stat().st_size]
+    for stem in sorted(stems, key=lambda stem: (ORDER.index(stem) if stem in ORDER else len(ORDER), stem)):
+        data = json.loads((results / f"{stem}.json").read_text())
+        for benchmark in data["benchmarks"]:
+            if "seconds" in benchmark["extra_info"]:
+                yield stem, data["machine_info"], benchmark
+
+
+def _duration(seconds: float) -> str:
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def _table(info: dict[str, Any]) -> Iterator[str]:
+    reference, unit = info["reference"], info["unit"]
+    yield f"### {info['question']}\n"
+    yield f"{info['rounds']} rounds.\n"
+    yield f"| | time per {unit} | {unit}s/s | ratio | bar |"
+    yield "|---|---|---|---|---|"
+    for name, spread in info["seconds"].items():
+        rate = 1 / spread["median"]
+        cells = f"{_duration(spread['median'])} ({_duration(spread['low'])} to {_duration(spread['high'])})"
+        times = bar = ""
+        if name == reference:
+            times = "1"
+            if info["rate_bar"]:
+                bar = f"≥ {info['rate_bar']:,} {unit}s/s: {_verdict(rate >= info['rate_bar'])}"
+            if info["seconds_bar"]:
+                met = spread["median"] < info["seconds_bar"]
+                bar = f"< {_duration(info['seconds_bar'])}: {_verdict(met)}"
+        else:
+            ratio = info["ratios"][name]
+            times = f"{_number(ratio['median'])} ({_number(ratio['low'])} to {_number(ratio['high'])})"
+            if wanted := info["bars"].get(name):
+                bar = f"≥ {_number(wanted)}: {_verdict(ratio['median'] >= wanted)}"
+        yield f"| {name} | {cells} | {_number(rate)} | {times} | {bar} |"
+    yield ""
+    if info["facts"]:
+        yield "| | | bar |"
+        yield "|---|---|---|"
+        for fact in info["facts"]:
+            bar = fact["bar"]
+            if bar:
+                symbol, limit = bar.split()
+                bar += f": {_verdict(TESTS[symbol](fact['value'], float(limit)))}"
+            yield f"| {fact['what']} | {_number(fact['value'])} {fact['unit']} | {bar} |"
+        yield ""
+    for note in info.get("notes", ()):
+        yield f"{note}\n"
+
+
+def _host(machine: dict[str, Any]) -> Iterator[str]:
+    cpu = machine["cpu"].get("brand_raw", machine["cpu"].get("arch", "unknown processor"))
+    yield "## Host and versions\n"
+    yield f"{cpu}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+    yield f"{machine['system']} {machine['release']}, "
+    yield f"Python {machine['python_version']}; corpora: {machine['corpus']}.\n"
+    yield ", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "."
+
+
+def write(results: Path = HERE / "results", target: Path = HERE / "RESULTS.md") -> None:
+    """Write the readable table of everything that `results` holds."""
+    lines, seen, machine = [HEAD], None, None
+    for stem, machine_info, benchmark in _load(results):
+        machine = machine or machine_info
+        if stem != seen:
+            lines.append(f"## {stem.replace('_', ' ').capitalize()}\n")
+            seen = stem
+        lines.extend(_table(benchmark["extra_info"]))
+    profile = results / "profile.json"
+    if profile.exists():
+        lines.extend(_profile(json.loads(profile.read_text())))
+    if machine:
+        lines.extend(_host(machine))
+    target.write_text("\n".join(lines) + "\n")
+
+
+def _profile(data: dict[str, Any]) -> Iterator[str]:
+    yield "## Where the time of a build goes\n"
+    yield f"`{data['command']}`, {data['samples']:,} samples of {data['event']} by perf, all threads: "
+    yield f"{data['cpu_seconds']:.2f} s of processor time.\n"
+    yield "| part | share |"
+    yield "|---|---|"
+    for part, share in data["parts"]:
+        yield f"| {part} | {share:.1f} % |"
+    yield "\n| hottest function | in | share |"
+    yield "|---|---|---|"
+    for symbol, place, share in data["functions"]:
+        yield f"| `{symbol}` | {place} | {share:.1f} % |"
+    yield ""
+
+
+def ratios(results: Path) -> dict[str, dict[str, float]]:
+    """Give benchmark → contender → median ratio."""
+    return {
+        f"{stem}: {benchmark['name']}": {
+            name: ratio["median"] for name, ratio in benchmark["extra_info"]["ratios"].items()
+        }
+        for stem, _, benchmark in _load(results)
+    }
+
+
+def save_baseline(results: Path) -> list[str]:
+    """Store this run's ratios for later ones to be held against; those it did not measure stay."""
+    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    stored |= ratios(results)
+    BASELINE.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
+    return []
+
+
+def compare(results: Path) -> list[str]:
+    """Print this run's ratios beside the stored ones; give a line for each that has lost too much."""
+    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    worse = []
+    for benchmark, contenders in ratios(results).items():
+        for name, ratio in contenders.items():
+            before = stored.get(benchmark, {}).get(name)
+            line = f"{benchmark}: {name}: {_number(ratio)} times"
+            if before is not None:
+                line += f", stored {_number(before)} times"
+                if ratio < before * (1 - TOLERATED_LOSS):
+                    worse.append(line)
+            print(line)
+    return worse
+
+
+if __name__ == "__main__":
+    write()
+    sys.exit(0)
