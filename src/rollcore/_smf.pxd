@@ -3,16 +3,18 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 cdef enum:
     N_REPAIRS = 32               # room for the repair codes; midi.REPAIR_CODES names them in order
+    N_QUEUES = 2048              # one queue of open notes for each of 16 channels x 128 pitches
 
 cdef enum SmfStatus:
     SMF_OK = 0
     SMF_EMPTY = 1                # zero bytes
     SMF_NOT_MIDI = 2             # no MThd chunk, bare or in a RIFF/RMID wrapper
     SMF_NO_MEMORY = 3
+    SMF_TOO_LARGE = 4            # 2 GiB or more
 
 cdef struct Note:
     int64_t onset_tick
-    int64_t offset_tick          # >= onset_tick
+    int64_t offset_tick          # >= onset_tick; while the note is open, ~(byte offset of its note-on)
     int32_t next                 # link of the open-notes queue; private to the parser
     uint16_t track
     uint8_t pitch
@@ -29,6 +31,10 @@ cdef struct Pedal:               # controller 64, only the changes of state
     uint16_t track
     uint8_t channel
     uint8_t down
+
+cdef struct Queue:               # first in, first out: indices into Song.notes
+    int32_t first                # -1 when empty; true of every queue between two tracks
+    int32_t last
 
 cdef struct Song:
     # Arrays are owned, grown on demand and reused from file to file.
@@ -50,6 +56,8 @@ cdef struct Song:
     int32_t first_repair         # code of the repair nearest the start of the file, -1 when none
     int64_t first_repair_offset  # its byte offset
     int64_t first_repair_found   # the value that stood there
+    int64_t first_repair_expected  # the value that should have stood there, for the codes that have one
+    Queue queues[N_QUEUES]       # private to the parser
 
 cdef void song_init(Song *song) noexcept nogil
 cdef void song_free(Song *song) noexcept nogil

@@ -1,0 +1,39 @@
+def parse(
+    data: bytes | bytearray | memoryview,
+) -> tuple[
+    int,
+    tuple[int, int, int, int],
+    bytes,
+    bytes,
+    bytes,
+    list[int],
+    tuple[int, int, int, int],
+]:
+    """Read a Standard MIDI File's bytes into packed columns, without the GIL.
+
+    Parameters
+    ----------
+    data
+        The whole file, contiguous.
+
+    Returns
+    -------
+    status
+        0 read, 1 empty, 2 not a MIDI file, 4 of 2 GiB or more.
+    header
+        Format, ticks per beat (0 under SMPTE division), SMPTE frames per second and ticks per frame (0 under
+        metrical division).
+    notes, tempos, pedals
+        Rows of ``midi.NOTE_DTYPE`` (sorted by onset, track, channel, pitch, offset), of tick,
+        microseconds per beat and track (sorted by tick), and of ``midi.PEDAL_DTYPE`` (sorted by tick).
+    repairs
+        How often each repair was made, in the order of ``midi.REPAIR_CODES``, padded with zeros.
+    first
+        The repair nearest the start of the file: code (-1 when none), byte offset, value found and
+        value expected.
+
+    Raises
+    ------
+    MemoryError
+        When the columns do not fit.
+    """

@@ -1,0 +1,795 @@
+"""Standard MIDI File bytes to note, tempo and pedal columns: one tolerant pass, no Python object per event.
+
+The rules are those of the Standard MIDI Files 1.0 specification where a file follows it, and of
+``docs/reading.md`` where it does not. Every mending is counted in ``Song.repairs``; nothing raises.
+All bytes of a track are reached through `take`, which never passes the cursor's limit.
+"""
+
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+cdef enum Repair:                # in the order of midi.REPAIRS
+    BYTES_BEFORE_HEADER
+    WRAPPER_LENGTH
+    HEADER_LENGTH
+    UNKNOWN_FORMAT
+    FORMAT_0_TRACKS
+    TRACK_COUNT
+    ZERO_DIVISION
+    SMPTE_DIVISION
+    TRACK_TOO_LONG
+    TRACK_TOO_SHORT
+    MISSING_END_OF_TRACK
+    DATA_AFTER_END_OF_TRACK
+    UNKNOWN_BYTES
+    TRAILING_BYTES
+    SECOND_HEADER
+    TRUNCATED_EVENT
+    LONG_QUANTITY
+    PAYLOAD_PAST_END
+    DATA_WITHOUT_STATUS
+    SYSTEM_MESSAGE
+    PITCH_ABOVE_127
+    DATA_ABOVE_127
+    META_TYPE_ABOVE_127
+    SHORT_META
+    ZERO_TEMPO
+    ABSURD_SIGNATURE
+    STRAY_NOTE_OFF
+    UNENDED_NOTE
+
+cdef enum Stop:                  # why reading of a track ended
+    GO_ON
+    AT_END_OF_TRACK              # its end-of-track event
+    AT_LIMIT                     # between two events, at the limit or at an MTrk
+    CUT                          # within an event, at the limit
+    TOO_LONG                     # a variable-length quantity of more than four bytes
+    PAST_END                     # a meta or sysex length that passes the limit
+    OUT_OF_MEMORY
+
+cdef enum:
+    LENGTH_CUT = -1
+    LENGTH_TOO_LONG = -2
+    SUSTAIN_PEDAL = 64
+    DEFAULT_TICKS_PER_BEAT = 480
+    DEFAULT_SMPTE_TICKS = 40     # with 25 frames per second, the standard's own example: milliseconds
+    MAX_DENOMINATOR_POWER = 8    # a time signature in 256ths
+    LARGEST_INSERTION = 32
+
+cdef struct Cursor:
+    const uint8_t *at
+    const uint8_t *limit
+
+cdef struct Reader:
+    Song *song
+    const uint8_t *data          # byte 0 of the file
+    const uint8_t *end           # end of the file, or of the wrapper's payload
+    Cursor cursor
+    bint limit_guessed           # the limit is the next MTrk, because the declared length cannot be right
+
+
+# ---------------------------------------------------------------- bytes
+
+cdef inline const uint8_t *take(Cursor *cursor, Py_ssize_t n) noexcept nogil:
+    """Advance by `n` bytes and return where they start, or NULL and stay when fewer are left."""
+    cdef const uint8_t *start = cursor.at
+    if cursor.limit - start < n:
+        return NULL
+    cursor.at = start + n
+    return start
+
+
+cdef inline int64_t quantity(Cursor *cursor) noexcept nogil:
+    """Take a variable-length quantity: its value, LENGTH_CUT or LENGTH_TOO_LONG."""
+    cdef const uint8_t *byte
+    cdef int64_t value = 0
+    cdef int i
+    for i in range(4):
+        byte = take(cursor, 1)
+        if byte == NULL:
+            return LENGTH_CUT
+        value = value << 7 | (byte[0] & 0x7F)
+        if byte[0] < 0x80:
+            return value
+    return LENGTH_TOO_LONG
+
+
+cdef inline uint32_t big_endian(const uint8_t *p) noexcept nogil:
+    return <uint32_t>p[0] << 24 | <uint32_t>p[1] << 16 | <uint32_t>p[2] << 8 | p[3]
+
+
+cdef inline uint32_t little_endian(const uint8_t *p) noexcept nogil:
+    return <uint32_t>p[3] << 24 | <uint32_t>p[2] << 16 | <uint32_t>p[1] << 8 | p[0]
+
+
+cdef inline bint says(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t n) noexcept nogil:
+    return end - p >= n and memcmp(p, text, n) == 0
+
+
+cdef const uint8_t *find(const uint8_t *p, const uint8_t *end, const char *text, Py_ssize_t n) noexcept nogil:
+    """First place at or after `p` where `text` stands, or NULL."""
+    while p != NULL and end - p >= n:
+        p = <const uint8_t *>memchr(p, text[0], end - p - n + 1)
+        if p != NULL:
+            if memcmp(p, text, n) == 0:
+                return p
+            p += 1
+    return NULL
+
+
+cdef void mend(
+    Reader *reader, Repair code, const uint8_t *where, int64_t found, int64_t expected=0
+) noexcept nogil:
+    """Count a repair, and keep the one nearest the start of the file."""
+    cdef Song *song = reader.song
+    cdef int64_t offset = where - reader.data
+    song.repairs[<int>code] += 1
+    if song.first_repair < 0 or offset < song.first_repair_offset:
+        song.first_repair = code
+        song.first_repair_offset = offset
+        song.first_repair_found = found
+        song.first_repair_expected = expected
+
+
+cdef void *grown(void *array, Py_ssize_t *capacity, Py_ssize_t itemsize) noexcept nogil:
+    """The array at twice its capacity, or NULL with the array as it was."""
+    cdef Py_ssize_t wanted = capacity[0] * 2 if capacity[0] else 256
+    cdef void *larger = realloc(array, <size_t>wanted * itemsize)
+    if larger != NULL:
+        capacity[0] = wanted
+    return larger
+
+
+# ---------------------------------------------------------------- chunks
+
+cdef bint chunk_starts(Reader *reader, const uint8_t *p) noexcept nogil:
+    """Whether a chunk, or the end of the file, stands at `p`: where a chunk before it may well end."""
+    cdef int i
+    if p == reader.end:
+        return True
+    if reader.end - p < 8:
+        return False
+    if memcmp(p, b"MTrk", 4) == 0:
+        return True
+    for i in range(4):
+        if p[i] < 0x20 or p[i] > 0x7E:
+            return False
+    return big_endian(p + 4) <= reader.end - p - 8
+
+
+cdef bint track_confirmed(Reader *reader, const uint8_t *p) noexcept nogil:
+    """Whether the MTrk at `p` is a track: its length leads to another chunk or to the end of the file."""
+    if reader.end - p < 8:
+        return False
+    cdef uint32_t length = big_endian(p + 4)
+    return length <= reader.end - p - 8 and chunk_starts(reader, p + 8 + length)
+
+
+cdef const uint8_t *unwrap(Reader *reader, Py_ssize_t size) noexcept nogil:
+    """Where MThd stands: at byte 0, in a RIFF/RMID wrapper or behind foreign bytes; NULL when nowhere."""
+    cdef const uint8_t *start = reader.data
+    cdef const uint8_t *chunk
+    cdef const uint8_t *header
+    cdef int64_t length
+    if says(start, reader.end, b"RIFF", 4) and size >= 12 and memcmp(start + 8, b"RMID", 4) == 0:
+        chunk = start + 12
+        while reader.end - chunk >= 8:
+            length = little_endian(chunk + 4)
+            if memcmp(chunk, b"data", 4) == 0:
+                start = chunk + 8
+                if length > reader.end - start:
+                    mend(reader, WRAPPER_LENGTH, chunk + 4, length, reader.end - start)
+                else:
+                    reader.end = start + length
+                break
+            length += length & 1             # RIFF chunks are padded to an even length
+            if length > reader.end - chunk - 8:
+                break
+            chunk += 8 + length
+    if says(start, reader.end, b"MThd", 4):
+        return start
+    header = find(start, reader.end, b"MThd\0\0\0", 7)
+    if header != NULL:
+        mend(reader, BYTES_BEFORE_HEADER, start, header - start)
+    return header
+
+
+cdef const uint8_t *read_header(Reader *reader, const uint8_t *p, int *n_tracks) noexcept nogil:
+    """Read the MThd at `p` and return where the next chunk should stand; `n_tracks` is -1 when it is cut."""
+    cdef Song *song = reader.song
+    cdef Py_ssize_t left = reader.end - p - 8
+    cdef Py_ssize_t fields = 6
+    cdef int64_t length
+    cdef int division, rate
+    cdef const uint8_t *after
+    song.format = 1
+    song.ticks_per_beat = DEFAULT_TICKS_PER_BEAT
+    if left < 6:
+        mend(reader, HEADER_LENGTH, reader.end, left if left > 0 else 0, 6)
+        fields = left
+        after = reader.end
+    else:
+        length = big_endian(p + 4)
+        after = p + 14
+        if length < 6:
+            mend(reader, HEADER_LENGTH, p + 4, length, 6)
+            if says(p + 8 + length, reader.end, b"MTrk", 4):
+                fields = length
+                after = p + 8 + length
+        elif length > left:
+            mend(reader, HEADER_LENGTH, p + 4, length, 6)
+        elif length > 6:
+            if says(p + 14, reader.end, b"MTrk", 4) and not says(p + 8 + length, reader.end, b"MTrk", 4):
+                mend(reader, HEADER_LENGTH, p + 4, length, 6)
+            else:
+                after = p + 8 + length
+    if fields >= 2:
+        song.format = p[8] << 8 | p[9]
+        if song.format > 2:
+            mend(reader, UNKNOWN_FORMAT, p + 8, song.format)
+            song.format = 1
+    n_tracks[0] = p[10] << 8 | p[11] if fields >= 4 else -1
+    if fields < 6:
+        return after
+    division = p[12] << 8 | p[13]
+    if division == 0:
+        mend(reader, ZERO_DIVISION, p + 12, 0)
+    elif division < 0x8000:
+        song.ticks_per_beat = division
+    else:
+        rate = 256 - (division >> 8)         # the high byte is a negative frame rate
+        song.ticks_per_beat = 0
+        song.smpte_fps = 24 if rate < 25 else 25 if rate < 28 else 29 if rate < 30 else 30
+        song.smpte_ticks_per_frame = division & 0xFF
+        if song.smpte_fps != rate or song.smpte_ticks_per_frame == 0:
+            mend(reader, SMPTE_DIVISION, p + 12, division)
+            if song.smpte_ticks_per_frame == 0:
+                song.smpte_ticks_per_frame = DEFAULT_SMPTE_TICKS
+    return after
+
+
+cdef const uint8_t *skip_alien(Reader *reader, const uint8_t *p) noexcept nogil:
+    """Where to go on after bytes that are neither MTrk nor MThd."""
+    cdef const uint8_t *after = NULL
+    cdef const uint8_t *track
+    if reader.end - p >= 8 and chunk_starts(reader, p):
+        after = p + 8 + big_endian(p + 4)
+        if chunk_starts(reader, after):
+            return after
+    track = find(p, reader.end, b"MTrk", 4)
+    if after != NULL and (track == NULL or track >= after):
+        return after                         # an alien chunk; what follows it is the next call's affair
+    mend(reader, TRAILING_BYTES if track == NULL else UNKNOWN_BYTES, p, p[0])
+    return reader.end if track == NULL else track
+
+
+cdef const uint8_t *read_chunk(Reader *reader, const uint8_t *p) noexcept nogil:
+    """Read or skip the chunk at `p` and return where to go on; NULL when out of memory.
+
+    A declared track length is believed when a chunk or the end of the file stands behind it.
+    Otherwise the track runs to its end-of-track or to the next MTrk. Either way the end-of-track wins.
+    """
+    cdef const uint8_t *declared_end
+    cdef const uint8_t *after
+    cdef const uint8_t *track
+    cdef int64_t length
+    cdef Stop stop
+    if reader.end - p < 8:
+        mend(reader, TRAILING_BYTES, p, p[0])
+        return reader.end
+    if memcmp(p, b"MThd", 4) == 0:
+        mend(reader, SECOND_HEADER, p, reader.song.n_tracks)
+        return reader.end
+    if memcmp(p, b"MTrk", 4) != 0:
+        return skip_alien(reader, p)
+
+    length = big_endian(p + 4)
+    reader.limit_guessed = length > reader.end - p - 8 or not chunk_starts(reader, p + 8 + length)
+    reader.cursor.at = p + 8
+    if reader.limit_guessed:
+        track = find(p + 8, reader.end, b"MTrk", 4)
+        reader.cursor.limit = reader.end if track == NULL else track
+    else:
+        reader.cursor.limit = p + 8 + length
+    stop = read_track(reader)
+    if stop == OUT_OF_MEMORY:
+        return NULL
+    reader.song.n_tracks += 1
+
+    after = reader.cursor.at
+    if stop == AT_END_OF_TRACK:
+        if not reader.limit_guessed and after < reader.cursor.limit:
+            track = find(after, reader.cursor.limit, b"MTrk", 4)
+            if track != after:
+                mend(reader, DATA_AFTER_END_OF_TRACK, after, reader.cursor.limit - after)
+            if track == NULL:
+                return reader.cursor.limit
+            mend(reader, TRACK_TOO_LONG, p + 4, length, after - p - 8)
+            return track
+    elif stop != AT_LIMIT:
+        after = reader.cursor.limit
+        if stop != CUT and not reader.limit_guessed:
+            # The track broke down; a length that swallows whole later tracks is no longer believed.
+            track = find(reader.cursor.at, reader.cursor.limit, b"MTrk", 4)
+            while track != NULL and not track_confirmed(reader, track):
+                track = find(track + 1, reader.cursor.limit, b"MTrk", 4)
+            if track != NULL:
+                after = track
+    if length > after - p - 8:
+        mend(reader, TRACK_TOO_LONG, p + 4, length, after - p - 8)
+    elif length < after - p - 8:
+        mend(reader, TRACK_TOO_SHORT, p + 4, length, after - p - 8)
+    return after
+
+
+# ---------------------------------------------------------------- events
+
+cdef Stop take_payload(
+    Reader *reader, Cursor *cursor, const uint8_t **payload, int64_t *length
+) noexcept nogil:
+    """Take a meta or sysex length and its payload; on TOO_LONG and PAST_END stay at the length.
+
+    Under a guessed limit an MTrk inside the payload is text unless it is confirmed as a track.
+    """
+    cdef const uint8_t *start = cursor.at
+    cdef const uint8_t *track
+    length[0] = quantity(cursor)
+    if length[0] == LENGTH_CUT:
+        return CUT
+    if length[0] == LENGTH_TOO_LONG:
+        cursor.at = start
+        return TOO_LONG
+    payload[0] = take(cursor, length[0])
+    if payload[0] == NULL and reader.limit_guessed and reader.end - cursor.at >= length[0]:
+        if not track_confirmed(reader, cursor.limit):
+            track = find(cursor.at + length[0], reader.end, b"MTrk", 4)
+            cursor.limit = reader.end if track == NULL else track
+            payload[0] = take(cursor, length[0])
+    if payload[0] == NULL:
+        cursor.at = start
+        return PAST_END
+    return GO_ON
+
+
+cdef Stop read_sysex(Reader *reader, Cursor *cursor) noexcept nogil:
+    """Pass a sysex packet, first or continued, from its length on; whether F7 ends it does not matter."""
+    cdef const uint8_t *payload
+    cdef int64_t length
+    return take_payload(reader, cursor, &payload, &length)
+
+
+cdef bint event_follows(Cursor cursor) noexcept nogil:
+    """Whether a delta time and an event with its status stand next. A copied cursor: nothing is taken."""
+    cdef const uint8_t *first = cursor.at
+    cdef const uint8_t *data
+    if quantity(&cursor) < 0 or first[0] >= 0xF0:    # rather a status than a delta of 14336 ticks or more
+        return False
+    data = take(&cursor, 1)
+    if data == NULL or data[0] < 0x80 or data[0] >= 0xF0:
+        return data != NULL and data[0] >= 0x80
+    data = take(&cursor, 1 + ((data[0] & 0xE0) != 0xC0))
+    return data != NULL and data[0] < 0x80 and (cursor.at - 1)[0] < 0x80
+
+
+cdef void skip_system_message(Cursor *cursor, int status) noexcept nogil:
+    """Pass the data of an F1-F6 or F8-FE message: what MIDI gives it, unless only its absence makes sense."""
+    cdef int n = 2 if status == 0xF2 else 1 if status == 0xF1 or status == 0xF3 else 0
+    cdef Cursor after = cursor[0]
+    cdef const uint8_t *data = take(&after, n)
+    if n == 0 or data == NULL or data[0] >= 0x80 or data[n - 1] >= 0x80:
+        return
+    if event_follows(after) or not event_follows(cursor[0]):
+        cursor[0] = after
+
+
+cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track) noexcept nogil:
+    """Read a meta event from its type byte on."""
+    cdef Song *song = reader.song
+    cdef const uint8_t *type_byte = take(cursor, 1)
+    cdef const uint8_t *length_byte
+    cdef const uint8_t *payload
+    cdef void *larger
+    cdef int64_t length
+    cdef int kind, shortest
+    cdef Stop stop
+    if type_byte == NULL:
+        return CUT
+    length_byte = cursor.at
+    stop = take_payload(reader, cursor, &payload, &length)
+    if stop != GO_ON:
+        return stop
+    kind = type_byte[0]
+    if kind == 0x2F:
+        return AT_END_OF_TRACK
+    if kind >= 0x80:
+        mend(reader, META_TYPE_ABOVE_127, type_byte, kind)
+        return GO_ON
+    shortest = (3 if kind == 0x51 else 4 if kind == 0x58 else 2 if kind == 0x59 else 5 if kind == 0x54
+                else 1 if kind == 0x20 or kind == 0x21 else 0)
+    if length < shortest:
+        mend(reader, SHORT_META, length_byte, length, shortest)
+    elif kind == 0x51:
+        if payload[0] == 0 and payload[1] == 0 and payload[2] == 0:
+            mend(reader, ZERO_TEMPO, payload, 0)
+            return GO_ON
+        if song.n_tempos == song.tempos_capacity:
+            larger = grown(song.tempos, &song.tempos_capacity, sizeof(Tempo))
+            if larger == NULL:
+                return OUT_OF_MEMORY
+            song.tempos = <Tempo *>larger
+        song.tempos[song.n_tempos].tick = tick
+        song.tempos[song.n_tempos].microseconds_per_beat = payload[0] << 16 | payload[1] << 8 | payload[2]
+        song.tempos[song.n_tempos].track = track
+        song.n_tempos += 1
+    elif kind == 0x58:
+        if payload[0] == 0 or payload[1] > MAX_DENOMINATOR_POWER:
+            mend(reader, ABSURD_SIGNATURE, payload, payload[0] << 8 | payload[1])
+    elif kind == 0x59:
+        # Sharps from -7 (flats) to 7 as a signed byte, then 0 major or 1 minor.
+        if ((payload[0] + 7) & 0xFF) > 14 or payload[1] > 1:
+            mend(reader, ABSURD_SIGNATURE, payload, payload[0] << 8 | payload[1])
+    return GO_ON
+
+
+cdef Stop read_pedal(Song *song, int channel, bint down, int64_t tick, uint16_t track) noexcept nogil:
+    cdef void *larger
+    if song.n_pedals == song.pedals_capacity:
+        larger = grown(song.pedals, &song.pedals_capacity, sizeof(Pedal))
+        if larger == NULL:
+            return OUT_OF_MEMORY
+        song.pedals = <Pedal *>larger
+    song.pedals[song.n_pedals].tick = tick
+    song.pedals[song.n_pedals].track = track
+    song.pedals[song.n_pedals].channel = channel
+    song.pedals[song.n_pedals].down = down
+    song.n_pedals += 1
+    return GO_ON
+
+
+cdef void drop_open_notes(Reader *reader, Py_ssize_t start) noexcept nogil:
+    """Drop the notes from `start` on that no note-off ended, and empty their queues."""
+    cdef Song *song = reader.song
+    cdef Note *note
+    cdef Py_ssize_t i, kept = start
+    for i in range(start, song.n_notes):
+        note = &song.notes[i]
+        if note.offset_tick < 0:
+            mend(reader, UNENDED_NOTE, reader.data + ~note.offset_tick, note.pitch)
+            song.queues[note.channel << 7 | note.pitch].first = -1
+        else:
+            song.notes[kept] = note[0]
+            kept += 1
+    song.n_notes = kept
+
+
+cdef Stop read_track(Reader *reader) noexcept nogil:
+    """Read events from the reader's cursor to the end of the track, and pair the notes.
+
+    Ticks cannot overflow: a delta below 2**28 takes at least two bytes of a file below 2**31.
+    """
+    cdef Song *song = reader.song
+    cdef Cursor cursor = reader.cursor       # a local whose address never escapes: it stays in registers
+    cdef Cursor lent
+    cdef Note *notes = song.notes
+    cdef Note *note
+    cdef Queue *queue
+    cdef const uint8_t *start
+    cdef const uint8_t *byte
+    cdef const uint8_t *data
+    cdef void *larger
+    cdef Py_ssize_t n_notes = song.n_notes, first_note = song.n_notes, n_open = 0
+    cdef int64_t tick = 0, length
+    cdef int32_t i
+    cdef uint16_t track = song.n_tracks if song.n_tracks < 0xFFFF else 0xFFFF
+    cdef uint16_t pedals_down = 0            # one bit a channel
+    cdef int status = 0, pitch, velocity
+    cdef bint two_bytes, down
+    cdef Stop stop = GO_ON
+    while stop == GO_ON:
+        start = cursor.at
+        if start == cursor.limit or (start[0] == 0x4D and says(start, cursor.limit, b"MTrk\0", 5)):
+            stop = AT_LIMIT
+            break
+        length = quantity(&cursor)
+        if length < 0:
+            stop = CUT if length == LENGTH_CUT else TOO_LONG
+            if stop == TOO_LONG:
+                cursor.at = start
+            break
+        tick += length
+        byte = take(&cursor, 1)
+        if byte != NULL and (byte[0] | status) < 0x80:
+            mend(reader, DATA_WITHOUT_STATUS, byte, byte[0])
+            while byte != NULL and byte[0] < 0x80:
+                byte = take(&cursor, 1)
+        if byte == NULL:
+            stop = CUT
+            break
+
+        if byte[0] >= 0xF0:
+            lent = cursor
+            if byte[0] == 0xFF:
+                stop = read_meta(reader, &lent, tick, track)
+            elif byte[0] == 0xF0 or byte[0] == 0xF7:
+                stop = read_sysex(reader, &lent)
+            else:
+                mend(reader, SYSTEM_MESSAGE, byte, byte[0])
+                skip_system_message(&lent, byte[0])
+            cursor = lent
+            continue
+
+        if byte[0] >= 0x80:
+            status = byte[0]
+            two_bytes = (status & 0xE0) != 0xC0
+            data = take(&cursor, 1 + two_bytes)
+        else:
+            two_bytes = (status & 0xE0) != 0xC0
+            data = byte if take(&cursor, two_bytes) != NULL else NULL
+        if data == NULL:
+            stop = CUT
+            break
+
+        if status < 0xA0:
+            pitch = data[0]
+            velocity = data[1]
+            if (pitch | velocity) >= 0x80:
+                if pitch >= 0x80:
+                    mend(reader, PITCH_ABOVE_127, data, pitch)
+                    continue
+                mend(reader, DATA_ABOVE_127, data + 1, velocity)
+                velocity = 127
+            queue = &song.queues[(status & 0x0F) << 7 | pitch]
+            if status >= 0x90 and velocity:
+                if n_notes == song.notes_capacity:
+                    larger = grown(notes, &song.notes_capacity, sizeof(Note))
+                    if larger == NULL:
+                        stop = OUT_OF_MEMORY
+                        break
+                    song.notes = notes = <Note *>larger
+                note = &notes[n_notes]
+                note.onset_tick = tick
+                note.offset_tick = ~<int64_t>(byte - reader.data)
+                note.next = -1
+                note.track = track
+                note.pitch = pitch
+                note.velocity = velocity
+                note.channel = status & 0x0F
+                if queue.first < 0:
+                    queue.first = <int32_t>n_notes
+                else:
+                    notes[queue.last].next = <int32_t>n_notes
+                queue.last = <int32_t>n_notes
+                n_notes += 1
+                n_open += 1
+            else:
+                i = queue.first
+                if i < 0:
+                    mend(reader, STRAY_NOTE_OFF, byte, pitch)
+                else:
+                    notes[i].offset_tick = tick
+                    queue.first = notes[i].next
+                    n_open -= 1
+        elif data[0] >= 0x80 or (two_bytes and data[1] >= 0x80):
+            if data[0] < 0x80:
+                data += 1
+            mend(reader, DATA_ABOVE_127, data, data[0])
+        elif status < 0xC0 and status >= 0xB0 and data[0] == SUSTAIN_PEDAL:
+            down = data[1] >= 64
+            if down != (pedals_down >> (status & 0x0F) & 1):
+                pedals_down ^= 1 << (status & 0x0F)
+                stop = read_pedal(song, status & 0x0F, down, tick, track)
+
+    reader.cursor = cursor
+    song.n_notes = n_notes
+    if n_open:
+        drop_open_notes(reader, first_note)
+    if stop == AT_LIMIT:
+        mend(reader, MISSING_END_OF_TRACK, cursor.at, 0)
+    elif stop == CUT:
+        mend(reader, TRUNCATED_EVENT, cursor.limit, 0)
+    elif stop == TOO_LONG:
+        mend(reader, LONG_QUANTITY, cursor.at, cursor.at[0])
+    elif stop == PAST_END:
+        length = quantity(&cursor)
+        mend(reader, PAYLOAD_PAST_END, reader.cursor.at, length, cursor.limit - cursor.at)
+    return stop
+
+
+# ---------------------------------------------------------------- order
+
+cdef struct NoteRow:             # midi.NOTE_DTYPE
+    int64_t onset_tick
+    int64_t offset_tick
+    uint8_t pitch
+    uint8_t velocity
+    uint8_t channel
+    uint8_t padding
+    uint16_t track
+    uint16_t more_padding
+
+ctypedef fused Row:
+    NoteRow
+    Tempo
+    Pedal
+
+
+cdef inline bint precedes(Row *a, Row *b) noexcept nogil:
+    if Row is NoteRow:
+        if a.onset_tick != b.onset_tick:
+            return a.onset_tick < b.onset_tick
+        if a.track != b.track:
+            return a.track < b.track
+        if a.channel != b.channel:
+            return a.channel < b.channel
+        if a.pitch != b.pitch:
+            return a.pitch < b.pitch
+        return a.offset_tick < b.offset_tick
+    else:
+        return a.tick < b.tick
+
+
+cdef bint sort(Row *rows, Py_ssize_t n) noexcept nogil:
+    """Stable natural merge sort: as many passes as log2 of the sorted runs (tracks). False: no memory."""
+    cdef Row *source = rows
+    cdef Row *target
+    cdef Row *scratch
+    cdef Row *swap
+    cdef Py_ssize_t i = 1, left, middle, right, a, b
+    while i < n and not precedes(&rows[i], &rows[i - 1]):
+        i += 1
+    if i >= n:
+        return True
+    scratch = <Row *>malloc(<size_t>n * sizeof(Row))
+    if scratch == NULL:
+        return False
+    target = scratch
+    while True:
+        left = 0
+        while left < n:
+            middle = left + 1
+            while middle < n and not precedes(&source[middle], &source[middle - 1]):
+                middle += 1
+            right = middle + 1 if middle < n else n
+            while right < n and not precedes(&source[right], &source[right - 1]):
+                right += 1
+            if left == 0 and middle == n:    # one run: sorted
+                if source != rows:
+                    memcpy(rows, source, <size_t>n * sizeof(Row))
+                free(scratch)
+                return True
+            a = left
+            b = middle
+            for i in range(left, right):
+                if b == right or (a < middle and not precedes(&source[b], &source[a])):
+                    target[i] = source[a]
+                    a += 1
+                else:
+                    target[i] = source[b]
+                    b += 1
+            left = right
+        swap = source
+        source = target
+        target = swap
+
+
+cdef void sort_chords(NoteRow *rows, Py_ssize_t n) noexcept nogil:
+    """Order small groups of notes of one onset in place, so that a track becomes one sorted run."""
+    cdef NoteRow row
+    cdef Py_ssize_t start = 0, i, j
+    while start < n:
+        i = start + 1
+        while i < n and i - start < LARGEST_INSERTION and rows[i].onset_tick == rows[start].onset_tick:
+            row = rows[i]
+            j = i
+            while j > start and precedes(&row, &rows[j - 1]):
+                rows[j] = rows[j - 1]
+                j -= 1
+            rows[j] = row
+            i += 1
+        start = i
+
+
+# ---------------------------------------------------------------- the seam
+
+cdef void song_init(Song *song) noexcept nogil:
+    """Make a song that owns nothing yet."""
+    cdef int i
+    memset(song, 0, sizeof(Song))
+    for i in range(N_QUEUES):
+        song.queues[i].first = -1
+
+
+cdef void song_free(Song *song) noexcept nogil:
+    """Free the arrays."""
+    free(song.notes)
+    free(song.tempos)
+    free(song.pedals)
+    song_init(song)
+
+
+cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+    """Read a whole file into `song`, whose arrays are reused; an SmfStatus."""
+    cdef Reader reader
+    cdef const uint8_t *header
+    cdef const uint8_t *p
+    cdef int count
+    song.n_notes = song.n_tempos = song.n_pedals = 0
+    song.format = song.n_tracks = song.ticks_per_beat = song.smpte_fps = song.smpte_ticks_per_frame = 0
+    memset(song.repairs, 0, sizeof(song.repairs))
+    song.first_repair = -1
+    song.first_repair_offset = song.first_repair_found = song.first_repair_expected = 0
+    if size == 0:
+        return SMF_EMPTY
+    if size >= INT32_MAX:                    # the queues link notes by 32-bit indices
+        return SMF_TOO_LARGE
+    reader.song = song
+    reader.data = data
+    reader.end = data + size
+    reader.limit_guessed = False
+    header = unwrap(&reader, size)
+    if header == NULL:
+        return SMF_NOT_MIDI
+    p = read_header(&reader, header, &count)
+    while p != reader.end:
+        p = read_chunk(&reader, p)
+        if p == NULL:
+            return SMF_NO_MEMORY
+    if count >= 0 and count != song.n_tracks:
+        mend(&reader, TRACK_COUNT, header + 10, count, song.n_tracks)
+    if song.format == 0 and song.n_tracks > 1:
+        mend(&reader, FORMAT_0_TRACKS, header + 8, song.n_tracks, 1)
+    if not sort(song.tempos, song.n_tempos) or not sort(song.pedals, song.n_pedals):
+        return SMF_NO_MEMORY
+    return SMF_OK
+
+
+def parse(const uint8_t[::1] data not None):
+    """Read a file's bytes into packed columns; see ``_smf.pyi``."""
+    cdef Song song
+    cdef Py_ssize_t size = data.shape[0], i
+    cdef const uint8_t *first = &data[0] if size else NULL
+    cdef int status
+    cdef NoteRow *rows
+    cdef Note *note
+    cdef bint sorted_ = True
+    song_init(&song)
+    try:
+        with nogil:
+            status = song_parse(&song, first, size)
+        if status == SMF_NO_MEMORY:
+            raise MemoryError
+        notes = PyBytes_FromStringAndSize(NULL, song.n_notes * <Py_ssize_t>sizeof(NoteRow))
+        rows = <NoteRow *>PyBytes_AS_STRING(notes)
+        with nogil:
+            memset(rows, 0, song.n_notes * sizeof(NoteRow))
+            for i in range(song.n_notes):
+                note = &song.notes[i]
+                rows[i].onset_tick = note.onset_tick
+                rows[i].offset_tick = note.offset_tick
+                rows[i].pitch = note.pitch
+                rows[i].velocity = note.velocity
+                rows[i].channel = note.channel
+                rows[i].track = note.track
+            sort_chords(rows, song.n_notes)
+            sorted_ = sort(rows, song.n_notes)
+        if not sorted_:
+            raise MemoryError
+        return (
+            status,
+            (song.format, song.ticks_per_beat, song.smpte_fps, song.smpte_ticks_per_frame),
+            notes,
+            PyBytes_FromStringAndSize(<char *>song.tempos, song.n_tempos * <Py_ssize_t>sizeof(Tempo)),
+            PyBytes_FromStringAndSize(<char *>song.pedals, song.n_pedals * <Py_ssize_t>sizeof(Pedal)),
+            [song.repairs[i] for i in range(N_REPAIRS)],
+            (
+                song.first_repair,
+                song.first_repair_offset,
+                song.first_repair_found,
+                song.first_repair_expected,
+            ),
+        )
+    finally:
+        song_free(&song)

@@ -1,0 +1,334 @@
+"""MIDI files as columns of notes: a tolerant reader that says what it mended, and a writer.
+
+How damaged files are read, rule by rule, is in ``docs/reading.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from rollcore import _smf
+from rollcore.errors import MidiError, RollcoreError
+from rollcore.repairs import REPAIR_CODES, REPAIRS, first_bytes, skip_reason, strict_error
+
+__all__ = [
+    "DEFAULT_TEMPO",
+    "NOTE_DTYPE",
+    "PEDAL_DTYPE",
+    "REPAIRS",
+    "REPAIR_CODES",
+    "TEMPO_DTYPE",
+    "Midi",
+    "read_midi",
+    "skip_reason",
+    "write_midi",
+]
+
+Array = npt.NDArray[Any]
+
+NOTE_DTYPE = np.dtype(
+    [
+        ("onset_tick", "<i8"),
+        ("offset_tick", "<i8"),
+        ("pitch", "u1"),
+        ("velocity", "u1"),
+        ("channel", "u1"),
+        ("track", "<u2"),
+    ],
+    align=True,
+)
+TEMPO_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4")], align=True)
+PEDAL_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("down", "?")], align=True)
+_TEMPO_ROW = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
+
+#: Microseconds per beat before the first tempo event: 120 beats per minute.
+DEFAULT_TEMPO = 500_000
+MAX_DELTA = (1 << 28) - 1
+
+
+def _no_pedals() -> Array:
+    return np.empty(0, PEDAL_DTYPE)
+
+
+def _no_tracks() -> Array:
+    return np.empty(0, np.uint16)
+
+
+@dataclass(frozen=True, eq=False)
+class Midi:
+    """A piece of music in ticks, as a MIDI file holds it.
+
+    Parameters
+    ----------
+    notes
+        ``NOTE_DTYPE`` array sorted by onset, track, channel, pitch, offset. A note ends where its note-off
+        stands, at ``offset_tick >= onset_tick``. Channels count from 0: channel 9 is drums.
+    tempos
+        ``TEMPO_DTYPE`` array sorted by tick, as found in the file; 500000 microseconds per beat hold before
+        the first one.
+    ticks_per_beat
+        Ticks in a quarter note; 0 when `smpte` holds.
+    format
+        0, 1 or 2. In format 2 every track is a piece of its own, with its own tempos.
+    tempo_tracks
+        uint16 array parallel to `tempos`: the track each one stands in.
+    pedals
+        ``PEDAL_DTYPE`` array sorted by tick: where the sustain pedal (controller 64) of a track's channel
+        goes down (64 and above) or up. It starts up.
+    smpte
+        Frames per second (24, 25, 29 or 30; 29 means 30000/1001) and ticks per frame of a file in absolute
+        time, otherwise None.
+    repairs
+        How often each of ``REPAIR_CODES`` was mended while reading; only those that were.
+    """
+
+    notes: Array
+    tempos: Array
+    ticks_per_beat: int
+    format: int = 1
+    tempo_tracks: Array = field(default_factory=_no_tracks)
+    pedals: Array = field(default_factory=_no_pedals)
+    smpte: tuple[int, int] | None = None
+    repairs: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_notes(
+        cls,
+        notes: npt.ArrayLike,
+        *,
+        ticks_per_beat: int = 480,
+        tempos: Array | Iterable[tuple[int, int]] = (),
+    ) -> Midi:
+        """Make a piece from notes in any order.
+
+        Parameters
+        ----------
+        notes
+            ``NOTE_DTYPE`` array, or a list of tuples in that order; copied.
+        ticks_per_beat
+            Ticks in a quarter note, 1 to 32767.
+        tempos
+            Pairs of tick and microseconds per beat, in any order.
+
+        Raises
+        ------
+        RollcoreError
+            When a value does not fit a MIDI file.
+
+        Examples
+        --------
+        >>> midi = Midi.from_notes([(480, 960, 64, 80, 0, 0), (0, 480, 60, 80, 0, 0)], tempos=[(0, 600_000)])
+        >>> midi.notes["pitch"]
+        array([60, 64], dtype=uint8)
+        """
+        rows = np.array(notes, NOTE_DTYPE)
+        keys = ("offset_tick", "pitch", "channel", "track", "onset_tick")
+        rows = rows[np.lexsort([rows[key] for key in keys])]
+        changes = np.array(tempos if isinstance(tempos, np.ndarray) else list(tempos), TEMPO_DTYPE)
+        changes = changes[np.argsort(changes["tick"], kind="stable")]
+        midi = cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
+        _check(midi)
+        return midi
+
+
+def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> tuple[str, bytes]:
+    """Name and contents of whatever was passed as a source."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>", bytes(source)
+    if hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise RollcoreError(f"{getattr(source, 'name', source)}: open the file in binary mode, 'rb'")
+        return str(getattr(source, "name", "<file>")), data
+    name = os.fsencode(source).decode("utf-8", "backslashreplace")
+    try:
+        with open(source, "rb") as file:
+            return name, file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RollcoreError(f"{name}: cannot be read: {reason}") from error
+
+
+def read_midi(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO, *, strict: bool = False
+) -> Midi:
+    """Read a Standard MIDI File, mending what can be mended.
+
+    Parameters
+    ----------
+    source
+        A path, the bytes of a file, or a file open in binary mode.
+    strict
+        Raise on whatever would have been mended, the place nearest the start of the file first. What the
+        standard allows (foreign chunks, a longer header, an RMID wrapper) is no repair.
+
+    Returns
+    -------
+    Midi
+        Its arrays are read-only. Notes pair with note-offs per track, channel and pitch, first in, first
+        out. A note without a note-off is left out and counted in ``repairs["unended_note"]``.
+
+    Raises
+    ------
+    MidiError
+        When there is no MIDI header (also: the file is empty), or on the first fault under `strict`.
+    RollcoreError
+        When the file cannot be opened or read.
+
+    Examples
+    --------
+    >>> header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96])
+    >>> track = bytes.fromhex("00 90 3C 50  60 80 3C 00  00 FF 2F 00")
+    >>> midi = read_midi(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    >>> midi.notes[["onset_tick", "offset_tick", "pitch"]].tolist(), midi.repairs
+    ([(0, 96, 60)], {})
+    """
+    name, data = _load(source)
+    status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, counts, first = _smf.parse(data)
+    if status:
+        found = first_bytes(data) if status == 2 else skip_reason(status, data)
+        raise MidiError(name, 0, "a MIDI file (MThd)", found)
+    if strict and first[0] >= 0:
+        raise strict_error(name, *first)
+    rows = np.frombuffer(tempos, _TEMPO_ROW)
+    changes = np.empty(len(rows), TEMPO_DTYPE)
+    for key in TEMPO_DTYPE.names or ():
+        changes[key] = rows[key]
+    changes.flags.writeable = False
+    return Midi(
+        notes=np.frombuffer(notes, NOTE_DTYPE),
+        tempos=changes,
+        ticks_per_beat=ticks_per_beat,
+        format=format_,
+        tempo_tracks=rows["track"],
+        pedals=np.frombuffer(pedals, PEDAL_DTYPE),
+        smpte=(fps, ticks) if fps else None,
+        repairs={code: count for code, count in zip(REPAIR_CODES, counts, strict=False) if count},
+    )
+
+
+def _check(midi: Midi) -> None:
+    """Raise RollcoreError on the first value that a MIDI file cannot hold."""
+
+    def refuse(bad: Array, what: str) -> None:
+        if bad.any():
+            raise RollcoreError(f"note {int(np.flatnonzero(bad)[0])}: {what}")
+
+    notes, tempos = midi.notes, midi.tempos
+    refuse(notes["onset_tick"] < 0, "onset_tick must not be negative")
+    refuse(notes["offset_tick"] < notes["onset_tick"], "offset_tick must not be before onset_tick")
+    refuse(notes["pitch"] > 127, "pitch must be from 0 to 127")
+    refuse((notes["velocity"] < 1) | (notes["velocity"] > 127), "velocity must be from 1 to 127")
+    refuse(notes["channel"] > 15, "channel must be from 0 to 15")
+    tempo = tempos["microseconds_per_beat"]
+    if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
+        raise RollcoreError(
+            "a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more"
+        )
+    if midi.smpte is None and not 1 <= midi.ticks_per_beat <= 32767:
+        raise RollcoreError(f"ticks_per_beat must be from 1 to 32767, not {midi.ticks_per_beat}")
+
+
+def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
+    """Messages in order of tick, then rank, with their delta times set."""
+    messages, now = [], 0
+    for tick, _, message in sorted(events, key=lambda event: event[:2]):
+        if tick - now > MAX_DELTA:
+            raise RollcoreError(f"tick {tick}: more than {MAX_DELTA} ticks after the event before it")
+        messages.append(message.copy(time=tick - now))
+        now = tick
+    return messages
+
+
+def write_midi(
+    midi: Midi,
+    target: str | os.PathLike[str] | BinaryIO,
+    *,
+    track_names: Sequence[str] = (),
+    time_signature: tuple[int, int] = (4, 4),
+    key_signature: str | None = None,
+) -> None:
+    """Write a format 1 file: a tempo track, then one track for each track of `midi` that has notes.
+
+    Equal input gives equal bytes. Reading the file back gives the same notes, except that notes of one
+    channel and pitch of which one lies within the other come back paired first in, first out.
+
+    Parameters
+    ----------
+    midi
+        The piece; its tempos all go to the tempo track.
+    target
+        A path, or a file open for writing in binary mode.
+    track_names
+        Names of the note tracks in order; missing ones stay unnamed.
+    time_signature
+        Beats in a bar and the note value of a beat.
+    key_signature
+        Such as ``"C"``, ``"F#m"`` or ``"Bb"``.
+
+    Raises
+    ------
+    RollcoreError
+        When a value does not fit a MIDI file, `midi` is of format 2 (several pieces), or the target cannot
+        be written.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> write_midi(Midi.from_notes([(0, 480, 60, 80, 0, 0)]), file, track_names=["Piano"])
+    >>> read_midi(file.getvalue(), strict=True).notes["offset_tick"]
+    array([480])
+    """
+    from mido import Message, MetaMessage, MidiFile, MidiTrack
+
+    _check(midi)
+    if midi.format == 2:
+        raise RollcoreError("a format 2 file holds several pieces; write its tracks one by one")
+    beats, value = time_signature
+    if not 1 <= beats <= 255 or value not in (1, 2, 4, 8, 16, 32, 64, 128):
+        raise RollcoreError(f"time_signature must be beats and a power of two up to 128, not {beats}/{value}")
+
+    events = [(0, 0, MetaMessage("time_signature", numerator=beats, denominator=value))]
+    if key_signature is not None:
+        try:
+            events.append((0, 1, MetaMessage("key_signature", key=key_signature)))
+        except ValueError:
+            raise RollcoreError(
+                f"key_signature must be such as 'C', 'F#m' or 'Bb', not {key_signature!r}"
+            ) from None
+    for tick, tempo in midi.tempos.tolist():
+        events.append((tick, 2, MetaMessage("set_tempo", tempo=tempo)))
+    tracks = [MidiTrack(_delta_messages(events))]
+
+    for index, track in enumerate(np.union1d(midi.notes["track"], midi.pedals["track"])):
+        events = []
+        if index < len(track_names):
+            events.append((0, 0, MetaMessage("track_name", name=track_names[index])))
+        for tick, _, channel, down in midi.pedals[midi.pedals["track"] == track].tolist():
+            control = Message("control_change", channel=channel, control=64, value=127 if down else 0)
+            events.append((tick, 2, control))
+        # At one tick: note-offs, the pedal, note-ons, then the note-offs of notes without length.
+        for onset, offset, pitch, velocity, channel, _ in midi.notes[midi.notes["track"] == track].tolist():
+            events.append((onset, 3, Message("note_on", channel=channel, note=pitch, velocity=velocity)))
+            end = Message("note_off", channel=channel, note=pitch, velocity=0)
+            events.append((offset, 1 if offset > onset else 4, end))
+        tracks.append(MidiTrack(_delta_messages(events)))
+
+    division = midi.ticks_per_beat
+    if midi.smpte is not None:
+        division = (-midi.smpte[0] << 8) | midi.smpte[1]
+    file = MidiFile(type=1, ticks_per_beat=division, charset="utf-8", tracks=tracks)
+    if hasattr(target, "write"):
+        file.save(file=target)
+        return
+    try:
+        file.save(filename=os.fspath(target))
+    except OSError as error:
+        raise RollcoreError(f"{os.fspath(target)}: cannot be written: {error.strerror}") from error
