@@ -54,6 +54,9 @@ class ModelConfig:
         Periods of the beat position, in frames; empty on the grid of seconds.
     reach : int
         ``tied`` only: how many semitones to either side a pitch hears in the previous frame.
+    lags : tuple of int
+        ``tied`` only: a frame is predicted with the frames this many frames before it at hand, too, so that
+        what is repeated phrase by phrase can be recalled. Those before the window count as silent.
     """
 
     model: str = "tied"
@@ -69,6 +72,7 @@ class ModelConfig:
     attention: bool = False
     periods: tuple[int, ...] = ()
     reach: int = 24
+    lags: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no model can be built from."""
@@ -83,6 +87,8 @@ class ModelConfig:
         for name in ("input_frames", "target_frames", "units", "layers"):
             if getattr(self, name) < 1:
                 raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if any(lag < 2 for lag in self.lags):
+            raise DatasetError(f"lags must be at least 2 frames, not {min(self.lags)}")
 
     @property
     def pitches(self) -> int:
@@ -111,7 +117,9 @@ class TrainConfig:
         Windows per update. Many small, high-rate updates did better than few large ones.
     hop : int
         Frames between the starts of neighbouring windows; 0 stands for the target's length, which
-        predicts every frame once per epoch. The phase of the windows is drawn anew every epoch.
+        predicts every frame once per epoch.
+    random_phase : bool
+        Where a piece's windows begin is drawn anew every epoch; otherwise always at its start.
     learning_rate : float
         Peak of the schedule: linear warm-up over the first 5 %, then a cosine down to nothing.
     transpose : int
@@ -127,6 +135,7 @@ class TrainConfig:
     epochs: int = 20
     batch_size: int = 8
     hop: int = 0
+    random_phase: bool = True
     learning_rate: float = 4e-3
     transpose: int = 5
     keep_key: float = 0.3

@@ -114,7 +114,7 @@ class PitchFeatures(keras.layers.Layer):
         self._relative = ((pitch[:, None] + np.arange(12)) % 12).astype("int32")
 
     def call(self, frame: Any, context: Any) -> Any:
-        """Return the features of every pitch."""
+        """Return the features of every pitch; the histogram is that of the first plane."""
         classes = ops.take(ops.matmul(frame[:, 0], self._one_hot), self._relative, axis=-1)
         near = self.neighbours(ops.transpose(frame, (0, 2, 1)))
         return ops.relu(near + self.harmony(classes) + self.context(context)[:, None] + self.place)
@@ -134,11 +134,12 @@ class PitchHead(keras.layers.Layer):
 
     Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``; the output is logits
     ``(n, c, p)``. With an onset plane, its logit is that of a struck note given that the pitch sounds.
+    The last *recalled* features are bits of earlier frames, known and compared like the previous frame.
     """
 
-    def __init__(self, units: int, reach: int, causal: bool, **kwargs: Any) -> None:
+    def __init__(self, units: int, reach: int, causal: bool, recalled: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.reach, self.causal = units, reach, causal
+        self.units, self.reach, self.causal, self.recalled = units, reach, causal, recalled
         self.narrow = keras.layers.Dense(16, name="narrow")
         self.spread = keras.layers.Conv1D(units, 25, padding="same", use_bias=False, name="spread")
         self.own = keras.layers.Dense(units, name="own")
@@ -159,8 +160,9 @@ class PitchHead(keras.layers.Layer):
         self.hidden.build((None, pitches, self.units))
         if self.causal:
             self.chosen.build(features_shape)
-            self.below.build((None, pitches, 2 * planes + 1 + 8))
-            self.counts.build((None, pitches, 4))
+            known = planes + self.recalled
+            self.below.build((None, pitches, planes + known + known // planes + 8))
+            self.counts.build((None, pitches, 1 + 3 * known // planes))
         self.logit = keras.layers.Dense(
             planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit"
         )
@@ -172,20 +174,24 @@ class PitchHead(keras.layers.Layer):
         hidden = self.own(features) + self.around(before) + self.spread(ops.relu(self.narrow(features)))
         if self.causal:
             now = ops.transpose(frame, (0, 2, 1))
-            held = now[..., :1] * before[..., :1]
+            past = ops.concatenate([before, features[..., features.shape[-1] - self.recalled :]], axis=-1)
+            # Of each frame of the past, the plane of sounding pitches is what the frame is compared with.
+            known = past[..., :: now.shape[-1]]
+            held = now[..., :1] * known
             told = now[..., :1] * self.chosen(features)
-            seen = ops.concatenate([now, before, held, told], axis=-1)
+            seen = ops.concatenate([now, past, held, told], axis=-1)
             # Shifted up by one pitch and padded below: position p sees 0..p-1 only.
             hidden = hidden + self.below(ops.pad(seen[:, :-1], ((0, 0), (48, 0), (0, 0))))
-            counted = ops.concatenate([now[..., :1], before[..., :1], held], axis=-1)
+            counted = ops.concatenate([now[..., :1], known, held], axis=-1)
             under = ops.cumsum(counted, axis=1) - counted
-            above = ops.sum(before[..., :1], axis=1, keepdims=True) - under[..., 1:2]
+            above = ops.sum(known, axis=1, keepdims=True) - under[..., 1 : 1 + known.shape[-1]]
             hidden = hidden + self.counts(0.25 * ops.concatenate([under, above], axis=-1))
         return ops.transpose(self.logit(self.hidden(ops.relu(hidden))), (0, 2, 1))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "reach": self.reach, "causal": self.causal}
+        own = {"units": self.units, "reach": self.reach, "causal": self.causal, "recalled": self.recalled}
+        return {**super().get_config(), **own}
 
 
 @register

@@ -95,7 +95,7 @@ class RollModel(keras.Model):
 
 
 class _Conditional(RollModel):
-    """A model that predicts frame after frame; subclasses give it features, and fold pitches or not."""
+    """A model that predicts frame after frame: an encoder, and a decoder started from its states."""
 
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
@@ -104,10 +104,6 @@ class _Conditional(RollModel):
         self.encoder = _lstm_stack("encoder", config)
         self.decoder = _lstm_stack("decoder", config)
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
-
-    def _read(self, bits: Any, context: Any) -> Any:
-        """Return the features ``(n·fold, s, k)`` of frames ``(n, s, c, p)`` in their contexts ``(n, s, k)``."""
-        raise NotImplementedError
 
     def _encode(self, features: Any, training: bool) -> tuple[Any, list[Any]]:
         """Return the outputs of the encoder and the states it leaves: h and c of each layer."""
@@ -147,7 +143,9 @@ class Tied(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.features = PitchFeatures(config.units, config.reach, name="features")
-        self.head = PitchHead(config.units, config.reach, config.head == "autoregressive", name="head")
+        recalled = len(config.lags) * len(config.planes)
+        causal = config.head == "autoregressive"
+        self.head = PitchHead(config.units, config.reach, causal, recalled, name="head")
         self.build()
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:
@@ -157,38 +155,96 @@ class Tied(_Conditional):
         _, s, c, p = bits.shape
         index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
         context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
-        read = self._read(bits[:, :-1], context)
-        _, states = self._encode(read[:, : config.input_frames - 1], training)
-        ahead = read[:, config.input_frames - 1 :]
-        decoded = ops.concatenate([self._decode(ahead, states, training), ahead], axis=-1)
-        decoded = ops.reshape(decoded, (-1, p, config.target_frames, decoded.shape[-1]))
-        decoded = ops.reshape(ops.transpose(decoded, (0, 2, 1, 3)), (-1, p, decoded.shape[-1]))
-        previous = ops.reshape(bits[:, config.input_frames - 1 : -1], (-1, c, p))
-        logits = self.head(decoded, previous, ops.reshape(bits[:, config.input_frames :], (-1, c, p)))
+        recalled, likeness = self._recall(bits[:, :-1])
+        read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
+        first = config.input_frames - 1
+        _, states = self._encode(read[:, :first], training)
+        decoded = self._decode(read[:, first:], states, training)
+        decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
+        features = self._join(decoded, _by_frame(recalled[:, first:]))
+        logits = self.head(features, _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :]))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
-    def _read(self, bits: Any, context: Any) -> Any:
-        _, s, c, p = bits.shape
-        read = self.features(ops.reshape(bits, (-1, c, p)), ops.reshape(context, (-1, context.shape[-1])))
+    def _recall(self, bits: Any) -> tuple[Any, Any]:
+        """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``.
+
+        The second of the pair, ``(n, s, lags)``, says how like the last frame and its own lag are: whether
+        the music has been repeating itself.
+        """
+        s = bits.shape[1]
+        recalled, likeness = [bits[:, :, :0]], [bits[:, :, 0, :0]]
+        for lag in self.config.lags:
+            past = ops.pad(bits, ((0, 0), (lag, 0), (0, 0), (0, 0)))
+            recalled.append(past[:, 1 : s + 1])
+            likeness.append(_likeness(bits, past[:, :s]))
+        return ops.concatenate(recalled, axis=2), ops.concatenate(likeness, axis=-1)
+
+    def _read(self, bits: Any, recalled: Any, context: Any) -> Any:
+        """Return the features ``(n·p, s, units)`` of frames ``(n, s, c, p)`` in contexts ``(n, s, k)``."""
+        _, s, _, p = bits.shape
+        heard = _by_frame(ops.concatenate([bits, recalled], axis=2))
+        read = self.features(heard, ops.reshape(context, (-1, context.shape[-1])))
         read = ops.transpose(ops.reshape(read, (-1, s, p, read.shape[-1])), (0, 2, 1, 3))
         return ops.reshape(read, (-1, s, read.shape[-1]))
 
+    def _join(self, decoded: Any, recalled: Any) -> Any:
+        """Return the head's features ``(n, p, k)``: the decoder's, then the recalled bits."""
+        return ops.concatenate([decoded, ops.transpose(recalled, (0, 2, 1))], axis=-1)
+
     def encode(self, rows: Any, valid: Any, start: Any, shift: Any) -> list[Any]:
-        """Return the states after frames *rows*, ready for the frame after them to be :meth:`advance`-d."""
+        """Return the states after frames *rows*, ready for the frame after them to be :meth:`advance`-d.
+
+        With lags, the last state is the past that they reach, ``(n, longest lag, c, p)``, silent where
+        *rows* does not go back so far.
+        """
+        bits = self.unpack(rows)
         index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
-        return self._encode(self._read(self.unpack(rows), self.context(index, valid, shift[:, None])), False)[
-            1
-        ]
+        recalled, likeness = self._recall(bits)
+        context = ops.concatenate([self.context(index, valid, shift[:, None]), likeness], axis=-1)
+        _, states = self._encode(self._read(bits, recalled, context), False)
+        if not self.config.lags:
+            return states
+        reach = max(self.config.lags)
+        return [*states, ops.pad(bits, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, -reach:]]
 
     def advance(
         self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]
     ) -> tuple[Any, list[Any]]:
         """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states."""
-        ahead = self.features(previous, self.context(index, valid, shift))
-        width = ahead.shape[-1]
+        lags = self.config.lags
+        heard, context, after = [previous], [self.context(index, valid, shift)], []
+        if lags:
+            *states, past = states
+            # The past ends with the frame before *previous*.
+            context += [_likeness(previous, past[:, -lag]) for lag in lags]
+            heard += [past[:, 1 - lag] for lag in lags]
+            after = [ops.concatenate([past[:, 1:], previous[:, None]], axis=1)]
+        ahead = self.features(ops.concatenate(heard, axis=1), ops.concatenate(context, axis=-1))
+        _, p, width = ahead.shape
         out, states = self._step(ops.reshape(ahead, (-1, width)), states)
-        out = ops.reshape(out, (-1, ahead.shape[1], out.shape[-1]))
-        return ops.concatenate([out, ahead], axis=-1), states
+        decoded = ops.concatenate([ops.reshape(out, (-1, p, out.shape[-1])), ahead], axis=-1)
+        recalled = ops.concatenate([previous[:, :0], *heard[1:]], axis=1)
+        return self._join(decoded, recalled), [*states, *after]
+
+
+def _by_frame(bits: Any) -> Any:
+    """Return frames ``(n, s, c, p)`` as ``(n·s, c, p)``."""
+    return ops.reshape(bits, (-1, *bits.shape[2:]))
+
+
+def _unfold(folded: Any, pitches: int) -> Any:
+    """Return sequences ``(n·p, s, k)`` as frames ``(n·s, p, k)``."""
+    _, s, k = folded.shape
+    frames = ops.transpose(ops.reshape(folded, (-1, pitches, s, k)), (0, 2, 1, 3))
+    return ops.reshape(frames, (-1, pitches, k))
+
+
+def _likeness(frame: Any, other: Any) -> Any:
+    """Return, ``(…, 1)``, the share of the pitches sounding in either frame ``(…, c, p)`` that sound in both."""
+    frame, other = frame[..., 0, :], other[..., 0, :]
+    both = ops.sum(frame * other, axis=-1, keepdims=True)
+    either = ops.sum(ops.maximum(frame, other), axis=-1, keepdims=True)
+    return both / ops.maximum(either, 1.0)
 
 
 @register
@@ -218,9 +274,9 @@ class Seq2Seq(_Conditional):
         decoded = self._decode(read[:, config.input_frames - 1 :], states, training)
         if self.attention is not None:
             decoded = self._attend(decoded, encoded, inputs["valid"][:, : config.input_frames - 1])
-        previous = ops.reshape(bits[:, config.input_frames - 1 : -1], (-1, c, p))
-        frame = ops.reshape(bits[:, config.input_frames :], (-1, c, p))
-        logits = self.head(ops.reshape(decoded, (-1, decoded.shape[-1])), previous, frame)
+        first = config.input_frames
+        features = ops.reshape(decoded, (-1, decoded.shape[-1]))
+        logits = self.head(features, _by_frame(bits[:, first - 1 : -1]), _by_frame(bits[:, first:]))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
     def _read(self, bits: Any, context: Any) -> Any:
