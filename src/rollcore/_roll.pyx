@@ -426,51 +426,61 @@ cdef bint sweep_begin(Sweep *sweep, const Span *spans, Py_ssize_t n, int64_t fra
     return True
 
 
-cdef inline void store(uint8_t *row, const uint64_t *mask) noexcept nogil:
-    """Bit p & 7 of byte p >> 3 is pitch p, whatever the machine's byte order."""
-    cdef int i
-    for i in range(8):
-        row[i] = <uint8_t> (mask[0] >> (8 * i))
-        row[8 + i] = <uint8_t> (mask[1] >> (8 * i))
+cdef uint64_t BITS[128]          # pitch p's bit within its half of a row, as this machine stores the half
+
+
+cdef void set_bits() noexcept:
+    cdef int pitch
+    cdef uint8_t half[8]
+    for pitch in range(128):
+        memset(half, 0, 8)
+        half[(pitch & 63) >> 3] = <uint8_t> (1 << (pitch & 7))
+        memcpy(&BITS[pitch], half, 8)
+
+
+set_bits()
 
 
 cdef int64_t sweep_rows(Sweep *sweep, const Span *spans, bint onsets, uint8_t *out, int64_t room) noexcept nogil:
     """Paint up to `room` rows of the piece; returns how many."""
     cdef int64_t first = sweep.frame, stop = sweep.frames, frame
-    cdef int32_t event, count
-    cdef int pitch
+    cdef int32_t event, count, starts
+    cdef int pitch, half
     cdef uint64_t bit
+    cdef uint64_t sounding[2]
     cdef uint64_t struck[2]
-    cdef uint64_t nothing[2]
     cdef Py_ssize_t stride = 2 * ROW_BYTES if onsets else ROW_BYTES
     cdef uint8_t *row = out
-    nothing[0] = 0
-    nothing[1] = 0
     if stop - first > room:
         stop = first + room
+    sounding[0] = sweep.mask[0]
+    sounding[1] = sweep.mask[1]
+    struck[0] = 0
+    struck[1] = 0
     for frame in range(first, stop):
         event = sweep.heads[frame]
         if event >= 0:
-            struck[0] = 0
-            struck[1] = 0
             while event >= 0:
+                # Without branches: whether an event starts or ends a note cannot be predicted.
                 pitch = spans[event >> 1].pitch
-                bit = <uint64_t> 1 << (pitch & 63)
-                count = sweep.counts[pitch] + (-1 if event & 1 else 1)
+                half = pitch >> 6
+                bit = BITS[pitch]
+                starts = 1 - (event & 1)
+                count = sweep.counts[pitch] + 2 * starts - 1
                 sweep.counts[pitch] = count
-                if count > 0:
-                    sweep.mask[pitch >> 6] |= bit
-                else:
-                    sweep.mask[pitch >> 6] &= ~bit
-                if not event & 1:
-                    struck[pitch >> 6] |= bit
+                sounding[half] = (sounding[half] & ~bit) | (bit & (0 - <uint64_t> (count > 0)))
+                struck[half] |= bit & (0 - <uint64_t> starts)
                 event = sweep.links[event]
             if onsets:
-                store(row + ROW_BYTES, struck)
+                memcpy(row + ROW_BYTES, struck, ROW_BYTES)
+            struck[0] = 0
+            struck[1] = 0
         elif onsets:
-            store(row + ROW_BYTES, nothing)
-        store(row, sweep.mask)
+            memcpy(row + ROW_BYTES, struck, ROW_BYTES)
+        memcpy(row, sounding, ROW_BYTES)
         row += stride
+    sweep.mask[0] = sounding[0]
+    sweep.mask[1] = sounding[1]
     sweep.frame = stop
     return stop - first
 

@@ -24,8 +24,6 @@ from rollcore.dataset import (
     OUTCOMES,
     PIECE_DTYPE,
     REPAIR_DTYPE,
-    DatasetWriter,
-    Tables,
     digest,
     split_of,
 )
@@ -34,6 +32,7 @@ from rollcore.grid import MAX_MINUTES, choose_grid
 from rollcore.inputs import Batch, batches
 from rollcore.midi import REPAIR_CODES
 from rollcore.roll import RECORD_DTYPE, check_planes, new_batch
+from rollcore.writer import DatasetWriter, Tables
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
 BATCH_FILES = 256
@@ -381,7 +380,7 @@ def _run(
 def _paint(writer: DatasetWriter, loaded: _Loaded, shard: int, offset: int) -> tuple[int, int]:
     """Paint a shard, write it at its place, and return it with its checksum."""
     buffer = np.empty(BUFFER_BYTES, np.uint8)
-    view = memoryview(buffer)
+    view = buffer.data
     records = loaded.records.view(np.uint8)
     rows: Any = xxhash.xxh3_64()
     while size := loaded.kernel.paint(records, loaded.keep, buffer):

@@ -1,19 +1,16 @@
 """The dataset: one HDF5 file of packed piano-roll shards and the tables that account for them.
 
-docs/format.md is the format's document; this module writes and reads what it says.
+docs/format.md is the format's document; this module reads what it says, writer.py writes it.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -55,7 +52,7 @@ TABLES = {
     "names": np.dtype("u1"),
 }
 _MAPPED_DTYPE = np.dtype([*((name, PIECE_DTYPE[name]) for name in PIECE_DTYPE.names or ()), ("offset", "<u8")])
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def checksum(data: Any) -> int:
@@ -83,183 +80,9 @@ def split_of(digests: NDArray[np.uint64], shares: tuple[int, ...]) -> NDArray[np
     return np.searchsorted(np.cumsum(shares), place, side="right").astype(np.uint8)
 
 
-class Tables(NamedTuple):
-    """What a writer is given at the end; dtypes as in `TABLES`."""
-
-    pieces: NDArray[np.void]
-    files: NDArray[np.void]
-    repairs: NDArray[np.void]
-    names: bytes
-    reasons: list[str]
-
-
-class DatasetWriter:
-    """Write a dataset beside its target; the target changes only in :meth:`commit`, by a rename.
-
-    Rows go past HDF5: a shard is allocated at its exact size, and whoever painted its rows writes them to the byte
-    offset that HDF5 gave it, from any thread. Used as a context manager; leaving it without `commit` removes the
-    partial file.
-
-    Raises
-    ------
-    DatasetError
-        If the target cannot be written, is something else than a dataset, or is being written by another build.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, grid: Grid, planes: tuple[str, ...]) -> None:
-        self.path = Path(path)
-        self.grid = grid
-        self.planes = planes
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
-        self._shards: list[tuple[int, int]] = []
-        self._file: h5py.File | None = None
-        if self.path.is_dir():
-            raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
-        if self.path.exists() and not _replaceable(self.path):
-            raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
-        try:
-            self._fd = self._lock()
-            os.ftruncate(self._fd, 0)
-            self._file = _create(self._partial)
-            self._shard_group = self._file.create_group("rows")
-        except (OSError, RuntimeError) as error:
-            raise self.failure(error) from error
-
-    def _lock(self) -> int:
-        while True:
-            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                raise DatasetError(f"{self.path}: another build is writing it; wait for it to end") from None
-            # A build that ended in between has renamed the file we hold: it is a finished dataset now.
-            try:
-                if os.path.samestat(os.fstat(fd), os.stat(self._partial)):
-                    return fd
-            except FileNotFoundError:
-                pass
-            os.close(fd)
-
-    def failure(self, error: Exception) -> DatasetError:
-        """Word an error of writing."""
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        return DatasetError(f"{self.path}: cannot be written ({reason}); what was there before is unchanged")
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one frame, all planes."""
-        return ROW_BYTES * len(self.planes)
-
-    def allocate(self, frames: int) -> tuple[int, int]:
-        """Allocate the next shard, to be filled by :meth:`write`; returns (shard, byte offset)."""
-        assert self._file is not None
-        shard = len(self._shards)
-        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        layout.set_obj_track_times(False)
-        space = h5py.h5s.create_simple((frames, len(self.planes), ROW_BYTES))
-        rows = h5py.h5d.create(self._shard_group.id, b"%06d" % shard, h5py.h5t.STD_U8LE, space, layout)
-        self._shards.append((frames, 0))
-        return shard, rows.get_offset()
-
-    def write(self, offset: int, data: memoryview) -> None:
-        """Write rows at a byte offset within an allocated shard. Thread-safe."""
-        while data:
-            done = os.pwrite(self._fd, data, offset)
-            data, offset = data[done:], offset + done
-
-    def seal(self, shard: int, checksum: int) -> None:
-        """Note the checksum of a shard whose rows are all written."""
-        self._shards[shard] = (self._shards[shard][0], checksum)
-
-    def append(self, rows: NDArray[np.uint8]) -> int:
-        """Write a whole shard at once; returns its number."""
-        shard, offset = self.allocate(len(rows))
-        data = memoryview(np.ascontiguousarray(rows)).cast("B")
-        self.write(offset, data)
-        self.seal(shard, checksum(data))
-        return shard
-
-    def commit(self, tables: Tables, options: Mapping[str, Any]) -> int:
-        """Write the tables, close the file and put it in the target's place; returns its size in bytes."""
-        assert self._file is not None
-        arrays = {
-            "pieces": tables.pieces,
-            "files": tables.files,
-            "repairs": tables.repairs,
-            "shards": np.array(self._shards, SHARD_DTYPE),
-            "names": np.frombuffer(tables.names, np.uint8),
-        }
-        attributes = {
-            "format": FORMAT,
-            "grid_unit": self.grid.unit,
-            "grid_rate": str(self.grid.rate),
-            "planes": ",".join(self.planes),
-            "options": json.dumps(options, sort_keys=True),
-            "reasons": json.dumps(tables.reasons),
-        }
-        try:
-            for name, array in arrays.items():
-                self._table(name, np.ascontiguousarray(array, TABLES[name]))
-            sums = [(name.encode(), checksum(_bytes(array))) for name, array in arrays.items()]
-            self._table("checksums", np.array(sums, CHECKSUM_DTYPE))
-            self._file.attrs["version"] = np.uint32(VERSION)
-            for key, value in attributes.items():
-                self._file.attrs[key] = np.bytes_(value.encode("utf-8", "surrogateescape"))
-            self._file.close()
-            self._file = None
-            size = os.fstat(self._fd).st_size
-            os.replace(self._partial, self.path)
-        except (OSError, RuntimeError) as error:
-            raise self.failure(error) from error
-        os.close(self._fd)
-        self._fd = -1
-        return size
-
-    def _table(self, name: str, array: NDArray[Any]) -> None:
-        assert self._file is not None
-        table = self._file.create_dataset(name, shape=array.shape, dtype=array.dtype, track_times=False)
-        if array.size:
-            table.write_direct(array)
-
-    def __enter__(self) -> DatasetWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._fd < 0:
-            return
-        # Emptied first: HDF5 has nothing left to flush to a full disk.
-        self._partial.unlink(missing_ok=True)
-        if self._file is not None:
-            try:
-                self._file.close()
-            except (OSError, RuntimeError):
-                pass
-        os.close(self._fd)
-        self._fd = -1
-
-
-def _replaceable(path: Path) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(len(_HDF5_SIGNATURE))
-    return not head or head == _HDF5_SIGNATURE
-
-
-def _create(path: Path) -> h5py.File:
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    # One library version's structures: the bytes do not depend on who writes, and metadata carries checksums.
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    access.set_alignment(4096, 4096)
-    access.set_file_locking(False, True)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access))
-
-
-def _bytes(array: NDArray[Any]) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+def table_bytes(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of a table that its checksum is taken of."""
+    return np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
 
 
 class Dataset:
@@ -295,7 +118,10 @@ class Dataset:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         attributes, tables, offsets = _read(self.path)
-        self.grid = Grid(attributes["grid_unit"], Fraction(attributes["grid_rate"]))
+        unit = attributes["grid_unit"]
+        if unit not in ("seconds", "beats"):
+            raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
+        self.grid = Grid(unit, Fraction(attributes["grid_rate"]))
         self.planes = tuple(attributes["planes"].split(","))
         if self.planes not in (PLANES[:1], PLANES):
             raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore")
@@ -316,7 +142,7 @@ class Dataset:
         self.pieces.setflags(write=False)
         identity = xxhash.xxh3_128()
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
-        identity.update(_bytes(tables["checksums"]))
+        identity.update(table_bytes(tables["checksums"]))
         self.fingerprint = str(identity.hexdigest())
         self.mapped: NDArray[np.uint8] = np.memmap(self.path, np.uint8, mode="r")
         # A plain array over the map: indexing a memmap subclass costs microseconds.
@@ -425,16 +251,18 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
     """Read attributes, tables and shard offsets, and close the file."""
     try:
         with open(path, "rb") as file:
-            head = file.read(len(_HDF5_SIGNATURE))
+            head = file.read(len(HDF5_SIGNATURE))
     except OSError as error:
         remedy = "build it with `rollcore build-dataset`" if error.errno == errno.ENOENT else "check the path"
         raise DatasetError(f"{path}: {os.strerror(error.errno or 0)}; {remedy}") from error
-    if head != _HDF5_SIGNATURE:
+    if head != HDF5_SIGNATURE:
         raise DatasetError(f"{path}: not an HDF5 file; build a dataset with `rollcore build-dataset`")
     try:
         with h5py.File(path, "r", locking=False) as file:
             if _text(file.attrs.get("format")) != FORMAT:
-                raise DatasetError(f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`")
+                raise DatasetError(
+                    f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`"
+                )
             version = int(file.attrs["version"])
             if version != VERSION:
                 raise DatasetError(f"{path}: format version {version}, this rollcore reads {VERSION}; upgrade rollcore")
@@ -446,14 +274,17 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
             for shard in range(len(offsets)):
                 offset = h5py.h5d.open(file.id, b"rows/%06d" % shard).get_offset()
                 if offset is None:
-                    raise DatasetError(f"{path}: shard {shard:06d} is chunked or compressed; `h5repack -l CONTI` undoes it")
+                    raise DatasetError(
+                        f"{path}: shard {shard:06d} is chunked or compressed; `h5repack -l CONTI` undoes it"
+                    )
                 offsets[shard] = offset
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         reason = "truncated" if "truncated" in str(error) else "damaged"
         raise DatasetError(f"{path}: {reason}; build it again") from error
-    for name, expected in tables["checksums"].tolist():
-        if checksum(_bytes(tables[name.decode()])) != expected:
-            raise DatasetError(f"{path}: damaged: table {name.decode()!r} does not match its checksum; build it again")
+    sums = dict(tables["checksums"].tolist())
+    for name in TABLES:
+        if sums.get(name.encode()) != checksum(table_bytes(tables[name])):
+            raise DatasetError(f"{path}: damaged: table {name!r} does not match its checksum; build it again")
     return attributes, tables, offsets
 
 

@@ -95,7 +95,8 @@ def _fraction(value: int | float | str | Fraction, what: str) -> Fraction:
 
 
 def choose_grid(
-    fps: int | float | str | Fraction | None = None, steps_per_beat: int | float | str | Fraction | None = None
+    fps: int | float | str | Fraction | None = None,
+    steps_per_beat: int | float | str | Fraction | None = None,
 ) -> Grid:
     """Return the grid that two exclusive options name; 50 frames per second when neither is given."""
     if fps is not None and steps_per_beat is not None:

@@ -49,9 +49,7 @@ def check_planes(planes: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
-def new_batch(
-    grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, max_minutes: float
-) -> _roll.Batch:
+def new_batch(grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, max_minutes: float) -> _roll.Batch:
     """Return a kernel batch for these settings."""
     seconds, beats = grid.limits(max_minutes)
     return _roll.Batch(
@@ -130,9 +128,7 @@ def piano_roll(
     ):
         raise RollcoreError("notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick")
     if len(tempos) and (
-        tempos["microseconds_per_beat"].min() < 1
-        or (np.diff(tempos["tick"]) < 0).any()
-        or tempos["tick"][0] < 0
+        tempos["microseconds_per_beat"].min() < 1 or (np.diff(tempos["tick"]) < 0).any() or tempos["tick"][0] < 0
     ):
         raise RollcoreError("tempos: expected ticks in ascending order and at least 1 microsecond per beat")
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
@@ -165,9 +161,7 @@ def piano_roll(
     return rows
 
 
-def notes_from_roll(
-    rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, velocity: int = 80
-) -> NDArray[np.void]:
+def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, velocity: int = 80) -> NDArray[np.void]:
     """Read the notes off a roll: the inverse of :func:`piano_roll` on the grid.
 
     A note is a run of frames at one pitch; where the roll has an onset plane, an onset within a run begins a new

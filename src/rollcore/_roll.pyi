@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STATUS_IO: int
+STATUS_NO_NOTES: int
+STATUS_ONLY_DRUMS: int
+STATUS_TOO_LONG: int
+STATUS_NO_BEATS: int
+STATUS_NO_MEMORY: int
+MAX_FILE_BYTES: int
+RECORD_BYTES: int
+
+class Batch:
+    def __init__(
+        self,
+        beats: bool,
+        numerator: int,
+        denominator: int,
+        onsets: bool,
+        drums: bool,
+        sustain: bool,
+        max_seconds: int,
+        max_beats: int,
+    ) -> None: ...
+    def load(
+        self,
+        members: list[bytes],
+        from_disk: bool,
+        records: NDArray[np.uint8],
+        digest: Callable[[Any], bytes],
+    ) -> list[bytes | None]: ...
+    def load_notes(
+        self,
+        format: int,
+        ticks_per_beat: int,
+        smpte_fps: int,
+        smpte_ticks_per_frame: int,
+        onset_ticks: NDArray[np.int64],
+        offset_ticks: NDArray[np.int64],
+        pitches: NDArray[np.uint8],
+        channels: NDArray[np.uint8],
+        tracks: NDArray[np.uint16],
+        tempo_ticks: NDArray[np.int64],
+        tempos: NDArray[np.int32],
+        tempo_tracks: NDArray[np.uint16],
+        pedal_ticks: NDArray[np.int64],
+        pedal_channels: NDArray[np.uint8],
+        pedal_downs: NDArray[np.uint8],
+        records: NDArray[np.uint8],
+    ) -> None: ...
+    def paint(self, records: NDArray[np.uint8], keep: NDArray[np.uint8], out: NDArray[np.uint8]) -> int: ...

@@ -1,0 +1,207 @@
+"""Write a dataset beside its target, and put it in the target's place when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rollcore.dataset import (
+    CHECKSUM_DTYPE,
+    FORMAT,
+    HDF5_SIGNATURE,
+    SHARD_DTYPE,
+    TABLES,
+    VERSION,
+    checksum,
+    table_bytes,
+)
+from rollcore.errors import DatasetError
+from rollcore.grid import Grid
+from rollcore.roll import ROW_BYTES
+
+
+class Tables(NamedTuple):
+    """What a writer is given at the end; dtypes as in `TABLES`."""
+
+    pieces: NDArray[np.void]
+    files: NDArray[np.void]
+    repairs: NDArray[np.void]
+    names: bytes
+    reasons: list[str]
+
+
+class DatasetWriter:
+    """Write a dataset beside its target; the target changes only in :meth:`commit`, by a rename.
+
+    Rows go past HDF5: a shard is allocated at its exact size, and whoever painted its rows writes them to the byte
+    offset that HDF5 gave it, from any thread. Used as a context manager; leaving it without `commit` removes the
+    partial file.
+
+    Raises
+    ------
+    DatasetError
+        If the target cannot be written, is something else than a dataset, or is being written by another build.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, grid: Grid, planes: tuple[str, ...]) -> None:
+        self.path = Path(path)
+        self.grid = grid
+        self.planes = planes
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._shards: list[tuple[int, int]] = []
+        self._file: h5py.File | None = None
+        if self.path.is_dir():
+            raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
+        if self.path.exists() and not _replaceable(self.path):
+            raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
+        try:
+            self._fd = self._lock()
+            os.ftruncate(self._fd, 0)
+            self._file = _create(self._partial)
+            group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+            group.set_obj_track_times(False)
+            self._rows = h5py.h5g.create(self._file.id, b"rows", gcpl=group)
+        except (OSError, RuntimeError) as error:
+            raise self.failure(error) from error
+
+    def _lock(self) -> int:
+        while True:
+            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise DatasetError(f"{self.path}: another build is writing it; wait for it to end") from None
+            # A build that ended in between has renamed the file we hold: it is a finished dataset now.
+            try:
+                if os.path.samestat(os.fstat(fd), os.stat(self._partial)):
+                    return fd
+            except FileNotFoundError:
+                pass
+            os.close(fd)
+
+    def failure(self, error: Exception) -> DatasetError:
+        """Word an error of writing."""
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        return DatasetError(f"{self.path}: cannot be written ({reason}); what was there before is unchanged")
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one frame, all planes."""
+        return ROW_BYTES * len(self.planes)
+
+    def allocate(self, frames: int) -> tuple[int, int]:
+        """Allocate the next shard, to be filled by :meth:`write`; returns (shard, byte offset)."""
+        assert self._file is not None
+        shard = len(self._shards)
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        layout.set_obj_track_times(False)
+        space = h5py.h5s.create_simple((frames, len(self.planes), ROW_BYTES))
+        rows = h5py.h5d.create(self._rows, b"%06d" % shard, h5py.h5t.STD_U8LE, space, layout)
+        self._shards.append((frames, 0))
+        return shard, rows.get_offset()
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write rows at a byte offset within an allocated shard. Thread-safe."""
+        while data:
+            done = os.pwrite(self._fd, data, offset)
+            data, offset = data[done:], offset + done
+
+    def seal(self, shard: int, checksum: int) -> None:
+        """Note the checksum of a shard whose rows are all written."""
+        self._shards[shard] = (self._shards[shard][0], checksum)
+
+    def append(self, rows: NDArray[np.uint8]) -> int:
+        """Write a whole shard at once; returns its number."""
+        shard, offset = self.allocate(len(rows))
+        data = np.ascontiguousarray(rows).reshape(-1).data
+        self.write(offset, data)
+        self.seal(shard, checksum(data))
+        return shard
+
+    def commit(self, tables: Tables, options: Mapping[str, Any]) -> int:
+        """Write the tables, close the file and put it in the target's place; returns its size in bytes."""
+        assert self._file is not None
+        arrays = {
+            "pieces": tables.pieces,
+            "files": tables.files,
+            "repairs": tables.repairs,
+            "shards": np.array(self._shards, SHARD_DTYPE),
+            "names": np.frombuffer(tables.names, np.uint8),
+        }
+        attributes = {
+            "format": FORMAT,
+            "grid_unit": self.grid.unit,
+            "grid_rate": str(self.grid.rate),
+            "planes": ",".join(self.planes),
+            "options": json.dumps(options, sort_keys=True),
+            "reasons": json.dumps(tables.reasons),
+        }
+        try:
+            for name, array in arrays.items():
+                self._table(name, np.ascontiguousarray(array, TABLES[name]))
+            sums = [(name.encode(), checksum(table_bytes(array))) for name, array in arrays.items()]
+            self._table("checksums", np.array(sums, CHECKSUM_DTYPE))
+            self._file.attrs["version"] = np.uint32(VERSION)
+            for key, value in attributes.items():
+                self._file.attrs[key] = np.bytes_(value.encode("utf-8", "surrogateescape"))
+            self._file.close()
+            self._file = None
+            size = os.fstat(self._fd).st_size
+            os.replace(self._partial, self.path)
+        except (OSError, RuntimeError) as error:
+            raise self.failure(error) from error
+        os.close(self._fd)
+        self._fd = -1
+        return size
+
+    def _table(self, name: str, array: NDArray[Any]) -> None:
+        assert self._file is not None
+        table = self._file.create_dataset(name, shape=array.shape, dtype=array.dtype, track_times=False)
+        if array.size:
+            table.write_direct(array)
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._fd < 0:
+            return
+        # Emptied first: HDF5 has nothing left to flush to a full disk.
+        self._partial.unlink(missing_ok=True)
+        if self._file is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                self._file.close()
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _replaceable(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(len(HDF5_SIGNATURE))
+    return not head or head == HDF5_SIGNATURE
+
+
+def _create(path: Path) -> h5py.File:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # One library version's structures: the bytes do not depend on who writes, and metadata carries checksums.
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_alignment(4096, 4096)
+    access.set_file_locking(False, True)
+    root = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    root.set_obj_track_times(False)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, root, access))

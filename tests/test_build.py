@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+import rollcore
+from rollcore import DatasetError, Grid, Midi, RollcoreError
+from rollcore.writer import DatasetWriter
+
+
+def song(*rows):
+    notes = np.array([(on, off, pitch, 80, channel, 0) for on, off, pitch, channel in rows], rollcore.NOTE_DTYPE)
+    return Midi.from_notes(notes)
+
+
+def write(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rollcore.write_midi(song(*rows), path)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """300 different songs: more than one batch."""
+    folder = tmp_path_factory.mktemp("many")
+    for i in range(300):
+        write(folder / f"{i % 7}" / f"{i:03}.mid", (0, 480 + i, 30 + i % 60, 0), (i, 960, 40, 1))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fps": 50}, {"steps_per_beat": 4, "planes": ("sounding", "onset"), "sustain": True, "drums": True}],
+    ids=["time", "beats"],
+)
+def test_every_real_file_is_its_piano_roll(midi_folder, tmp_path, options):
+    report = rollcore.build_dataset(midi_folder, tmp_path / "out.h5", **options)
+    dataset = rollcore.open_dataset(tmp_path / "out.h5")
+    paths = sorted(midi_folder.rglob("*.mid"))
+    assert report.found == report.read == report.pieces == len(dataset) == len(paths)
+    for i, path in enumerate(paths):
+        assert dataset.name(i) == str(path.relative_to(midi_folder))
+        expected = rollcore.piano_roll(rollcore.read_midi(path), **options)
+        assert np.array_equal(dataset.rows(i), expected)
+    assert report.frames == sum(len(dataset.rows(i)) for i in range(len(dataset)))
+    assert report.bytes == (tmp_path / "out.h5").stat().st_size
+    assert dataset.verify() == []
+
+
+def test_same_input_same_bytes(many, tmp_path, monkeypatch):
+    def build(folder, **options):
+        rollcore.build_dataset(folder, tmp_path / "out.h5", **options)
+        return (tmp_path / "out.h5").read_bytes()
+
+    first = build(many, threads=1)
+    assert build(many, threads=2) == first
+    time.sleep(1.1)  # HDF5 notes times in whole seconds, unless told not to
+    assert build(many, threads=7) == first
+    moved = tmp_path / "elsewhere"
+    for path in sorted(many.rglob("*.mid"), reverse=True):  # another order in the directories
+        target = moved / path.relative_to(many)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("LC_ALL", "C")
+    assert build(moved) == first
+
+
+def test_small_buffers_change_nothing(many, tmp_path, monkeypatch):
+    rollcore.build_dataset(many, tmp_path / "a.h5", planes=("sounding", "onset"))
+    monkeypatch.setattr("rollcore.build.BUFFER_BYTES", 96)  # three rows
+    rollcore.build_dataset(many, tmp_path / "b.h5", planes=("sounding", "onset"))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_every_file_is_accounted_for(tmp_path):
+    folder = tmp_path / "in"
+    write(folder / "good.mid", (0, 480, 60, 0))
+    write(folder / "drums.mid", (0, 480, 36, 9))
+    write(folder / "long.mid", (0, 480 * 2 * 60 * 3, 60, 0))  # three minutes
+    write(folder / "silent.mid")
+    raw = (folder / "good.mid").read_bytes()
+    (folder / "mended.mid").write_bytes(raw[:-4])  # no end of track
+    (folder / "empty.mid").touch()
+    (folder / "page.mid").write_text("<!DOCTYPE html><html></html>")
+    (folder / "zip.mid").write_bytes(b"PK\x03\x04 and so on")
+    os.mkfifo(folder / "pipe.mid")
+    (folder / "gone.mid").symlink_to("nowhere")
+    report = rollcore.build_dataset(folder, tmp_path / "out.h5", max_minutes=2)
+    assert (report.found, report.read, report.repaired, report.skipped) == (10, 2, 1, 8)
+    assert report.read + report.skipped == report.found
+    assert set(report.reasons) == {
+        "no notes",
+        "no notes but drums (--drums keeps them)",
+        "longer than 2 minutes (--max-minutes)",
+        "empty file",
+        "not a MIDI file (a web page)",
+        "not a MIDI file (a zip archive)",
+        "not a regular file",
+        "broken link",
+    }
+    assert set(report.reasons.values()) == {1}
+    assert sum(report.repairs.values()) >= 1
+    assert "files found" in str(report)
+    dataset = rollcore.open_dataset(tmp_path / "out.h5")
+    outcome = {dataset.file_name(i): int(dataset.files["outcome"][i]) for i in range(10)}
+    assert [name for name, kind in outcome.items() if kind == 0] == ["good.mid"]
+    assert [name for name, kind in outcome.items() if kind == 1] == ["mended.mid"]
+    assert dataset.file_name(int(dataset.repairs["file"][0])) == "mended.mid"
+
+
+def test_duplicates_share_a_split_and_dedupe_keeps_the_first(tmp_path):
+    folder = tmp_path / "in"
+    for i in range(40):
+        write(folder / f"{i:02}.mid", (0, 480 + i, 60, 0))
+        shutil.copy(folder / f"{i:02}.mid", folder / f"copy of {i:02}.mid")
+    rollcore.build_dataset(folder, tmp_path / "all.h5")
+    dataset = rollcore.open_dataset(tmp_path / "all.h5")
+    splits = {dataset.name(i): int(dataset.pieces["split"][i]) for i in range(80)}
+    assert all(splits[f"{i:02}.mid"] == splits[f"copy of {i:02}.mid"] for i in range(40))
+    assert len(set(splits.values())) > 1
+    report = rollcore.build_dataset(folder, tmp_path / "one.h5", dedupe=True, threads=4)
+    assert (report.pieces, report.skipped) == (40, 40)
+    kept = rollcore.open_dataset(tmp_path / "one.h5")
+    assert [kept.name(i) for i in range(40)] == [f"{i:02}.mid" for i in range(40)]
+    assert all(int(kept.pieces["split"][i]) == splits[f"{i:02}.mid"] for i in range(40))
+
+
+def test_a_build_without_a_piece_names_the_commonest_reason(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with pytest.raises(RollcoreError, match=r"no \.mid, \.midi or \.kar file found"):
+        rollcore.build_dataset(folder, tmp_path / "out.h5")
+    for name in "abc":
+        (folder / f"{name}.mid").touch()
+    write(folder / "d.mid", (0, 9, 36, 9))
+    with pytest.raises(RollcoreError, match=r"none of 4 files .* \(3\): empty file"):
+        rollcore.build_dataset(folder, tmp_path / "out.h5")
+    assert os.listdir(tmp_path) == ["in"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "x"), KeyboardInterrupt(), MemoryError()])
+def test_a_failure_leaves_the_old_file_and_no_litter(many, tmp_path, monkeypatch, failure):
+    out = tmp_path / "out.h5"
+    rollcore.build_dataset(many, out, fps=10)
+    before = out.read_bytes()
+    calls = []
+
+    def fail(self, offset, data):
+        calls.append(offset)
+        if len(calls) == 2:
+            raise failure
+
+    monkeypatch.setattr(DatasetWriter, "write", fail)
+    expected = DatasetError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(expected) as error:
+        rollcore.build_dataset(many, out, threads=1)
+    if expected is DatasetError:
+        assert (
+            str(error.value)
+            == f"{out}: cannot be written (No space left on device); what was there before is unchanged"
+        )
+    assert out.read_bytes() == before
+    assert os.listdir(tmp_path) == ["out.h5"]
+
+
+def test_litter_of_a_killed_build_is_taken_over(many, tmp_path):
+    (tmp_path / ".out.h5.partial").write_bytes(b"left behind" * 100_000)
+    rollcore.build_dataset(many, tmp_path / "out.h5")
+    assert os.listdir(tmp_path) == ["out.h5"]
+    assert rollcore.open_dataset(tmp_path / "out.h5").verify() == []
+
+
+def test_two_builds_of_one_target_do_not_mix(many, tmp_path):
+    with (
+        DatasetWriter(tmp_path / "out.h5", grid=Grid.seconds(50), planes=("sounding",)),
+        pytest.raises(DatasetError, match="another build is writing it"),
+    ):
+        rollcore.build_dataset(many, tmp_path / "out.h5")
+    rollcore.build_dataset(many, tmp_path / "out.h5")
+
+
+def test_targets_that_cannot_be(many, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("keep me")
+    for target, message in [
+        (tmp_path, "is a folder"),
+        (notes, "is no HDF5 file"),
+        (tmp_path / "no" / "such" / "x.h5", "cannot be written"),
+    ]:
+        with pytest.raises(DatasetError, match=message):
+            rollcore.build_dataset(many, target)
+    assert notes.read_text() == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 0}, "threads 0"),
+        ({"split": (0, 0, 0)}, "split"),
+        ({"split": (50, 50)}, "split"),
+        ({"split": (-1, 50, 51)}, "split"),
+        ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
+    ],
+)
+def test_bad_options_are_named(many, tmp_path, options, message):
+    with pytest.raises(RollcoreError, match=message):
+        rollcore.build_dataset(many, tmp_path / "out.h5", **options)
+
+
+def test_progress_counts_up_to_what_was_found(many, tmp_path):
+    seen = []
+    report = rollcore.build_dataset(
+        many, tmp_path / "out.h5", progress=lambda files, frames: seen.append((files, frames))
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == (300, report.frames)

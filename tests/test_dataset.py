@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import xxhash
+
+import rollcore
+from rollcore import DatasetError, Midi, RollcoreError
+from rollcore.dataset import split_of
+
+
+def write_song(path, *rows):
+    notes = np.array([(on, off, pitch, 80, 0, 0) for on, off, pitch in rows], rollcore.NOTE_DTYPE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rollcore.write_midi(Midi.from_notes(notes), path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("songs")
+    write_song(folder / "a.mid", (0, 480, 60), (480, 960, 64))
+    write_song(folder / "b" / "c.mid", (0, 1920, 36), (0, 960, 43), (960, 1920, 127))
+    write_song(folder / "d.MIDI", (240, 480, 0))
+    (folder / "e.kar").write_bytes(b"<html>not found</html>")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(folder):
+    out = folder.parent / "songs.h5"
+    rollcore.build_dataset(folder, out, planes=("sounding", "onset"))
+    return out
+
+
+def test_the_file_is_what_the_format_says(folder, built):
+    """Read with h5py and plain file access alone."""
+    raw = built.read_bytes()
+    with h5py.File(built) as file:
+        assert file.attrs["format"] == b"rollcore"
+        assert file.attrs["version"] == 1
+        assert (file.attrs["grid_unit"], file.attrs["grid_rate"]) == (b"seconds", b"50")
+        shard = file["rows/000000"]
+        assert shard.chunks is None
+        assert shard.compression is None
+        start = shard.id.get_offset()
+        rows = shard[...]
+        assert raw[start : start + rows.size] == rows.tobytes()
+        assert start % 4096 == 0
+        pieces = file["pieces"][...]
+        ends = file["files"]["name_end"].tolist()
+        blob = file["names"][...].tobytes()
+        assert file["shards"]["checksum"][0] == xxhash.xxh3_64_intdigest(rows.tobytes())
+        for table, checksum in file["checksums"][...].tolist():
+            assert xxhash.xxh3_64_intdigest(file[table.decode()][...].tobytes()) == checksum
+    names = [blob[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+    assert names == ["a.mid", "b/c.mid", "d.MIDI", "e.kar"]
+    assert [names[i] for i in pieces["file"]] == names[:3]
+    for piece in pieces:
+        content = (folder / names[piece["file"]]).read_bytes()
+        assert piece["digest"].astype(">u8").tobytes() == xxhash.xxh3_128_digest(content)
+        expected = rollcore.piano_roll(rollcore.read_midi(content), planes=("sounding", "onset"))
+        assert np.array_equal(rows[piece["start"] : piece["start"] + piece["frames"]], expected)
+
+
+def test_rows_are_read_only_views_of_the_map(built):
+    dataset = rollcore.open_dataset(built)
+    rows = dataset.rows(1)
+    assert rows.shape == (100, 2, 16)
+    assert np.shares_memory(rows, dataset.mapped)
+    assert not rows.flags.writeable
+    with pytest.raises(ValueError, match=r"WRITEABLE|read-only"):
+        rows.setflags(write=True)
+    before = rows.copy()
+    del dataset
+    assert np.array_equal(rows, before)
+
+
+def test_pieces_are_found_by_number_name_and_base_name(built):
+    dataset = rollcore.open_dataset(built)
+    assert [dataset.find(piece) for piece in (1, "b/c.mid", "c.mid")] == [1, 1, 1]
+    assert dataset.name(2) == "d.MIDI"
+    for missing in (3, -1, "e.kar", "mid"):
+        with pytest.raises(RollcoreError, match="no piece"):
+            dataset.find(missing)
+
+
+def _length(dataset, queue):
+    queue.put((len(dataset), int(dataset.rows(0).sum())))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_dataset_crosses_processes(built, method):
+    dataset = rollcore.open_dataset(built)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_length, args=(dataset, queue))
+    child.start()
+    assert queue.get(timeout=60) == (3, int(dataset.rows(0).sum()))
+    child.join()
+
+
+def test_a_pickle_refuses_a_file_that_was_replaced(folder, built, tmp_path):
+    path = tmp_path / "x.h5"
+    shutil.copy(built, path)
+    dataset = rollcore.open_dataset(path)
+    assert pickle.loads(pickle.dumps(dataset)).fingerprint == dataset.fingerprint
+    frozen = pickle.dumps(dataset)
+    rollcore.build_dataset(folder, path, fps=25)
+    with pytest.raises(DatasetError, match="was replaced"):
+        pickle.loads(frozen)
+
+
+# ---- damage -----------------------------------------------------------------------------------------------------
+
+
+def test_every_truncation_is_one_line(built, tmp_path):
+    raw = built.read_bytes()
+    path = tmp_path / "cut.h5"
+    for size in [*range(0, 64), *range(64, len(raw), 331), len(raw) - 1]:
+        path.write_bytes(raw[:size])
+        with pytest.raises(DatasetError, match=r"cut\.h5: .*(truncated|damaged|not an HDF5 file)") as error:
+            rollcore.open_dataset(path)
+        assert "\n" not in str(error.value)
+
+
+def test_no_flipped_byte_goes_unnoticed(built, tmp_path):
+    """Either opening or verifying names the damage, or nothing that is read has changed."""
+    raw = built.read_bytes()
+    whole = rollcore.open_dataset(built)
+    path = tmp_path / "flipped.h5"
+    rng = np.random.default_rng(5)
+    caught = 0
+    for at in rng.choice(len(raw), 500, replace=False).tolist():
+        damaged = bytearray(raw)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            dataset = rollcore.open_dataset(path)
+        except DatasetError:
+            caught += 1
+            continue
+        if dataset.verify():
+            caught += 1
+            continue
+        assert dataset.fingerprint == whole.fingerprint
+        assert all(np.array_equal(dataset.rows(i), whole.rows(i)) for i in range(3))
+    assert caught > 50
+
+
+def test_verify_names_the_damaged_shard(built, tmp_path):
+    dataset = rollcore.open_dataset(built)
+    assert dataset.verify() == []
+    raw = bytearray(built.read_bytes())
+    raw[int(dataset.pieces["offset"][1]) + 5] ^= 1
+    path = tmp_path / "damaged.h5"
+    path.write_bytes(raw)
+    assert rollcore.open_dataset(path).verify() == [
+        "shard 000000 (pieces 0 to 2): its rows do not match their checksum"
+    ]
+
+
+def test_what_is_no_dataset_is_named(tmp_path, built):
+    text = tmp_path / "x.h5"
+    text.write_text("hello")
+    foreign = tmp_path / "foreign.h5"
+    with h5py.File(foreign, "w") as file:
+        file["data"] = np.arange(3)
+    newer = tmp_path / "newer.h5"
+    shutil.copy(built, newer)
+    with h5py.File(newer, "r+") as file:
+        file.attrs["version"] = np.uint32(2)
+    for path, message in [
+        (text, "not an HDF5 file"),
+        (foreign, "no rollcore dataset"),
+        (newer, "format version 2, this rollcore reads 1; upgrade"),
+        (tmp_path / "missing.h5", "No such file or directory; build it"),
+        (tmp_path, "Is a directory"),
+    ]:
+        with pytest.raises(DatasetError, match=message) as error:
+            rollcore.open_dataset(path)
+        assert str(error.value).startswith(str(path))
+
+
+def test_compressed_shards_are_refused_with_the_remedy(built, tmp_path):
+    path = tmp_path / "packed.h5"
+    shutil.copy(built, path)
+    with h5py.File(path, "r+") as file:
+        rows = file["rows/000000"][...]
+        del file["rows/000000"]
+        file.create_dataset("rows/000000", data=rows, compression="gzip")
+    with pytest.raises(DatasetError, match="h5repack"):
+        rollcore.open_dataset(path)
+
+
+# ---- splits -----------------------------------------------------------------------------------------------------
+
+
+def test_splits_have_their_shares_and_depend_on_content_alone():
+    rng = np.random.default_rng(1)
+    digests = rng.integers(0, 2**64, (100_000, 2), np.uint64)
+    splits = split_of(digests, (80, 10, 10))
+    # Three standard deviations of a binomial count are 380.
+    assert np.abs(np.bincount(splits) - [80_000, 10_000, 10_000]).max() < 400
+    assert np.array_equal(split_of(digests[:5], (8, 1, 1)), splits[:5])
+    assert (split_of(digests, (0, 1, 0)) == 1).all()
+    edge = np.array([[0, 0], [2**64 - 1, 0]], np.uint64)
+    assert split_of(edge, (80, 10, 10)).tolist() == [0, 2]
