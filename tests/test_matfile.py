@@ -28,9 +28,7 @@ def cells(arrays):
 
 
 def write(path, train, validation=(), test=()):
-    scipy_io.savemat(
-        path, {"traindata": cells(train), "validdata": cells(validation), "testdata": cells(test)}
-    )
+    scipy_io.savemat(path, {"traindata": cells(train), "validdata": cells(validation), "testdata": cells(test)})
     return path
 
 
@@ -58,7 +56,7 @@ def test_the_standard_datasets(rolls_folder, tmp_path, name):
 
 
 def test_nottingham_has_an_eighth_note_a_step(rolls_folder, midi_folder):
-    """Some MIDI files' top voice, at two steps a beat and no other rate, is that of an array in another key."""
+    """Some files' top voice, at two steps a beat and no other rate, is that of an array in another key."""
     length = 64
     source = scipy_io.loadmat(rolls_folder / "Nottingham.mat")
     arrays = [cell for name in ("traindata", "validdata", "testdata") for cell in source[name].ravel()]

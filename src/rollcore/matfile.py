@@ -1,9 +1,9 @@
 """The four standard piano-roll datasets as .mat files → dataset, with their own splits.
 
-JSB Chorales, Nottingham, MuseData and Piano-midi.de (Boulanger-Lewandowski, Bengio and Vincent, ICML 2012), as
-.mat files of ``traindata``, ``validdata`` and ``testdata``: cells of 0/1 arrays (steps, 88) whose column 0 is
-MIDI pitch 21. One step is a quarter note in JSB Chorales and an eighth note in the other three. (For Nottingham
-a test shows it: rolls of the MIDI files at two steps a beat equal the arrays, up to transposition.)
+JSB Chorales, Nottingham, MuseData and Piano-midi.de (Boulanger-Lewandowski, Bengio and Vincent, ICML 2012),
+as .mat files of ``traindata``, ``validdata`` and ``testdata``: cells of 0/1 arrays (steps, 88) whose column 0
+is MIDI pitch 21. One step is a quarter note in JSB Chorales and an eighth note in the other three. (A test
+shows it for Nottingham: rolls of the MIDI files at two steps a beat equal the arrays, up to transposition.)
 """
 
 from __future__ import annotations
@@ -16,20 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rollcore.dataset import (
-    FILE_DTYPE,
-    OUTCOMES,
-    PIECE_DTYPE,
-    REPAIR_DTYPE,
-    SPLITS,
-    DatasetWriter,
-    Tables,
-    digest,
-)
+from rollcore.dataset import FILE_DTYPE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, SPLITS, digest
 from rollcore.errors import RollcoreError
 from rollcore.grid import Grid
 from rollcore.midi import DEFAULT_TEMPO
 from rollcore.roll import notes_from_roll
+from rollcore.writer import DatasetWriter, Tables
 
 __all__ = ["import_mat"]
 
@@ -47,9 +39,9 @@ def import_mat(
 ) -> int:
     """Write a dataset of the sounding plane from one of the standard .mat files.
 
-    Pieces are called ``train/000``, ``validation/000`` and so on, in the order of the arrays, and keep the split
-    they have there; identical pieces in two splits (Nottingham has one such pair) are kept, to stay comparable
-    with published figures.
+    Pieces are called ``train/000``, ``validation/000`` and so on, in the order of the arrays, and keep the
+    split they have there; identical pieces in two splits (Nottingham has one such pair) are kept, to stay
+    comparable with published figures.
 
     Parameters
     ----------
@@ -138,12 +130,7 @@ def _load(path: Path) -> list[list[NDArray[np.uint8]]]:
         arrays = []
         for index, cell in enumerate(np.atleast_1d(contents[name]).ravel()):
             array = np.asarray(cell)
-            if (
-                array.ndim != 2
-                or array.shape[1] != KEYS
-                or not len(array)
-                or not np.isin(array, (0, 1)).all()
-            ):
+            if array.ndim != 2 or array.shape[1] != KEYS or not len(array) or not np.isin(array, (0, 1)).all():
                 raise RollcoreError(f"{path}: {name}[{index}]: expected 0 and 1 of shape (steps, {KEYS})")
             arrays.append(np.ascontiguousarray(array, np.uint8))
         splits.append(arrays)
