@@ -1,7 +1,7 @@
 """The slow, obvious twin of the MIDI parser: plain Python over a bytes object, rule by rule.
 
-Written from the Standard MIDI Files 1.0 specification and docs/reading.md, to be read, not to be fast: a position
-is a plain integer, a track that ends early raises, a note is a dictionary. It shares no code with the parser.
+Written from the Standard MIDI Files 1.0 specification and docs/reading.md, to be read, not to be fast. A position
+is a plain integer, a track that ends early raises, a note is a dictionary. No code is shared with the parser.
 """
 
 from __future__ import annotations
@@ -239,12 +239,7 @@ class Track:
         start = self.at
         length = self.quantity(start)
         end = self.at + length
-        if (
-            end > self.limit
-            and not self.trusted
-            and end <= self.reader.end
-            and not self.reader.confirmed(self.limit)
-        ):
+        if end > self.limit and not self.trusted and end <= self.reader.end and not self.reader.confirmed(self.limit):
             # What looked like the next track is text inside this payload.
             self.limit = self.reader.find_track(end, self.reader.end) or self.reader.end
         if end > self.limit:
@@ -367,9 +362,7 @@ class Track:
                 queue.append({"onset": self.tick, "velocity": velocity, "offset": start})
             elif queue:
                 note = queue.popleft()
-                self.song.notes.append(
-                    (note["onset"], self.tick, pitch, note["velocity"], channel, self.index)
-                )
+                self.song.notes.append((note["onset"], self.tick, pitch, note["velocity"], channel, self.index))
             else:
                 self.reader.mend("stray_note_off", start)
         elif bad:
@@ -386,23 +379,23 @@ def parse(data: bytes) -> Song:
     return Reader(data).read()
 
 
-def pair(events: list[tuple[int, bool, int, int]]) -> tuple[list[tuple[int, int, int, int]], int, int]:
+def pair(events: list[tuple[int, bool, int, int, int]]) -> tuple[list[tuple[int, ...]], int, int]:
     """Pair note-ons and note-offs of one track, first in, first out.
 
-    `events` are (tick, is a note-on, channel, pitch) in file order. Returns notes as (onset, offset, pitch,
-    channel) in order of onset, then how many note-offs were stray and how many notes never ended.
+    `events` are (tick, is a note-on, channel, pitch, velocity) in file order. Returns notes as (onset, offset,
+    pitch, velocity, channel) in order of onset, then how many note-offs were stray and how many notes never ended.
     """
-    notes: list[list[int | None]] = []
+    notes: list[list[int]] = []
     stray = 0
-    for tick, is_on, channel, pitch in events:
+    for tick, is_on, channel, pitch, velocity in events:
         if is_on:
-            notes.append([tick, None, pitch, channel])
+            notes.append([tick, -1, pitch, velocity, channel])
             continue
         for note in notes:  # the first note that is still open
-            if note[1] is None and note[2] == pitch and note[3] == channel:
+            if note[1] == -1 and note[2] == pitch and note[4] == channel:
                 note[1] = tick
                 break
         else:
             stray += 1
-    ended = [tuple(note) for note in notes if note[1] is not None]
-    return ended, stray, len(notes) - len(ended)  # type: ignore[return-value]
+    ended = [tuple(note) for note in notes if note[1] != -1]
+    return ended, stray, len(notes) - len(ended)

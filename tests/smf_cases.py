@@ -2,8 +2,8 @@
 
 Every file is written by hand from the Standard MIDI Files 1.0 specification, with the notes it must give, the
 repairs it must count, and the byte offset at which strict reading must raise (None: the standard allows it).
-Text in quotes stands for its ASCII bytes; ``#`` starts a comment. Byte 14 is the first track's MTrk, byte 18 its
-length, byte 22 its first delta time, unless a case says otherwise.
+Text in quotes stands for its ASCII bytes; ``#`` starts a comment. Byte 14 is the first track's MTrk, byte 18
+its length, byte 22 its first delta time, unless a case says otherwise.
 """
 
 from __future__ import annotations

@@ -127,14 +127,16 @@ class Midi:
         >>> midi.notes["pitch"]
         array([60, 64], dtype=uint8)
         """
-        rows = np.array(notes, NOTE_DTYPE)
+        try:
+            rows = np.array(notes, NOTE_DTYPE)
+            changes = np.array(tempos if isinstance(tempos, np.ndarray) else list(tempos), TEMPO_DTYPE)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RollcoreError(f"notes and tempos must be whole numbers in rows: {error}") from error
+        _check(cls(rows, changes, ticks_per_beat))
         keys = ("offset_tick", "pitch", "channel", "track", "onset_tick")
         rows = rows[np.lexsort([rows[key] for key in keys])]
-        changes = np.array(tempos if isinstance(tempos, np.ndarray) else list(tempos), TEMPO_DTYPE)
         changes = changes[np.argsort(changes["tick"], kind="stable")]
-        midi = cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
-        _check(midi)
-        return midi
+        return cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
 
 
 def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> tuple[str, bytes]:
@@ -228,9 +230,7 @@ def _check(midi: Midi) -> None:
     refuse(notes["channel"] > 15, "channel must be from 0 to 15")
     tempo = tempos["microseconds_per_beat"]
     if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
-        raise RollcoreError(
-            "a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more"
-        )
+        raise RollcoreError("a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more")
     if midi.smpte is None and not 1 <= midi.ticks_per_beat <= 32767:
         raise RollcoreError(f"ticks_per_beat must be from 1 to 32767, not {midi.ticks_per_beat}")
 
@@ -300,9 +300,7 @@ def write_midi(
         try:
             events.append((0, 1, MetaMessage("key_signature", key=key_signature)))
         except ValueError:
-            raise RollcoreError(
-                f"key_signature must be such as 'C', 'F#m' or 'Bb', not {key_signature!r}"
-            ) from None
+            raise RollcoreError(f"key_signature must be such as 'C', 'F#m' or 'Bb', not {key_signature!r}") from None
     for tick, tempo in midi.tempos.tolist():
         events.append((tick, 2, MetaMessage("set_tempo", tempo=tempo)))
     tracks = [MidiTrack(_delta_messages(events))]

@@ -1,0 +1,247 @@
+"""read_midi's sources and errors, Midi.from_notes, write_midi."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+
+from rollcore import Midi, MidiError, RollcoreError, read_midi, write_midi
+from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE
+from smf_cases import dump
+
+FILE = dump('"MThd" 00000006 0001 0001 0060 "MTrk" 0000000B  00 90 3C 50  60 3C 00  00 FF 2F 00')
+NOTE = (0, 96, 60, 80, 0, 0)
+
+
+def written(midi: Midi, **options: object) -> mido.MidiFile:
+    out = io.BytesIO()
+    write_midi(midi, out, **options)  # type: ignore[arg-type]
+    return mido.MidiFile(file=io.BytesIO(out.getvalue()), charset="utf-8")
+
+
+def round_trip(midi: Midi) -> Midi:
+    out = io.BytesIO()
+    write_midi(midi, out)
+    return read_midi(out.getvalue(), strict=True)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_every_kind_of_source(tmp_path: Path) -> None:
+    path = tmp_path / "päth \N{MUSICAL SYMBOL G CLEF}.mid"
+    path.write_bytes(FILE)
+    sources = [path, str(path), os.fsencode(path).decode(), FILE, bytearray(FILE), memoryview(FILE), io.BytesIO(FILE)]
+    for source in sources:
+        assert read_midi(source).notes.tolist() == [NOTE]
+    with path.open("rb") as file:
+        assert read_midi(file).notes.tolist() == [NOTE]
+
+
+@pytest.mark.parametrize("source", ["missing.mid", ".", "nul\0byte.mid"])
+def test_what_cannot_be_opened_is_one_line_with_its_name(source: str) -> None:
+    with pytest.raises(RollcoreError, match="cannot be read: ") as raised:
+        read_midi(source)
+    assert str(raised.value).startswith(source)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_name_that_is_not_utf8_can_be_printed() -> None:
+    with pytest.raises(RollcoreError) as raised:
+        read_midi(os.fsdecode(b"caf\xe9.mid"))
+    assert str(raised.value).startswith("caf\\xe9.mid: cannot be read: ")
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RollcoreError, match="binary mode"):
+        read_midi(io.StringIO("MThd"))  # type: ignore[arg-type]
+
+
+def test_errors_name_file_offset_expected_found(tmp_path: Path) -> None:
+    path = tmp_path / "long.mid"
+    path.write_bytes(FILE.replace(b"\x00\x00\x00\x0b", b"\x00\x00\x23\x28"))
+    with pytest.raises(MidiError) as raised:
+        read_midi(path, strict=True)
+    error = raised.value
+    assert (error.file, error.offset, error.expected, error.found) == (str(path), 18, "a track length of 11", "9000")
+    assert str(error) == f"{path}: byte 18: expected a track length of 11, found 9000"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert isinstance(error, RollcoreError)
+
+
+def test_arrays_are_typed_read_only_and_outlive_the_midi() -> None:
+    midi = read_midi(FILE)
+    assert midi.notes.dtype == NOTE_DTYPE
+    assert midi.tempos.dtype == TEMPO_DTYPE
+    assert midi.pedals.dtype == PEDAL_DTYPE
+    assert midi.tempo_tracks.dtype == np.uint16
+    for array in (midi.notes, midi.tempos, midi.pedals, midi.tempo_tracks):
+        assert not array.flags.writeable
+    notes = midi.notes
+    del midi
+    assert notes.tolist() == [NOTE]
+
+
+def test_a_midi_can_be_pickled_and_copied() -> None:
+    midi = read_midi(FILE)
+    for twin in (pickle.loads(pickle.dumps(midi)), copy.deepcopy(midi)):
+        assert twin.notes.tolist() == [NOTE]
+        assert twin.ticks_per_beat == 96
+
+
+def test_many_notes_of_one_tick_are_sorted_too() -> None:
+    """More notes at one onset than are ordered by insertion, in two tracks, back to front."""
+    rng = np.random.default_rng(5)
+    keys = rng.permutation([(channel, pitch) for channel in range(4) for pitch in range(128)])
+    ons = b"".join(bytes([0, 0x90 | channel, pitch, 1]) for channel, pitch in keys)
+    offs = b"".join(bytes([1, 0x80 | channel, pitch, 1]) for channel, pitch in keys[::-1])
+    body = ons + offs + bytes.fromhex("00FF2F00")
+    track = b"MTrk" + len(body).to_bytes(4, "big") + body
+    notes = read_midi(dump('"MThd" 00000006 0001 0002 0060') + track + track, strict=True).notes.tolist()
+    assert len(notes) == 1024
+    assert notes == sorted(notes, key=lambda n: (n[0], n[5], n[4], n[2], n[1]))
+
+
+# ---------------------------------------------------------------- from_notes
+
+
+def test_from_notes_sorts_and_copies() -> None:
+    notes = np.array([(5, 9, 60, 1, 0, 1), (5, 9, 60, 1, 0, 0), (0, 9, 70, 1, 2, 0), (0, 9, 60, 1, 2, 0)], NOTE_DTYPE)
+    midi = Midi.from_notes(notes, tempos=[(9, 400_000), (0, 500_000)])
+    assert midi.notes.tolist() == [notes[3].item(), notes[2].item(), notes[1].item(), notes[0].item()]
+    assert midi.tempos.tolist() == [(0, 500_000), (9, 400_000)]
+    assert not np.shares_memory(midi.notes, notes)
+    assert Midi.from_notes([]).notes.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("note", "problem"),
+    [
+        ((-1, 5, 60, 80, 0, 0), "onset_tick must not be negative"),
+        ((5, 4, 60, 80, 0, 0), "offset_tick must not be before onset_tick"),
+        ((0, 5, 128, 80, 0, 0), "pitch must be from 0 to 127"),
+        ((0, 5, 60, 0, 0, 0), "velocity must be from 1 to 127"),
+        ((0, 5, 60, 128, 0, 0), "velocity must be from 1 to 127"),
+        ((0, 5, 60, 80, 16, 0), "channel must be from 0 to 15"),
+    ],
+)
+def test_notes_that_no_file_can_hold(note: tuple[int, ...], problem: str) -> None:
+    with pytest.raises(RollcoreError, match=f"^note 1: {problem}$"):
+        Midi.from_notes([NOTE, note])
+    with pytest.raises(RollcoreError, match=f"^note 0: {problem}$"):
+        write_midi(Midi(np.array([note], NOTE_DTYPE), np.empty(0, TEMPO_DTYPE), 480), io.BytesIO())
+
+
+@pytest.mark.parametrize("pitch", [float("nan"), -1, 256, "C4"])
+def test_notes_that_are_no_whole_numbers(pitch: object) -> None:
+    with pytest.raises(RollcoreError, match="notes and tempos must be whole numbers"):
+        Midi.from_notes([(0, 5, pitch, 80, 0, 0)])
+
+
+@pytest.mark.parametrize("tempo", [(0, 0), (0, 1 << 24), (0, -5), (-1, 500_000)])
+def test_tempos_that_no_file_can_hold(tempo: tuple[int, int]) -> None:
+    with pytest.raises(RollcoreError, match="tempo must be from 1 to 16777215"):
+        Midi.from_notes([], tempos=[tempo])
+
+
+@pytest.mark.parametrize("ticks_per_beat", [0, -1, 32768])
+def test_ticks_per_beat_that_no_file_can_hold(ticks_per_beat: int) -> None:
+    with pytest.raises(RollcoreError, match="ticks_per_beat must be from 1 to 32767"):
+        Midi.from_notes([], ticks_per_beat=ticks_per_beat)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def test_a_tempo_track_then_named_tracks() -> None:
+    midi = Midi.from_notes([(0, 480, 60, 80, 0, 3), (0, 480, 36, 100, 9, 7)], tempos=[(0, 600_000)])
+    file = written(midi, track_names=["Piano", "Schlägel"], time_signature=(6, 8), key_signature="F#m")
+    assert (file.type, file.ticks_per_beat, len(file.tracks)) == (1, 480, 3)
+    assert [message.type for message in file.tracks[0]] == [
+        "time_signature",
+        "key_signature",
+        "set_tempo",
+        "end_of_track",
+    ]
+    assert (file.tracks[0][0].numerator, file.tracks[0][0].denominator) == (6, 8)
+    assert file.tracks[0][1].key == "F#m"
+    assert [track.name for track in file.tracks[1:]] == ["Piano", "Schlägel"]
+    assert all(track[-1].type == "end_of_track" for track in file.tracks)
+
+
+def test_order_at_one_tick() -> None:
+    """Note-offs, then the pedal, then note-ons, then the ends of notes without length."""
+    notes = [(0, 48, 60, 80, 0, 0), (48, 96, 60, 80, 0, 0), (48, 48, 64, 80, 0, 0)]
+    midi = Midi.from_notes(notes)
+    pedals = np.array([(48, 0, 0, True)], PEDAL_DTYPE)
+    midi = Midi(midi.notes, midi.tempos, 480, pedals=pedals)
+    now, order = 0, []
+    for message in written(midi).tracks[1]:
+        now += message.time
+        if now == 48 and not message.is_meta:
+            order.append((message.type, message.dict().get("note", message.dict().get("control"))))
+    assert order == [("note_off", 60), ("control_change", 64), ("note_on", 60), ("note_on", 64), ("note_off", 64)]
+    back = round_trip(midi)
+    assert [note[:3] for note in back.notes.tolist()] == [(0, 48, 60), (48, 96, 60), (48, 48, 64)]
+    assert back.pedals.tolist() == [(48, 1, 0, True)]
+
+
+def test_equal_input_gives_equal_bytes_on_path_and_file(tmp_path: Path) -> None:
+    midi = Midi.from_notes([NOTE], tempos=[(0, 500_000)])
+    out = io.BytesIO()
+    write_midi(midi, out)
+    write_midi(midi, tmp_path / "a.mid")
+    write_midi(midi, str(tmp_path / "b.mid"))
+    assert out.getvalue() == (tmp_path / "a.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()
+
+
+def test_nothing_is_invented() -> None:
+    back = round_trip(Midi.from_notes([]))
+    assert back.tempos.tolist() == []
+    assert back.notes.tolist() == []
+    assert back.ticks_per_beat == 480
+
+
+@pytest.mark.parametrize("smpte", [(24, 4), (25, 40), (29, 80), (30, 255)])
+def test_smpte_division_is_kept(smpte: tuple[int, int]) -> None:
+    midi = Midi(np.array([NOTE], NOTE_DTYPE), np.empty(0, TEMPO_DTYPE), 0, smpte=smpte)
+    back = round_trip(midi)
+    assert (back.smpte, back.ticks_per_beat) == (smpte, 0)
+
+
+def test_nested_notes_come_back_first_in_first_out() -> None:
+    midi = Midi.from_notes([(0, 100, 60, 80, 0, 0), (10, 20, 60, 70, 0, 0)])
+    assert [note[:4] for note in round_trip(midi).notes.tolist()] == [(0, 20, 60, 80), (10, 100, 60, 70)]
+
+
+def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
+    midi = Midi.from_notes([NOTE])
+    with pytest.raises(RollcoreError, match="more than 268435455 ticks"):
+        write_midi(Midi.from_notes([(0, 1 << 28, 60, 80, 0, 0)]), io.BytesIO())
+    with pytest.raises(RollcoreError, match="format 2"):
+        write_midi(Midi(midi.notes, midi.tempos, 480, format=2), io.BytesIO())
+    with pytest.raises(RollcoreError, match=r"time_signature .* not 3/5"):
+        write_midi(midi, io.BytesIO(), time_signature=(3, 5))
+    with pytest.raises(RollcoreError, match=r"key_signature .* not 'H'"):
+        write_midi(midi, io.BytesIO(), key_signature="H")
+    with pytest.raises(RollcoreError, match=r"no/x\.mid: cannot be written: No such file"):
+        write_midi(midi, tmp_path / "no" / "x.mid")
+
+
+def test_threads_share_nothing() -> None:
+    """Many threads on different files at once give what one gives."""
+    files = []
+    for pitch in range(100):
+        body = b"".join(bytes([0, 0x90, pitch, 80, 1, pitch, 0]) for _ in range(300)) + bytes.fromhex("00FF2F00")
+        files.append(dump('"MThd" 00000006 0001 0001 0060 "MTrk"') + len(body).to_bytes(4, "big") + body)
+    alone = [read_midi(file).notes.tolist() for file in files]
+    with ThreadPoolExecutor(8) as pool:
+        assert [midi.notes.tolist() for midi in pool.map(read_midi, files * 3)] == alone * 3
