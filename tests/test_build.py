@@ -98,8 +98,8 @@ def test_every_file_is_accounted_for(tmp_path):
         "no notes but drums (--drums keeps them)",
         "longer than 2 minutes (--max-minutes)",
         "empty file",
-        "not a MIDI file (a web page)",
-        "not a MIDI file (a zip archive)",
+        "not a MIDI file (starts with '<!DOC')",
+        "not a MIDI file (starts with 50 4b 03 04 20)",
         "not a regular file",
         "broken link",
     }

@@ -153,6 +153,26 @@ def test_no_flipped_byte_goes_unnoticed(built, tmp_path):
     assert caught > 50
 
 
+@pytest.mark.parametrize(
+    ("table", "field", "value"),
+    [("pieces", "shard", 9), ("pieces", "start", 2**63), ("pieces", "frames", 101), ("pieces", "file", 4)]
+    + [("pieces", "split", 3), ("files", "name_end", 2**40), ("shards", "frames", 2**60)],
+)
+def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, value):
+    """With a checksum that fits: not damage, but a file made by another hand."""
+    path = tmp_path / "made.h5"
+    shutil.copy(built, path)
+    with h5py.File(path, "r+") as file:
+        records = file[table][...]
+        records[field][-1] = value
+        file[table][...] = records
+        sums = file["checksums"][...]
+        sums["checksum"][sums["table"] == table.encode()] = xxhash.xxh3_64_intdigest(records.tobytes())
+        file["checksums"][...] = sums
+    with pytest.raises(DatasetError, match="point outside"):
+        rollcore.open_dataset(path)
+
+
 def test_verify_names_the_damaged_shard(built, tmp_path):
     dataset = rollcore.open_dataset(built)
     assert dataset.verify() == []

@@ -30,7 +30,7 @@ from rollcore.dataset import (
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, choose_grid
 from rollcore.inputs import Batch, batches
-from rollcore.midi import REPAIR_CODES
+from rollcore.repairs import REPAIR_CODES, skip_reason
 from rollcore.roll import RECORD_DTYPE, check_planes, new_batch
 from rollcore.writer import DatasetWriter, Tables
 
@@ -41,8 +41,6 @@ BUFFER_BYTES = 512 << 10
 _GIVEN = 100  # status of a member whose reason came with it
 
 _REASONS = {
-    1: "empty file",
-    3: "out of memory",
     _roll.STATUS_NO_NOTES: "no notes",
     _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
     _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
@@ -195,8 +193,8 @@ class _Ledger:
             return loaded.batch.reasons[member] or "unreadable"
         if status == _roll.STATUS_IO:
             return _unreadable(int(record["error"]))
-        if status == 2:
-            return f"not a MIDI file ({_kind(bytes(record['head']))})"
+        if status < _roll.STATUS_IO:
+            return skip_reason(status, bytes(record["head"][: int(record["size"])]))
         return _REASONS[status].format(minutes=self.max_minutes)
 
     def tables(self) -> Tables:
@@ -216,15 +214,6 @@ def _unreadable(error: int) -> str:
     if error == errno.EFBIG:
         return f"larger than {_roll.MAX_FILE_BYTES >> 20} MiB"
     return f"unreadable ({os.strerror(error)})"
-
-
-def _kind(head: bytes) -> str:
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doc", b"<html", b"<head", b"<?xml")):
-        return "a web page"
-    if head.startswith(b"PK\x03\x04"):
-        return "a zip archive"
-    return "no MThd header"
 
 
 def build_dataset(
@@ -296,8 +285,8 @@ def build_dataset(
         for i, reason in enumerate(batch.reasons):
             if reason is not None:
                 records["status"][i] = _GIVEN
-        members = batch.blobs if batch.paths is None else batch.paths
-        digests = kernel.load(members, batch.paths is not None, records.view(np.uint8), digest)
+        members = batch.paths if batch.paths is not None else batch.blobs
+        digests = kernel.load(members or [], batch.paths is not None, records.view(np.uint8), digest)
         if batch.blobs is not None:
             batch.blobs = None
         return _Loaded(batch, kernel, records, digests)

@@ -40,7 +40,7 @@ PIECE_DTYPE = np.dtype(
         ("split", "u1"),
     ]
 )
-FILE_DTYPE = np.dtype([("name_end", "<u8"), ("bytes", "<u8"), ("outcome", "u1"), ("reason", "<u2")])
+FILE_DTYPE = np.dtype([("name_end", "<u8"), ("bytes", "<u8"), ("outcome", "u1"), ("reason", "<u4")])
 REPAIR_DTYPE = np.dtype([("file", "<u4"), ("code", "<u2"), ("count", "<u4")])
 SHARD_DTYPE = np.dtype([("frames", "<u8"), ("checksum", "<u8")])
 CHECKSUM_DTYPE = np.dtype([("table", "S8"), ("checksum", "<u8")])
@@ -118,10 +118,10 @@ class Dataset:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         attributes, tables, offsets = _read(self.path)
-        unit = attributes["grid_unit"]
+        unit, rate = attributes["grid_unit"], Fraction(attributes["grid_rate"])
         if unit not in ("seconds", "beats"):
             raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
-        self.grid = Grid(unit, Fraction(attributes["grid_rate"]))
+        self.grid = Grid.seconds(rate) if unit == "seconds" else Grid.beats(rate)
         self.planes = tuple(attributes["planes"].split(","))
         if self.planes not in (PLANES[:1], PLANES):
             raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore")
@@ -147,9 +147,6 @@ class Dataset:
         self.mapped: NDArray[np.uint8] = np.memmap(self.path, np.uint8, mode="r")
         # A plain array over the map: indexing a memmap subclass costs microseconds.
         self.mapped = self.mapped.view(np.ndarray)
-        ends = offsets + self.shards["frames"] * row_bytes
-        if len(ends) and int(ends.max()) > self.mapped.size:
-            raise DatasetError(f"{self.path}: truncated; build it again")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -285,7 +282,28 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
     for name in TABLES:
         if sums.get(name.encode()) != checksum(table_bytes(tables[name])):
             raise DatasetError(f"{path}: damaged: table {name!r} does not match its checksum; build it again")
+    if not _consistent(tables, offsets, os.path.getsize(path), len(attributes["planes"].split(",")) * ROW_BYTES):
+        raise DatasetError(f"{path}: damaged: its tables point outside of it; build it again")
     return attributes, tables, offsets
+
+
+def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], size: int, row_bytes: int) -> bool:
+    """Whether every index stays within what it points into: kernels read the map without looking again."""
+    pieces, files, shards = tables["pieces"], tables["files"], tables["shards"]
+    ends = [0, *files["name_end"][-1:].tolist()]
+    return bool(
+        (shards["frames"] < 2**48).all()
+        and (offsets < 2**62).all()
+        and (offsets + shards["frames"] * np.uint64(row_bytes) <= size).all()
+        and (pieces["shard"] < len(shards)).all()
+        and (pieces["file"] < len(files)).all()
+        and (pieces["split"] < len(SPLITS)).all()
+        and (pieces["frames"] < 2**48).all()
+        and (pieces["start"] < 2**48).all()
+        and (pieces["start"] + pieces["frames"] <= shards["frames"][pieces["shard"]]).all()
+        and (files["name_end"][1:] >= files["name_end"][:-1]).all()
+        and ends[-1] <= len(tables["names"])
+    )
 
 
 def _text(value: Any) -> str:

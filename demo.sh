@@ -1,0 +1,31 @@
+#!/bin/sh
+# The whole path, from nothing to music. `make demo` sets up the commands and calls this.
+set -eu
+export TF_CPP_MIN_LOG_LEVEL=3
+step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+
+step "1/4  The sample pack: 156 MIDI files of every scale's own chords"
+[ -d demo/midi ] || rollcore make-chords demo/midi
+
+step "2/4  MIDI files -> piano-roll dataset, 50 frames a second"
+[ -f demo/chords.h5 ] || rollcore build-dataset demo/midi demo/chords.h5 --fps 50
+rollcore info demo/chords.h5
+
+step "3/4  Train: 50 frames in, the next 50 out"
+[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --model blog --epochs 6 --hop 25
+
+step "4/4  Generate: three pieces of 30 seconds"
+seq2seq-generate demo/run --seconds 30 --num-outputs 3 --seed 7 --output-dir demo/generated
+
+step "Done"
+cat <<'END'
+  demo/midi/         the 156 files it learnt from
+  demo/chords.h5     the dataset           rollcore info demo/chords.h5
+  demo/run/          the model, its metrics and its loss curves
+  demo/generated/    the music: .mid files to play, .png files to look at
+
+Next, with your own files:
+  .venv/bin/rollcore build-dataset ~/midi my.h5 --steps-per-beat 4
+  .venv/bin/seq2seq-train my.h5 --run-dir runs/mine
+  .venv/bin/seq2seq-generate runs/mine --steps 128 --output-dir generated
+END
