@@ -42,9 +42,7 @@ def _races(race: Any, scratch: Path, sizes: list[int], rounds: int) -> None:
     for n in sizes:
         race.fact(f"time per file at {names[n]}, start-up taken off", slopes[n] * 1e6, "µs")
         usage = process.measure([*rollcore, "build-dataset", corpus.corpus(n), out, *GRID])
-        race.fact(
-            f"peak memory at {names[n]}, mapped files aside", usage.private_mb, "MB", f"< {MEMORY_BAR_MB}"
-        )
+        race.fact(f"peak memory at {names[n]}, mapped files aside", usage.private_mb, "MB", f"< {MEMORY_BAR_MB}")
         race.fact(f"peak resident set at {names[n]}, everything", usage.resident_mb, "MB")
         race.fact(f"output at {names[n]}", out.stat().st_size / 1e6, "MB")
         out.unlink()

@@ -33,11 +33,10 @@ def _symusic(score: Any) -> np.ndarray:
 def test_parse(race: Any, quick: bool) -> None:
     rollcore = pytest.importorskip("rollcore")
     blobs = corpus.blobs()
-    few = blobs[:: 40 if quick else 10]
+    every = 40 if quick else 10
+    few = blobs[::every]
 
-    contenders: dict[str, Any] = {
-        "rollcore": (lambda: [rollcore.read_midi(blob) for blob in blobs], len(blobs))
-    }
+    contenders: dict[str, Any] = {"rollcore": (lambda: [rollcore.read_midi(blob) for blob in blobs], len(blobs))}
 
     def add(name: str, read: Any, some: tuple[bytes, ...]) -> None:
         contenders[name] = (lambda: [read(blob) for blob in some], len(some))
@@ -65,10 +64,10 @@ def test_parse(race: Any, quick: bool) -> None:
         if "symusic" in results:
             for mine, score in zip(ours, results["symusic"], strict=True):
                 assert np.array_equal(_notes(mine[:, :4]), _symusic(score))
-        for name in ("pretty_midi",):
-            step = len(blobs) // len(few)
-            for mine, song in zip(ours[::step], results.get(name, ()), strict=False):
-                assert len(mine) == sum(len(instrument.notes) for instrument in song.instruments)
+        for mine, song in zip(ours[::every], results.get("pretty_midi", ()), strict="pretty_midi" in results):
+            assert len(mine) == sum(len(instrument.notes) for instrument in song.instruments)
+        for mine, song in zip(ours[::every], results.get("MusPy", ()), strict="MusPy" in results):
+            assert len(mine) == sum(len(track.notes) for track in song.tracks)
 
     race(
         contenders,

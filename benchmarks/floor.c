@@ -67,6 +67,7 @@ int main(int argc, char **argv) {
     out_bytes = strtoull(argv[3], NULL, 10);
     out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (out < 0) { perror(argv[2]); return 1; }
+    if (out_bytes) (void)!fallocate(out, 0, 0, (off_t)out_bytes); /* where it is supported, writes get cheaper */
     for (int t = 0; t < n_threads; t++) pthread_create(&threads[t], NULL, work, NULL);
     for (int t = 0; t < n_threads; t++) pthread_join(threads[t], NULL);
     close(out);

@@ -53,11 +53,7 @@ def spans(
     np.cumsum(np.diff(tempo_ticks) * tempo_us[:-1], out=base[1:])
     both = np.concatenate((onset_ticks, offset_ticks))
     segment = np.searchsorted(tempo_ticks, both, "right") - 1
-    frames = (
-        (base[segment] + (both - tempo_ticks[segment]) * tempo_us[segment])
-        * FPS
-        // (ticks_per_beat * 1_000_000)
-    )
+    frames = (base[segment] + (both - tempo_ticks[segment]) * tempo_us[segment]) * FPS // (ticks_per_beat * 1_000_000)
     first, end = np.split(frames, 2)
     return first, np.maximum(end, first + 1), pitches
 

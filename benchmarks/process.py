@@ -42,9 +42,7 @@ def run(arguments: Sequence[str | Path]) -> str:
     """Run a command to its end and give its standard output; raise with its standard error if it fails."""
     done = subprocess.run([str(a) for a in arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(
-            f"{' '.join(map(str, arguments))}: exit code {done.returncode}: {done.stderr[-2000:]}"
-        )
+        raise RuntimeError(f"{' '.join(map(str, arguments))}: exit code {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
 
 
