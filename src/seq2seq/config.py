@@ -71,7 +71,7 @@ class ModelConfig:
     dropout: float = 0.1
     attention: bool = False
     periods: tuple[int, ...] = ()
-    reach: int = 24
+    reach: int = 18
     lags: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -95,8 +95,9 @@ class PitchFeatures(keras.layers.Layer):
     def __init__(self, units: int, reach: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.reach = units, reach
+        # Convolutions are most of the arithmetic: they speak to the first half of the units only.
         self.neighbours = keras.layers.Conv1D(
-            units, 2 * reach + 1, padding="same", use_bias=False, name="neighbours"
+            units // 2, 2 * reach + 1, padding="same", use_bias=False, name="neighbours"
         )
         self.harmony = keras.layers.Dense(units, use_bias=False, name="harmony")
         self.context = keras.layers.Dense(units, name="context")
@@ -117,7 +118,8 @@ class PitchFeatures(keras.layers.Layer):
         """Return the features of every pitch; the histogram is that of the first plane."""
         classes = ops.take(ops.matmul(frame[:, 0], self._one_hot), self._relative, axis=-1)
         near = self.neighbours(ops.transpose(frame, (0, 2, 1)))
-        return ops.relu(near + self.harmony(classes) + self.context(context)[:, None] + self.place)
+        rest = self.harmony(classes) + self.context(context)[:, None] + self.place
+        return ops.relu(_add_to_first(rest, near))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -134,64 +136,70 @@ class PitchHead(keras.layers.Layer):
 
     Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``; the output is logits
     ``(n, c, p)``. With an onset plane, its logit is that of a struck note given that the pitch sounds.
-    The last *recalled* features are bits of earlier frames, known and compared like the previous frame.
+    The last *recalled* features are bits of earlier frames, counted like those of the previous frame.
     """
 
     def __init__(self, units: int, reach: int, causal: bool, recalled: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.reach, self.causal, self.recalled = units, reach, causal, recalled
-        self.narrow = keras.layers.Dense(16, name="narrow")
-        self.spread = keras.layers.Conv1D(units, 25, padding="same", use_bias=False, name="spread")
+        conv, half = keras.layers.Conv1D, units // 2
+        self.narrow = keras.layers.Dense(8, name="narrow")
+        self.spread = conv(half, 25, padding="same", use_bias=False, name="spread")
         self.own = keras.layers.Dense(units, name="own")
-        self.around = keras.layers.Conv1D(units, 2 * reach + 1, padding="same", use_bias=False, name="around")
+        self.around = conv(half, 2 * reach + 1, padding="same", use_bias=False, name="around")
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
         if causal:
-            self.chosen = keras.layers.Dense(8, name="chosen")
-            self.below = keras.layers.Conv1D(units, 48, use_bias=False, name="below")
-            self.counts = keras.layers.Dense(units, use_bias=False, name="counts")
+            self.chosen = keras.layers.Dense(4, name="chosen")
+            self.below = conv(half, 48, use_bias=False, name="below")
+            self.counts = keras.layers.Dense(half, use_bias=False, name="counts")
 
     def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
         """Create the weights from the shapes of the three inputs."""
         _, planes, pitches = previous_shape
         self.narrow.build(features_shape)
-        self.spread.build((None, pitches, 16))
+        self.spread.build((None, pitches, 8))
         self.own.build(features_shape)
         self.around.build((None, pitches, planes))
         self.hidden.build((None, pitches, self.units))
         if self.causal:
             self.chosen.build(features_shape)
-            known = planes + self.recalled
-            self.below.build((None, pitches, planes + known + known // planes + 8))
-            self.counts.build((None, pitches, 1 + 3 * known // planes))
-        self.logit = keras.layers.Dense(
-            planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit"
-        )
+            self.below.build((None, pitches, 2 * planes + 1 + 4))
+            self.counts.build((None, pitches, 4 + 3 * self.recalled // planes))
+        self.logit = keras.layers.Dense(planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit")
         self.logit.build((None, pitches, self.units))
 
     def call(self, features: Any, previous: Any, frame: Any) -> Any:
         """Return the logits of the frame."""
         before = ops.transpose(previous, (0, 2, 1))
-        hidden = self.own(features) + self.around(before) + self.spread(ops.relu(self.narrow(features)))
+        near = self.around(before) + self.spread(ops.relu(self.narrow(features)))
         if self.causal:
             now = ops.transpose(frame, (0, 2, 1))
-            past = ops.concatenate([before, features[..., features.shape[-1] - self.recalled :]], axis=-1)
-            # Of each frame of the past, the plane of sounding pitches is what the frame is compared with.
-            known = past[..., :: now.shape[-1]]
-            held = now[..., :1] * known
-            told = now[..., :1] * self.chosen(features)
-            seen = ops.concatenate([now, past, held, told], axis=-1)
+            sounding, width = now[..., :1], features.shape[-1]
+            held = sounding * before[..., :1]
+            seen = ops.concatenate([now, before, held, sounding * self.chosen(features)], axis=-1)
             # Shifted up by one pitch and padded below: position p sees 0..p-1 only.
-            hidden = hidden + self.below(ops.pad(seen[:, :-1], ((0, 0), (48, 0), (0, 0))))
-            counted = ops.concatenate([now[..., :1], known, held], axis=-1)
+            near = near + self.below(ops.pad(seen[:, :-1], ((0, 0), (48, 0), (0, 0))))
+            # How many notes sound below, in this frame, in those of the past, and in both; how many
+            # are left in those of the past.
+            past = ops.concatenate([before, features[..., width - self.recalled :]], axis=-1)
+            past = past[..., :: now.shape[-1]]
+            counted = ops.concatenate([sounding, past, sounding * past], axis=-1)
             under = ops.cumsum(counted, axis=1) - counted
-            above = ops.sum(known, axis=1, keepdims=True) - under[..., 1 : 1 + known.shape[-1]]
-            hidden = hidden + self.counts(0.25 * ops.concatenate([under, above], axis=-1))
-        return ops.transpose(self.logit(self.hidden(ops.relu(hidden))), (0, 2, 1))
+            above = ops.sum(past, axis=1, keepdims=True) - under[..., 1 : 1 + past.shape[-1]]
+            near = near + self.counts(0.25 * ops.concatenate([under, above], axis=-1))
+        hidden = ops.relu(_add_to_first(self.own(features), near))
+        return ops.transpose(self.logit(self.hidden(hidden)), (0, 2, 1))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         own = {"units": self.units, "reach": self.reach, "causal": self.causal, "recalled": self.recalled}
         return {**super().get_config(), **own}
+
+
+def _add_to_first(units: Any, some: Any) -> Any:
+    """Return *units* ``(…, k)`` with *some* ``(…, j)`` added to the first j of them."""
+    first = some.shape[-1]
+    return ops.concatenate([units[..., :first] + some, units[..., first:]], axis=-1)
 
 
 @register
