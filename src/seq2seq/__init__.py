@@ -5,7 +5,9 @@ The public names are loaded on first use, so that importing the package brings i
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _HOME = {
@@ -33,3 +35,15 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return __all__
+
+
+class _Package(ModuleType):
+    """Importing a submodule sets it as an attribute here, where it must not hide a function of the same name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Leave a public name to ``__getattr__``."""
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
