@@ -1,0 +1,275 @@
+"""The rollcore command: MIDI files to piano-roll datasets, and looking into them."""
+
+# Only click is imported up here: `rollcore --help` is to appear at once.
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from rollcore import __version__
+from rollcore.console import Progress, printable, run_command
+from rollcore.errors import RollcoreError
+
+if TYPE_CHECKING:
+    from rollcore.grid import Grid
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted)."""
+    return run_command(cli, argv, "rollcore")
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="rollcore %(version)s")
+def cli() -> None:
+    """Hold the commands."""
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
+    """Report what the library says of an option as bad usage."""
+    try:
+        yield
+    except RollcoreError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+
+
+def _grid(fps: str | None, steps_per_beat: str | None) -> Grid:
+    from rollcore.grid import choose_grid
+
+    with _usage():
+        return choose_grid(fps, steps_per_beat)
+
+
+_fps = click.option("--fps", metavar="RATE", help="Grid of seconds: frames per second.  [default: 50]")
+_steps_per_beat = click.option("--steps-per-beat", metavar="N", help="Grid of music: steps per quarter note.")
+_drums = click.option("--drums", is_flag=True, help="Keep channel 10.")
+_sustain = click.option("--sustain", is_flag=True, help="Let notes ring while the sustain pedal is down.")
+_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@cli.command("make-chords", short_help="Write the sample pack of 156 MIDI files.")
+@click.argument("folder")
+def make_chords(folder: str) -> None:
+    """Write the sample pack to FOLDER: 156 MIDI files, 12 keys by 13 scales."""
+    from rollcore.chords import make_chords as make
+
+    paths = make(folder)
+    click.echo(
+        f"{len(paths)} MIDI files in {printable(folder)}; next: rollcore build-dataset {printable(folder)} out.h5"
+    )
+
+
+def _shares(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int]:
+    try:
+        train, validation, test = (int(share) for share in value.split("/"))
+    except ValueError:
+        raise click.BadParameter("three whole numbers such as 80/10/10", context, option) from None
+    return train, validation, test
+
+
+@cli.command("build-dataset", short_help="Read MIDI files into a dataset.")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("out")
+@_fps
+@_steps_per_beat
+@click.option(
+    "--planes",
+    default="sounding",
+    metavar="PLANES",
+    show_default=True,
+    help="sounding, or sounding,onset: with onsets a repeated note is not a held one.",
+)
+@_drums
+@_sustain
+@click.option("--max-minutes", type=float, metavar="M", help="Skip longer pieces.  [default: 480]")
+@click.option(
+    "--split",
+    default="80/10/10",
+    metavar="A/B/C",
+    show_default=True,
+    callback=_shares,
+    help="Shares of train, validation and test; a piece's place depends on its content alone.",
+)
+@click.option("--dedupe", is_flag=True, help="Keep one of each set of files with identical content.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="[default: one for each core]")
+def build_dataset(
+    inputs: tuple[str, ...],
+    out: str,
+    fps: str | None,
+    steps_per_beat: str | None,
+    planes: str,
+    drums: bool,
+    sustain: bool,
+    max_minutes: float | None,
+    split: tuple[int, int, int],
+    dedupe: bool,
+    threads: int | None,
+) -> None:
+    """Read MIDI files and write the dataset OUT.
+
+    INPUT is a folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), @list.txt with one path a line,
+    or - for such a list on standard input.
+    """
+    from rollcore.build import build_dataset as build
+    from rollcore.grid import MAX_MINUTES
+    from rollcore.roll import check_planes
+
+    grid = _grid(fps, steps_per_beat)
+    longest = MAX_MINUTES if max_minutes is None else max_minutes
+    with _usage():
+        chosen = check_planes([plane.strip() for plane in planes.split(",")])
+        grid.limits(longest)
+        if min(split) < 0 or sum(split) == 0:
+            raise RollcoreError("--split: expected three shares such as 80/10/10")
+    with Progress("files") as progress:
+        report = build(
+            list(inputs),
+            out,
+            fps=fps,
+            steps_per_beat=steps_per_beat,
+            planes=chosen,
+            drums=drums,
+            sustain=sustain,
+            max_minutes=longest,
+            split=split,
+            dedupe=dedupe,
+            threads=threads,
+            progress=lambda files, frames: progress(files, f"{frames:,} frames"),
+        )
+    click.echo(str(report))
+
+
+@cli.command(short_help="Show what is inside a dataset.")
+@click.argument("dataset")
+@_json
+def info(dataset: str, as_json: bool) -> None:
+    """Show what is inside DATASET."""
+    from rollcore.dataset import open_dataset
+    from rollcore.summary import dataset_facts, dataset_lines
+
+    opened = open_dataset(dataset)
+    if as_json:
+        click.echo(json.dumps(dataset_facts(opened), indent=2))
+        return
+    for line in dataset_lines(opened):
+        click.echo(line)
+    click.echo("\nrollcore report lists the files, rollcore plot draws a piece, rollcore verify checks them all")
+
+
+@cli.command(short_help="List the files a dataset was built from, by outcome.")
+@click.argument("dataset")
+@_json
+def report(dataset: str, as_json: bool) -> None:
+    """List the files DATASET was built from by outcome: skipped and why, repaired and how, read as they are."""
+    from rollcore.dataset import open_dataset
+    from rollcore.summary import file_outcomes, outcome_lines
+
+    listed = file_outcomes(open_dataset(dataset))
+    if as_json:
+        click.echo(json.dumps(listed, indent=2))
+        return
+    for line in outcome_lines(listed):
+        click.echo(line)
+
+
+@cli.command(short_help="Check a dataset against its checksums.")
+@click.argument("dataset")
+def verify(dataset: str) -> None:
+    """Compare every table and shard of DATASET with its checksum, and name what is damaged."""
+    from rollcore.dataset import open_dataset
+
+    opened = open_dataset(dataset)
+    damaged = opened.verify()
+    for line in damaged:
+        click.echo(line)
+    if damaged:
+        raise RollcoreError(f"{dataset}: {len(damaged)} of {len(opened.shards)} shards are damaged; build it again")
+    click.echo(f"{printable(dataset)}: intact, {len(opened):,} pieces in {len(opened.shards):,} shards")
+
+
+@cli.command(short_help="Draw the piano roll of a MIDI file or a piece.")
+@click.argument("source")
+@click.argument("piece", nargs=-1, metavar="[PIECE]")
+@click.argument("picture")
+@click.option("--start", type=float, default=0, metavar="T", help="Second, or beat, to begin at.")
+@click.option("--length", type=float, metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
+@click.option("--beats-per-bar", type=click.IntRange(min=1), default=4, metavar="N", show_default=True)
+@_fps
+@_steps_per_beat
+@_drums
+@_sustain
+def plot(
+    source: str,
+    piece: tuple[str, ...],
+    picture: str,
+    start: float,
+    length: float | None,
+    beats_per_bar: int,
+    fps: str | None,
+    steps_per_beat: str | None,
+    drums: bool,
+    sustain: bool,
+) -> None:
+    """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
+
+    PIECE is a number, counted from 0, or a name; the grid and the notes kept are then those of the dataset.
+    """
+    from rollcore.plot import plot_roll
+
+    if len(piece) > 1:
+        raise click.UsageError("too many arguments: expected SOURCE [PIECE] PICTURE", click.get_current_context())
+    if piece or _is_hdf5(source):
+        from rollcore.dataset import open_dataset
+
+        if not piece:
+            raise click.UsageError(f"{source} is a dataset: say which PIECE to draw", click.get_current_context())
+        if fps or steps_per_beat or drums or sustain:
+            message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
+            raise click.UsageError(message, click.get_current_context())
+        dataset = open_dataset(source)
+        index = dataset.find(int(piece[0]) if piece[0].isdecimal() else piece[0])
+        rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
+    else:
+        from rollcore.midi import read_midi
+        from rollcore.roll import PLANES, piano_roll
+
+        grid = _grid(fps, steps_per_beat)
+        midi = read_midi(source)
+        rows = piano_roll(midi, fps=fps, steps_per_beat=steps_per_beat, planes=PLANES, drums=drums, sustain=sustain)
+        title = os.path.basename(source)
+    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=beats_per_bar)
+    click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
+
+
+def _is_hdf5(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError as error:
+        raise RollcoreError(f"{path}: {error.strerror}; name a MIDI file or a dataset") from error
+
+
+@cli.command("import-mat", short_help="Make a dataset of a standard .mat file.")
+@click.argument("mat")
+@click.argument("out")
+@click.option("--steps-per-beat", metavar="N", help="Rows of a quarter note; known for the four standard files.")
+def import_mat(mat: str, out: str, steps_per_beat: str | None) -> None:
+    """Write the dataset OUT from MAT: JSB_Chorales, Nottingham, MuseData or Piano_midi .mat, with their splits."""
+    from rollcore.matfile import import_mat as convert
+
+    if steps_per_beat is not None:
+        _grid(None, steps_per_beat)
+    count = convert(mat, out, steps_per_beat=steps_per_beat)
+    click.echo(f"{count:,} pieces in {printable(out)}; next: rollcore info {printable(out)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

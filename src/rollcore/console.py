@@ -1,0 +1,132 @@
+"""How a command meets the terminal: one-line errors, exit codes, progress, names that are safe to print."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rollcore.errors import RollcoreError
+
+__all__ = ["Progress", "printable", "run_command"]
+
+INTERRUPTED = 130
+
+
+def printable(text: str) -> str:
+    r"""Escape what would garble a terminal: control characters and bytes that are no UTF-8.
+
+    Examples
+    --------
+    >>> printable("a\nb"), printable("caf\udce9.mid"), printable("ñ 日本")
+    ('a\\nb', 'caf\\udce9.mid', 'ñ 日本')
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
+    """Run a click command and end in order: nothing that a user can cause shows a traceback.
+
+    Parameters
+    ----------
+    command
+        The command; it raises `RollcoreError` on bad data.
+    argv
+        Arguments without the program's name; those of the process when None.
+    name
+        The program's name in its help.
+
+    Returns
+    -------
+    int
+        0 when all is well, 1 on bad data or a failing system, 2 on bad usage, 130 when interrupted. With 1 and 2
+        there is one line on standard error, unless the reader of standard output has gone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            result = command.main(args=argv, prog_name=name, standalone_mode=False)
+            status = result if isinstance(result, int) else 0
+        finally:
+            sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.UsageError as error:
+        where = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
+        return _fail(error.format_message().rstrip(".") + where, error.exit_code)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except RollcoreError as error:
+        return _fail(str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except MemoryError:
+        return _fail("out of memory", 1)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # What is left in the buffer would fail once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "standard output"
+        return _fail(f"{where}: {error.strerror or error}", 1)
+    return status
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
+    return status
+
+
+class Progress:
+    """A counter on standard error: one line that changes on a terminal, a line now and then in a log.
+
+    Parameters
+    ----------
+    unit
+        What is counted.
+
+    Examples
+    --------
+    >>> with Progress("files") as progress:
+    ...     progress(256, "3.1 h of music")
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._terminal = sys.stderr.isatty()
+        self._interval = 0.1 if self._terminal else 5.0
+        self._began = self._shown = time.monotonic()
+        self._width = 0
+
+    def __call__(self, count: int, rest: str = "") -> None:
+        """Show a count, at most ten times a second on a terminal and every five seconds elsewhere."""
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return
+        self._shown = now
+        rate = count / max(now - self._began, 1e-9)
+        line = f"{count:,} {self._unit}, {rate:,.0f} a second" + (f", {rest}" if rest else "")
+        if self._terminal:
+            sys.stderr.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()

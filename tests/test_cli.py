@@ -1,0 +1,384 @@
+"""The command: what it prints, what it says of bad usage and bad data, and how it ends."""
+
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import rollcore
+from rollcore.chords import make_chords
+from rollcore.cli import cli, main
+from rollcore.console import Progress
+from rollcore.grid import MAX_MINUTES
+
+COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "import-mat")
+HTML = b"<!DOCTYPE html><title>404</title>"
+
+
+@pytest.fixture(scope="module")
+def midi(tmp_path_factory):
+    """Twelve good files, one that needs mending, one that is a web page."""
+    folder = tmp_path_factory.mktemp("midi")
+    for path in make_chords(folder)[12:]:
+        path.unlink()
+    whole = (folder / "C_major.mid").read_bytes()
+    (folder / "torn.mid").write_bytes(whole[:-40])
+    (folder / "page.mid").write_bytes(HTML)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(midi, tmp_path_factory):
+    path = tmp_path_factory.mktemp("dataset") / "out.h5"
+    rollcore.build_dataset(midi, path)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        status = main([os.fspath(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def start(*arguments, **options):
+    """Run the command for real."""
+    command = [sys.executable, "-m", "rollcore.cli", *map(os.fspath, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def assert_one_line(error, *words):
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert error.endswith("\n")
+    for word in words:
+        assert word in error
+
+
+# --- what it does
+
+
+def test_help_comes_without_heavy_imports():
+    code = (
+        "import sys; from rollcore.cli import main; main(['--help'])\n"
+        "print(sorted({'numpy', 'h5py', 'numba', 'mido', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_no_arguments_show_the_help(run):
+    status, out, err = run()
+    assert (status, err) == (0, "")
+    assert "build-dataset" in out
+
+
+def test_version(run):
+    assert run("--version") == (0, f"rollcore {rollcore.__version__}\n", "")
+
+
+def test_the_stated_default_is_the_default():
+    assert f"[default: {MAX_MINUTES}]" in CliRunner().invoke(cli, ["build-dataset", "--help"]).output
+
+
+def test_from_nothing_to_a_picture(run, tmp_path):
+    status, out, err = run("make-chords", tmp_path / "midi")
+    assert (status, err) == (0, "")
+    assert out.startswith("156 MIDI files in ")
+    status, out, err = run("build-dataset", tmp_path / "midi", tmp_path / "out.h5")
+    assert (status, err) == (0, "")
+    assert "files found" in out
+    assert "files/s" in out
+    assert run("verify", tmp_path / "out.h5")[0] == 0
+    for piece in ("0", "A_harmonic_minor.mid"):
+        status, out, err = run("plot", tmp_path / "out.h5", piece, tmp_path / "x.png")
+        assert (status, err) == (0, "")
+        assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_build_options_reach_the_dataset(run, midi, tmp_path):
+    options = ["--steps-per-beat", "8", "--planes", "sounding,onset", "--drums", "--sustain", "--max-minutes", "30"]
+    options += ["--split", "1/1/1", "--dedupe", "--threads", "2"]
+    status, _, err = run("build-dataset", *options, midi, tmp_path / "out.h5")
+    assert (status, err) == (0, "")
+    dataset = rollcore.open_dataset(tmp_path / "out.h5")
+    assert str(dataset.grid) == "8 steps per beat"
+    assert dataset.planes == ("sounding", "onset")
+    assert dataset.options == {
+        "drums": True,
+        "sustain": True,
+        "max_minutes": 30.0,
+        "split": [1, 1, 1],
+        "dedupe": True,
+    }
+    rows = rollcore.piano_roll(rollcore.read_midi(midi / "C_major.mid"), steps_per_beat=8, planes=("sounding", "onset"))
+    np.testing.assert_array_equal(dataset.rows(dataset.find("C_major.mid")), rows)
+
+
+def test_several_inputs_and_lists(run, midi, tmp_path, monkeypatch):
+    monkeypatch.chdir(midi)
+    pathlib.Path(tmp_path / "list.txt").write_text("C_major.mid\nG_major.mid\n")
+    for inputs, pieces in ((["C_major.mid", "G_major.mid"], 2), ([f"@{tmp_path}/list.txt"], 2), (["."], 13)):
+        assert run("build-dataset", *inputs, tmp_path / "out.h5")[0] == 0
+        assert len(rollcore.open_dataset(tmp_path / "out.h5")) == pieces
+    with start("build-dataset", "-", tmp_path / "out.h5", stdin=subprocess.PIPE) as process:
+        _, err = process.communicate(b"C_major.mid\n")
+    assert (process.returncode, err) == (0, b"")
+    assert len(rollcore.open_dataset(tmp_path / "out.h5")) == 1
+
+
+def test_info(run, dataset):
+    status, out, err = run("info", dataset)
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) <= 24
+    assert max(map(len, out.splitlines())) <= 160
+    assert "14 found, 13 read (1 of them repaired), 1 skipped" in out
+    status, out, err = run("info", dataset, "--json")
+    facts = json.loads(out)
+    opened = rollcore.open_dataset(dataset)
+    assert facts["files"] == {"found": 14, "read": 13, "repaired": 1, "skipped": 1}
+    assert (
+        facts["splits"]["all"]["pieces"]
+        == 13
+        == sum(facts["splits"][s]["pieces"] for s in ("train", "validation", "test"))
+    )
+    assert facts["splits"]["all"]["frames"] == sum(len(opened.rows(i)) for i in range(13))
+    assert facts["splits"]["all"]["notes"] == int(opened.pieces["notes"].sum())
+    assert (facts["grid"], facts["planes"], facts["fingerprint"]) == ("50 fps", ["sounding"], opened.fingerprint)
+    assert facts["bytes"] == dataset.stat().st_size
+
+
+def test_report_accounts_for_every_file(run, dataset, midi):
+    status, out, err = run("report", dataset, "--json")
+    assert (status, err) == (0, "")
+    listed = json.loads(out)
+    names = listed["read"] + [file["name"] for key in ("skipped", "repaired") for file in listed[key]]
+    assert sorted(names) == sorted(path.name for path in midi.iterdir())
+    [skipped], [repaired] = listed["skipped"], listed["repaired"]
+    assert skipped["name"] == "page.mid"
+    assert "not a MIDI file" in skipped["reason"]
+    assert repaired["name"] == "torn.mid"
+    assert repaired["repairs"] == rollcore.read_midi(midi / "torn.mid").repairs
+    status, out, err = run("report", dataset)
+    assert (status, err) == (0, "")
+    assert "skipped: 1\n" in out
+    assert all(name in out for name in names)
+    assert all(code in out for code in repaired["repairs"])
+
+
+def test_names_cannot_garble_the_terminal(run, midi, tmp_path):
+    folder = os.fsencode(tmp_path / "odd")
+    os.mkdir(folder)
+    for name in (b"caf\xe9.mid", b"new\nline.mid", b"\x1b[31mred.mid", "ñ.mid".encode()):
+        os.link(midi / "C_major.mid", folder + b"/" + name)
+    assert run("build-dataset", tmp_path / "odd", tmp_path / "out.h5")[0] == 0
+    for command in ("report", "info"):
+        status, out, _ = run(command, tmp_path / "out.h5")
+        assert status == 0
+        assert "\x1b" not in out
+        assert "caf\\udce9.mid" in out
+        assert "new\\nline.mid" in out
+    names = {os.fsencode(name) for name in json.loads(run("report", tmp_path / "out.h5", "--json")[1])["read"]}
+    assert names == set(os.listdir(folder))
+    for piece in range(4):
+        assert run("plot", tmp_path / "out.h5", str(piece), tmp_path / "x.png")[0] == 0
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with start("report", tmp_path / "out.h5", env=environment) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert "ñ.mid" in out.decode()  # click knows that such a terminal is misconfigured
+
+
+def test_plot_of_a_midi_file(run, midi, tmp_path):
+    arguments = ("--start", "2", "--length", "4", midi / "C_major.mid", tmp_path / "x.png")
+    assert run("plot", *arguments)[0] == 0
+    seconds = (tmp_path / "x.png").read_bytes()
+    assert run("plot", "--steps-per-beat", "4", "--beats-per-bar", "3", *arguments)[0] == 0
+    assert (tmp_path / "x.png").read_bytes() != seconds
+
+
+def test_import_mat(run, rolls_folder, tmp_path):
+    status, out, err = run("import-mat", rolls_folder / "JSB_Chorales.mat", tmp_path / "out.h5")
+    assert (status, err) == (0, "")
+    assert out.startswith("382 pieces in ")
+    assert "1 steps per beat" in run("info", tmp_path / "out.h5")[1]
+
+
+# --- what it says when something is wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frobnicate"], ["No such command"]),
+        (["--frob"], ["No such option"]),
+        (["info"], ["Missing argument", "rollcore info --help"]),
+        (["build-dataset", "only-one"], ["Missing argument"]),
+        (["build-dataset", "MIDI", "OUT", "--fps", "fast"], ["'fast'", "such as 50"]),
+        (["build-dataset", "MIDI", "OUT", "--fps", "0"], ["positive"]),
+        (["build-dataset", "MIDI", "OUT", "--fps", "1/0"], ["1/0"]),
+        (["build-dataset", "MIDI", "OUT", "--fps", "50", "--steps-per-beat", "4"], ["choose one"]),
+        (["build-dataset", "MIDI", "OUT", "--steps-per-beat", "-4"], ["positive"]),
+        (["build-dataset", "MIDI", "OUT", "--planes", "onset"], ["sounding"]),
+        (["build-dataset", "MIDI", "OUT", "--planes", "velocity"], ["sounding"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "80/20"], ["80/10/10"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "0/0/0"], ["80/10/10"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "110/-10/0"], ["80/10/10"]),
+        (["build-dataset", "MIDI", "OUT", "--max-minutes", "nan"], ["more than 0"]),
+        (["build-dataset", "MIDI", "OUT", "--max-minutes", "1e9"], ["smaller"]),
+        (["build-dataset", "MIDI", "OUT", "--threads", "0"], ["--threads"]),
+        (["plot", "MIDI/C_major.mid"], ["Missing argument"]),
+        (["plot", "a", "b", "c", "d"], ["too many arguments"]),
+        (["plot", "DATASET", "OUT"], ["say which PIECE"]),
+        (["plot", "DATASET", "0", "OUT", "--fps", "20"], ["MIDI files"]),
+    ],
+)
+def test_bad_usage(run, midi, dataset, tmp_path, arguments, words):
+    places = {"MIDI": midi, "OUT": tmp_path / "new.h5", "DATASET": dataset}
+    status, out, err = run(*(places.get(argument, argument) for argument in arguments))
+    assert (status, out) == (2, "")
+    assert_one_line(err, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_data(run, midi, dataset, tmp_path):
+    for name in ("empty", "pages"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pages" / "a.mid").write_bytes(HTML)
+    (tmp_path / "pages" / "b.mid").write_bytes(HTML)
+    (tmp_path / "pages" / "c.mid").write_bytes(b"")
+    (tmp_path / "cut.h5").write_bytes(dataset.read_bytes()[:-5000])
+    (tmp_path / "text.h5").write_text("mine")
+    new = tmp_path / "new.h5"
+    for arguments, words in [
+        (["build-dataset", tmp_path / "nowhere", new], ["nowhere", "no such file"]),
+        (["build-dataset", tmp_path / "empty", new], ["empty", "no .mid"]),
+        (["build-dataset", tmp_path / "pages", new], ["none of 3", "(2)", "not a MIDI file"]),
+        (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
+        (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no HDF5 file"]),
+        (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
+        (["build-dataset", midi, tmp_path / "no" / "new.h5"], ["cannot be written", "No such file"]),
+        (["info", new], ["new.h5"]),
+        (["info", tmp_path / "text.h5"], ["not an HDF5 file"]),
+        (["report", tmp_path / "cut.h5"], ["cut.h5"]),
+        (["verify", tmp_path / "cut.h5"], ["cut.h5"]),
+        (["verify", midi / "C_major.mid"], ["C_major.mid"]),
+        (["plot", new, tmp_path / "x.png"], ["No such file"]),
+        (["plot", midi, tmp_path / "x.png"], ["Is a directory"]),
+        (["plot", midi / "page.mid", tmp_path / "x.png"], ["page.mid", "MThd"]),
+        (["plot", midi / "C_major.mid", "0", tmp_path / "x.png"], ["not an HDF5 file"]),
+        (["plot", dataset, "99", tmp_path / "x.png"], ["no piece 99"]),
+        (["plot", dataset, "nobody.mid", tmp_path / "x.png"], ["no piece 'nobody.mid'"]),
+        (["plot", dataset, "0", tmp_path / "x.gif"], [".png"]),
+        (["plot", dataset, "0", tmp_path / "no" / "x.png"], ["cannot be written"]),
+        (["plot", "--start", "9999", dataset, "0", tmp_path / "x.png"], ["nothing to draw"]),
+        (["import-mat", tmp_path / "no.mat", new, "--steps-per-beat", "4"], ["no.mat"]),
+        (["import-mat", tmp_path / "no.mat", new], ["--steps-per-beat"]),
+        (["make-chords", tmp_path / "text.h5"], ["cannot make the folder"]),
+    ]:
+        status, out, err = run(*arguments)
+        assert (status, out) == (1, "")
+        assert_one_line(err, *words)
+    assert (tmp_path / "text.h5").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "pages", "cut.h5", "text.h5"}
+
+
+def test_verify_names_the_damage(run, dataset, tmp_path):
+    opened = rollcore.open_dataset(dataset)
+    damaged = bytearray(dataset.read_bytes())
+    damaged[int(opened.pieces["offset"][5]) + 100] ^= 1
+    (tmp_path / "out.h5").write_bytes(damaged)
+    status, out, err = run("verify", tmp_path / "out.h5")
+    assert status == 1
+    assert "shard 000000" in out
+    assert_one_line(err, "1 of 1 shards", "build it again")
+
+
+# --- how it ends
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_standard_output_on_a_full_disk(dataset):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "rollcore.cli", "info", os.fspath(dataset)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "standard output: No space left")
+
+
+def test_a_reader_that_goes_away(tmp_path, midi):
+    os.makedirs(tmp_path / "many")
+    for i in range(4000):  # more names than a pipe holds
+        os.link(midi / "C_major.mid", tmp_path / "many" / f"{i:0100}.mid")
+    rollcore.build_dataset(tmp_path / "many", tmp_path / "out.h5", fps=1)
+    with start("report", tmp_path / "out.h5") as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_interrupted(tmp_path, midi):
+    (tmp_path / "out.h5").write_bytes(b"")
+    with start("build-dataset", "-", tmp_path / "out.h5", stdin=subprocess.PIPE) as process:
+        while not (tmp_path / ".out.h5.partial").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.5)  # it waits for the list now
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (130, b"")
+    assert err.decode().strip() == "error: interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress(monkeypatch, terminal):
+    stream = Terminal() if terminal else io.StringIO()
+    now = [100.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress("files") as progress:
+        for count in range(1, 1001):  # ten seconds
+            now[0] += 0.01
+            progress(count, "12 frames")
+    written = stream.getvalue()
+    if terminal:
+        assert 90 <= written.count("a second") <= 101
+        assert "\n" not in written
+        assert written.endswith("\r" + " " * len("1,000 files, 100 a second, 12 frames") + "\r")
+    else:
+        assert 1 <= written.count("\n") <= 2
+        assert "\r" not in written
+        assert "500 files, 100 a second, 12 frames\n" in written
+
+
+def test_no_progress_of_what_is_done_at_once(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Progress("files") as progress:
+        progress(1)
+    assert stream.getvalue() == ""
