@@ -1,6 +1,6 @@
 """Run every benchmark, each file in a process of its own, then write or compare.
 
-``python -m benchmarks`` measures in full (an hour or so, on a quiet machine), keeps the JSON in
+``python -m benchmarks`` measures in full (a quarter of an hour or so, on a quiet machine), keeps the JSON in
 benchmarks/results and writes benchmarks/RESULTS.md. ``--quick`` takes a few seconds a file and fails where a
 ratio to a peer has lost more than 30 % against benchmarks/baseline.json; ``--quick --save`` makes that
 baseline anew. Names of questions (``parse build``) limit either to those files.

@@ -25,8 +25,8 @@ Written by `python -m benchmarks.report` from `results/*.json`; measured by `mak
 How to read it: all contenders of a table ran in interleaved rounds on the same machine, files warm in the
 page cache, and gave the same answer before a time was kept. Times are medians per unit, with the quartiles in
 brackets. **Ratio** is the contender's time over the reference's in the same round (median, quartiles): how
-many times faster the reference is; below 1, how close it is to a floor. A floor is the same work with
-everything left out that could be: no program can be faster than it.
+many times faster the reference, the first row, is. A floor is the same work with everything left out that
+could be: no program can be faster than it, and its row says how many times its time the reference takes.
 """
 
 
@@ -59,7 +59,7 @@ def _table(info: dict[str, Any]) -> Iterator[str]:
     reference, unit = info["reference"], info["unit"]
     yield f"### {info['question']}\n"
     yield f"{info['rounds']} rounds.\n"
-    yield f"| | time per {unit} | {unit}s/s | ratio | bar |"
+    yield f"| | time per {unit} | per second | ratio | bar |"
     yield "|---|---|---|---|---|"
     for name, spread in info["seconds"].items():
         rate = 1 / spread["median"]
@@ -68,15 +68,19 @@ def _table(info: dict[str, Any]) -> Iterator[str]:
         if name == reference:
             times = "1"
             if info["rate_bar"]:
-                bar = f"≥ {info['rate_bar']:,} {unit}s/s: {_verdict(rate >= info['rate_bar'])}"
+                bar = f"≥ {info['rate_bar']:,} {unit}s a second: {_verdict(rate >= info['rate_bar'])}"
             if info["seconds_bar"]:
                 met = spread["median"] < info["seconds_bar"]
                 bar = f"< {_duration(info['seconds_bar'])}: {_verdict(met)}"
         else:
-            ratio = info["ratios"][name]
-            times = f"{_number(ratio['median'])} ({_number(ratio['low'])} to {_number(ratio['high'])})"
-            if wanted := info["bars"].get(name):
-                bar = f"≥ {_number(wanted)}: {_verdict(ratio['median'] >= wanted)}"
+            ratio, wanted = info["ratios"][name], info["bars"].get(name)
+            median, low, high = (ratio[key] for key in ("median", "low", "high"))
+            if name.startswith("floor"):
+                times = f"{_number(1 / median)} ({_number(1 / high)} to {_number(1 / low)}) times the floor"
+                bar = f"≤ {_number(1 / wanted)} times the floor: {_verdict(median >= wanted)}" if wanted else ""
+            else:
+                times = f"{_number(median)} ({_number(low)} to {_number(high)})"
+                bar = f"≥ {_number(wanted)}: {_verdict(median >= wanted)}" if wanted else ""
         yield f"| {name} | {cells} | {_number(rate)} | {times} | {bar} |"
     yield ""
     if info["facts"]:
@@ -96,9 +100,11 @@ def _table(info: dict[str, Any]) -> Iterator[str]:
 def _host(machine: dict[str, Any]) -> Iterator[str]:
     cpu = machine["cpu"].get("brand_raw", machine["cpu"].get("arch", "unknown processor"))
     yield "## Host and versions\n"
-    yield f"{cpu}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-    yield f"{machine['system']} {machine['release']}, "
-    yield f"Python {machine['python_version']}; corpora: {machine['corpus']}.\n"
+    yield (
+        f"{cpu}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']} {machine['release']}, "
+        f"Python {machine['python_version']}; corpora: {machine['corpus']}.\n"
+    )
     yield ", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "."
 
 
