@@ -696,10 +696,8 @@ cdef void sort_chords(NoteRow *rows, Py_ssize_t n) noexcept nogil:
 
 cdef void song_init(Song *song) noexcept nogil:
     """Make a song that owns nothing yet."""
-    cdef int i
     memset(song, 0, sizeof(Song))
-    for i in range(N_QUEUES):
-        song.queues[i].first = -1
+    memset(song.queues, 0xFF, sizeof(song.queues))   # every index -1
 
 
 cdef void song_free(Song *song) noexcept nogil:

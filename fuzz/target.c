@@ -1,0 +1,107 @@
+/* libFuzzer target: parse, quantise and paint, as Batch.take and Batch.paint do, without an interpreter.
+ *
+ * The first byte of an input chooses the options, the rest is the file. Besides what the sanitizers see, the
+ * promises that the Python side relies on are checked: a broken one traps.
+ */
+#include "_roll.c"
+
+typedef struct __pyx_t_8rollcore_4_smf_Song Song;
+
+void fuzz_song_init(Song *song);
+void fuzz_song_free(Song *song);
+int fuzz_song_parse(Song *song, uint8_t const *data, Py_ssize_t size);
+
+#define PROMISE(condition) do { if (!(condition)) __builtin_trap(); } while (0)
+
+enum { MAX_SECONDS = 8, MAX_BEATS = 64, FPS = 50, STEPS = 4, ROOM = 100 };
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+  (void)argc;
+  (void)argv;
+  /* What importing the modules would set. */
+  __pyx_f_8rollcore_4_smf_song_init = fuzz_song_init;
+  __pyx_f_8rollcore_4_smf_song_free = fuzz_song_free;
+  __pyx_f_8rollcore_4_smf_song_parse = fuzz_song_parse;
+  __pyx_v_8rollcore_5_roll_SATURATED = (int64_t)1 << 62;
+  __pyx_f_8rollcore_5_roll_set_bits();
+  return 0;
+}
+
+static void check_song(const Song *song, Py_ssize_t size) {
+  Py_ssize_t i;
+  PROMISE(song->format >= 0 && song->format <= 2);
+  PROMISE((song->ticks_per_beat > 0) == (song->smpte_fps == 0));
+  PROMISE(song->smpte_fps == 0 || (song->smpte_fps >= 24 && song->smpte_fps <= 30 && song->smpte_ticks_per_frame > 0));
+  PROMISE(song->n_notes + song->n_tempos + song->n_pedals <= size);
+  PROMISE(song->first_repair_offset >= 0 && song->first_repair_offset <= size);
+  for (i = 0; i < song->n_notes; i++) {
+    PROMISE(song->notes[i].onset_tick >= 0 && song->notes[i].offset_tick >= song->notes[i].onset_tick);
+    PROMISE(song->notes[i].pitch < 128 && song->notes[i].channel < 16);
+    PROMISE(song->notes[i].velocity > 0 && song->notes[i].velocity < 128);
+    if (i && song->notes[i].track == song->notes[i - 1].track)
+      PROMISE(song->notes[i].onset_tick >= song->notes[i - 1].onset_tick);
+    else if (i)
+      PROMISE(song->notes[i].track > song->notes[i - 1].track);
+  }
+  for (i = 0; i < song->n_tempos; i++) {
+    PROMISE(song->tempos[i].microseconds_per_beat > 0);
+    PROMISE(i == 0 || song->tempos[i].tick >= song->tempos[i - 1].tick);
+  }
+  for (i = 1; i < song->n_pedals; i++) PROMISE(song->pedals[i].tick >= song->pedals[i - 1].tick);
+  for (i = 0; i < 2048; i++) PROMISE(song->queues[i].first == -1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct __pyx_t_8rollcore_5_roll_Spec spec = {0};
+  struct __pyx_t_8rollcore_5_roll_Clock time = {0}, beats = {0};
+  struct __pyx_t_8rollcore_5_roll_Sweep sweep = {0};
+  struct __pyx_t_8rollcore_5_roll_Record record = {0};
+  struct __pyx_t_8rollcore_5_roll_Span *spans = NULL;
+  Py_ssize_t n_spans = 0, capacity = 0, stride, i;
+  int64_t frames, done = 0;
+  uint8_t *rows;
+  Song song;
+  int options, sounding = 0;
+  if (size == 0) return 0;
+  options = data[0];
+  data++;
+  size--;
+  spec.beats = options & 1;
+  spec.onsets = options >> 1 & 1;
+  spec.drums = options >> 2 & 1;
+  spec.sustain = options >> 3 & 1;
+  spec.numerator = spec.beats ? STEPS : options & 0x10 ? 30000 : FPS;
+  spec.denominator = options & 0x10 ? 1001 : 1;
+  spec.max_seconds = MAX_SECONDS;
+  spec.max_beats = MAX_BEATS;
+
+  fuzz_song_init(&song);
+  if (fuzz_song_parse(&song, data, (Py_ssize_t)size) == 0) {
+    check_song(&song, (Py_ssize_t)size);
+    if (__pyx_f_8rollcore_5_roll_quantise(&song, &spec, &time, &beats, &spans, &n_spans, &capacity, &record) == 0) {
+      frames = record.frames;
+      PROMISE(n_spans == record.notes && n_spans > 0 && frames > 0);
+      for (i = 0; i < n_spans; i++)
+        PROMISE(0 <= spans[i].start && spans[i].start < spans[i].end && spans[i].end <= frames);
+      stride = spec.onsets ? 32 : 16;
+      rows = malloc(ROOM * stride); /* to the byte, so that one row too many is seen */
+      PROMISE(__pyx_f_8rollcore_5_roll_sweep_begin(&sweep, spans, n_spans, frames));
+      while (sweep.frame < sweep.frames) {
+        int64_t painted = __pyx_f_8rollcore_5_roll_sweep_rows(&sweep, spans, spec.onsets, rows, ROOM);
+        PROMISE(painted > 0 && painted <= ROOM);
+        done += painted;
+        sounding = 0;
+        for (i = 0; i < 16; i++) sounding |= rows[(painted - 1) * stride + i];
+      }
+      PROMISE(done == frames && sounding); /* the piece ends with its last note */
+      free(rows);
+    }
+  }
+  fuzz_song_free(&song);
+  free(time.segments);
+  free(beats.segments);
+  free(spans);
+  free(sweep.heads);
+  free(sweep.links);
+  return 0;
+}
