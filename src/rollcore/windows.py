@@ -1,0 +1,306 @@
+"""Training windows: strided views of one piece, or every window of a dataset by number.
+
+Windows never cross pieces. They are counted, not stored: ten million of them take as much memory as the table of
+their pieces.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rollcore.roll import ROW_BYTES
+
+if TYPE_CHECKING:
+    from rollcore.dataset import Dataset
+
+
+class Windows:
+    """Every window of the pieces of a dataset, or of one of its splits, by number; see :func:`windows`.
+
+    Reading takes no locks: threads may share one object, forked workers inherit it, and a pickled one reopens the
+    dataset by its path. Views and batches stay valid after the dataset and this object are gone.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Where the frames are.
+    length, hop, lead : int
+        Frames of a window, frames from one to the next, frames by which a piece's first window starts early.
+    split : str or None
+        The split whose pieces these are; None for all.
+    partial : bool
+        Whether the last windows of a piece may end after it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        length: int,
+        *,
+        hop: int = 1,
+        split: str | None = None,
+        lead: int = 0,
+        partial: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.length = _at_least("length", length, 1)
+        self.hop = _at_least("hop", hop, 1)
+        self.lead = _at_least("lead", lead, 0)
+        self.split = split
+        self.partial = bool(partial)
+        if self.lead >= self.length:
+            raise ValueError(f"lead {self.lead}: expected fewer frames than the window's {self.length}")
+        self._pieces = np.arange(len(dataset)) if split is None else dataset.split(split)
+        self._frames = dataset.pieces["frames"][self._pieces].astype(np.int64)
+        self._offsets = dataset.pieces["offset"][self._pieces].astype(np.int64)
+        counts = self._counts()
+        self._ends = np.cumsum(counts)
+        self._firsts = self._ends - counts
+        self._guide, self._guide_shift = _guide(self._ends)
+        self._planes = len(dataset.planes)
+
+    def _counts(self) -> NDArray[np.int64]:
+        """Count the windows of each piece: the starts from -lead, a hop apart, up to the last that is allowed."""
+        last_start = self._frames - (self.lead + 1 if self.partial else self.length)
+        counts: NDArray[np.int64] = (last_start + self.lead) // self.hop + 1
+        return np.maximum(counts, 0)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Windows {len(self)} of {self.length} frames, hop {self.hop}, lead {self.lead}"
+            f"{', partial' if self.partial else ''}, {self.split or 'all pieces'} of {self.dataset.path.name}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.dataset, self.length, self.hop, self.split, self.lead, self.partial)
+
+    def __getitem__(self, index: SupportsIndex) -> NDArray[np.uint8]:
+        """Return one window, read-only uint8 of shape (length, planes, 16).
+
+        A view of the mapped file if it lies within its piece, else a copy padded with zeros. A negative index
+        counts from the end.
+        """
+        number = operator.index(index)
+        if number < 0:
+            number += len(self)
+        if not 0 <= number < len(self):
+            raise IndexError(f"window {operator.index(index)} is out of range: there are {len(self)}")
+        which = int(np.searchsorted(self._ends, number, side="right"))
+        start = (number - int(self._firsts[which])) * self.hop - self.lead
+        first, last = max(start, 0), min(start + self.length, int(self._frames[which]))
+        frame_bytes = self._planes * ROW_BYTES
+        at = int(self._offsets[which]) + first * frame_bytes
+        rows = self.dataset.mapped[at : at + (last - first) * frame_bytes].reshape(-1, self._planes, ROW_BYTES)
+        if len(rows) < self.length:
+            window = np.zeros((self.length, self._planes, ROW_BYTES), np.uint8)
+            window[first - start : last - start] = rows
+            window.flags.writeable = False
+            return window
+        return rows
+
+    def locate(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Say which piece each window is of, and at which of its frames it starts (negative within the lead).
+
+        Parameters
+        ----------
+        indices
+            Integers of shape (n,), each from 0 to ``len(self) - 1``.
+
+        Returns
+        -------
+        pieces, starts : int64 arrays of shape (n,)
+            Indices into ``dataset.pieces``, and frames.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        """
+        which, starts = self._find(indices)
+        return self._pieces[which], starts
+
+    def valid(self, indices: ArrayLike) -> NDArray[np.bool_]:
+        """Say which frames of windows are of the piece, and not padding; bool of shape (n, length)."""
+        which, starts = self._find(indices)
+        frames = starts[:, None] + np.arange(self.length)
+        within: NDArray[np.bool_] = (frames >= 0) & (frames < self._frames[which, None])
+        return within
+
+    def _find(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        wanted = _indices(indices)
+        outside = (wanted < 0) | (wanted >= len(self))
+        if outside.any():
+            raise IndexError(f"window {wanted[outside][0]} is out of range: there are {len(self)}")
+        which = np.searchsorted(self._ends, wanted, side="right")
+        return which, (wanted - self._firsts[which]) * self.hop - self.lead
+
+    def gather(
+        self,
+        indices: ArrayLike,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        semitones: ArrayLike | None = None,
+        threads: int = 1,
+    ) -> NDArray[np.uint8]:
+        """Copy windows into one batch, transposed if wanted, zero wherever the piece has no frame.
+
+        Parameters
+        ----------
+        indices
+            Integers of shape (n,), in any order, repeated at will.
+        out
+            uint8, C-contiguous, of the shape below: written and returned. A fresh array costs page faults.
+        semitones
+            One integer a window, or one for all: notes move up by so many semitones, down if negative.
+            A note that leaves 0..127 is lost.
+        threads
+            Threads to share a large batch out to.
+
+        Returns
+        -------
+        uint8 array of shape (n, length, planes, 16)
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        ValueError
+            If `out` or `semitones` does not fit.
+        """
+        # Numba takes half a second to import: whoever only looks at windows need not wait.
+        from rollcore import batches
+
+        plan = batches.plan_windows(
+            _indices(indices),
+            self._firsts,
+            self._ends,
+            self._guide,
+            self._guide_shift,
+            self._frames,
+            self._offsets,
+            length=self.length,
+            hop=self.hop,
+            lead=self.lead,
+            frame_bytes=self._planes * ROW_BYTES,
+            threads=threads,
+        )
+        return batches.gather(
+            self.dataset.mapped,
+            plan,
+            length=self.length,
+            planes=self._planes,
+            out=out,
+            semitones=semitones,
+            threads=threads,
+        )
+
+
+@overload
+def windows(source: NDArray[np.uint8], length: int, *, hop: int = 1) -> NDArray[np.uint8]: ...
+@overload
+def windows(
+    source: Dataset,
+    length: int,
+    *,
+    hop: int = 1,
+    split: str | None = None,
+    lead: int = 0,
+    partial: bool = False,
+) -> Windows: ...
+def windows(
+    source: NDArray[np.uint8] | Dataset,
+    length: int,
+    *,
+    hop: int = 1,
+    split: str | None = None,
+    lead: int = 0,
+    partial: bool = False,
+) -> NDArray[np.uint8] | Windows:
+    """Cut rows into windows of equal length without copying.
+
+    Parameters
+    ----------
+    source
+        The rows of one piece, uint8 of shape (frames, planes, 16); or a dataset.
+    length
+        Frames of a window.
+    hop
+        Frames from the start of one window to the start of the next.
+    split
+        Only the pieces of this split: ``"train"``, ``"validation"`` or ``"test"``. Datasets only, as what follows.
+    lead
+        Start the first window of a piece so many frames before the piece, fewer than `length`. Such frames are zero.
+    partial
+        Keep windows that end after the piece, padded with zeros, while some frame of the piece stands at `lead` or
+        later in them. Otherwise a piece's last window ends within it.
+
+    Returns
+    -------
+    read-only uint8 view of shape (n, length, planes, 16), or Windows
+        For rows, ``result[i]`` is ``source[i * hop : i * hop + length]``, and n is 0 if the piece is too short.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or `source` is no array of rows.
+    RollcoreError
+        If there is no such split.
+
+    Examples
+    --------
+    >>> rows = np.arange(5 * 16, dtype=np.uint8).reshape(5, 1, 16)
+    >>> view = windows(rows, 3, hop=2)
+    >>> view.shape, np.shares_memory(view, rows), view.flags.writeable
+    ((2, 3, 1, 16), True, False)
+    """
+    if not isinstance(source, np.ndarray):
+        return Windows(source, length, hop=hop, split=split, lead=lead, partial=partial)
+    if split is not None or lead or partial:
+        raise ValueError("split, lead and partial: for datasets only; a view of an array cannot be padded")
+    length, hop = _at_least("length", length, 1), _at_least("hop", hop, 1)
+    if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != ROW_BYTES:
+        raise ValueError(f"rows: expected uint8 (frames, planes, {ROW_BYTES}), found {source.dtype} {source.shape}")
+    count = max(0, (len(source) - length) // hop + 1)
+    frame, *rest = source.strides
+    return np.lib.stride_tricks.as_strided(
+        np.asarray(source),
+        (count, length, *source.shape[1:]),
+        (frame * hop, frame, *rest),
+        writeable=False,
+    )
+
+
+def _guide(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Say near which piece a window is: for every ``2**shift`` windows, the piece that the first is of.
+
+    About two entries a piece, so that the search for a window's piece is a step or two from there, not 18.
+    """
+    count, last = (int(ends[-1]), len(ends) - 1) if len(ends) else (0, 0)
+    shift = (count // (2 * last + 2)).bit_length()
+    firsts = np.arange((count >> shift) + 2, dtype=np.int64) << shift
+    return np.minimum(np.searchsorted(ends, firsts, side="right"), last), shift
+
+
+def _indices(indices: ArrayLike) -> NDArray[np.int64]:
+    array = np.array(indices)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise IndexError(f"window indices: expected integers of shape (n,), found {array.dtype} {array.shape}")
+    return array.astype(np.int64, copy=False)
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{name} {number}: expected at least {least}")
+    return number
+
+
+def _reopen(dataset: Dataset, length: int, hop: int, split: str | None, lead: int, partial: bool) -> Windows:
+    return Windows(dataset, length, hop=hop, split=split, lead=lead, partial=partial)
