@@ -5,6 +5,7 @@ This module imports neither keras nor numpy, so that a command line can show its
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -172,12 +173,28 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         ModelConfig.from_dict(run["model"])
     except FileNotFoundError:
-        raise DatasetError(
-            f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train"
-        ) from None
+        raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None
     return run
+
+
+def read_history(run_dir: str | Path) -> list[dict[str, float]]:
+    """Return metrics.csv of a run folder: a dict of its columns for every epoch.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or it cannot be read.
+    """
+    path = Path(run_dir) / "metrics.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        raise DatasetError(f"{run_dir}: no epoch was completed (no metrics.csv): train it anew") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DatasetError(f"{path}: unreadable ({error}): train the run anew") from None
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -117,15 +117,11 @@ class RollBatches(keras.utils.PyDataset):
         self.batch_size = batch_size or (train.batch_size if train else 16)
         length = model.input_frames + model.target_frames
         # One window for every frame that a target may begin at: frame t of piece i is number first[i] + t.
-        self.windows = rollcore.windows(
-            dataset, length, hop=1, split=split, lead=model.input_frames, partial=True
-        )
+        self.windows = rollcore.windows(dataset, length, hop=1, split=split, lead=model.input_frames, partial=True)
         self.pieces: NDArray[np.int64] = np.asarray(dataset.split(split), np.int64)
         self.frames: NDArray[np.int64] = dataset.pieces["frames"][self.pieces].astype(np.int64)
         if not self.frames.sum():
-            raise DatasetError(
-                f"{dataset.path}: the {split} split is empty: build the dataset from more pieces"
-            )
+            raise DatasetError(f"{dataset.path}: the {split} split is empty: build the dataset from more pieces")
         self._number = np.cumsum(self.frames) - self.frames
         self._hop = (train.hop if train else hop) or model.target_frames
         if train is None:

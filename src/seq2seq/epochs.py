@@ -1,0 +1,103 @@
+"""What happens as epochs pass: progress on the screen, the validation loss, the files of the run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from seq2seq.data import RollBatches
+from seq2seq.scoring import Outside, score_model
+
+History = list[dict[str, float]]
+
+COLUMNS = ("epoch", "train_nats_per_frame", "validation_nats_per_frame", "seconds")
+SHOW_EVERY_S = 10.0
+
+
+class Epochs(keras.callbacks.Callback):
+    """Score each epoch's weights on the validation split, and keep the best and the last.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Where best.keras, last.keras and metrics.csv are written.
+    validation : RollBatches
+        Evaluation batches of the validation split.
+    outside : Outside
+        What the pitches beyond the model's range cost.
+    history : list
+        The epochs so far; grows by one dict of the `COLUMNS` an epoch.
+    max_minutes : float or None
+        Begin no epoch that would likely end later.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        validation: RollBatches,
+        outside: Outside,
+        history: History,
+        max_minutes: float | None,
+    ) -> None:
+        super().__init__()
+        self.run_dir, self.validation, self.outside, self.history = run_dir, validation, outside, history
+        self.limit_s = float("inf") if max_minutes is None else 60 * max_minutes
+        self.began = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note the time."""
+        self.epoch = epoch
+        self.epoch_began = self.shown = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Say every ten seconds how far the epoch is."""
+        now = time.monotonic()
+        if now - self.shown < SHOW_EVERY_S:
+            return
+        self.shown = now
+        share = (batch + 1) / self.params["steps"]
+        print(
+            f"epoch {self.epoch + 1}/{self.params['epochs']}: {share:.0%}, {logs['loss']:.3f} nats a frame, "
+            f"{(now - self.epoch_began) * (1 / share - 1):.0f} s to its end",
+            flush=True,
+        )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Score and save the weights, which are the averaged ones by now."""
+        loss = score_model(self.model, self.validation, self.outside).per_frame
+        best = min((row[COLUMNS[2]] for row in self.history), default=float("inf"))
+        seconds = time.monotonic() - self.epoch_began
+        if loss < best:
+            _save(self.model, self.run_dir / "best.keras")
+        _save(self.model, self.run_dir / "last.keras")
+        row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
+        self.history.append(row)
+        write_history(self.run_dir, self.history)
+        print(
+            f"epoch {epoch + 1}/{self.params['epochs']}: train {row[COLUMNS[1]]:.3f}, validation {loss:.3f} "
+            f"nats a frame{', the best so far' if loss < best else ''}, {seconds:.0f} s",
+            flush=True,
+        )
+        if time.monotonic() - self.began + seconds > self.limit_s:
+            self.model.stop_training = True
+
+
+def write_history(run_dir: Path, history: History) -> None:
+    """Write metrics.csv, one line an epoch."""
+    with open(run_dir / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for row in history:
+            writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    """Save the model so that an interruption leaves the old file or the new one."""
+    part = path.with_name(f".{path.name}")
+    model.save(part.with_suffix(".part.keras"))
+    os.replace(part.with_suffix(".part.keras"), path)

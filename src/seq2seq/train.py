@@ -1,0 +1,310 @@
+"""Train a model on a dataset of piano rolls, and say how it does beside honest baselines.
+
+The run folder receives config.json, metrics.csv (a line per epoch), loss.png, best.keras (the epoch with the
+lowest validation loss) and last.keras (what --resume goes on from).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rollcore.console import run_command
+from rollcore.errors import DatasetError
+from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
+
+
+def model_config(dataset: Any, **settings: Any) -> ModelConfig:
+    """Return a configuration that fits *dataset*; *settings* are fields of it that are wanted otherwise.
+
+    The planes are the dataset's; the pitches those of its training split, and five semitones more on both
+    sides for transposed ones; on the musical grid, the model is told the beat.
+    """
+    import numpy as np
+
+    if "low" not in settings or "high" not in settings:
+        used = np.zeros(16, np.uint8)
+        for piece in dataset.split("train"):
+            used |= np.bitwise_or.reduce(dataset.rows(int(piece))[:, 0], axis=0)
+        pitches = np.flatnonzero(np.unpackbits(used, bitorder="little"))
+        if not len(pitches):
+            raise DatasetError(f"{dataset.path}: no notes in the training split: build it from more pieces")
+        settings.setdefault("low", max(0, int(pitches[0]) - 5))
+        settings.setdefault("high", min(127, int(pitches[-1]) + 5))
+    if dataset.grid.unit == "beats":
+        settings.setdefault("periods", MUSICAL_PERIODS)
+    return ModelConfig(**{"planes": tuple(dataset.planes), **settings})
+
+
+def train(
+    data: str | Path,
+    run_dir: str | Path,
+    model: ModelConfig | None = None,
+    settings: TrainConfig | None = None,
+    *,
+    max_minutes: float | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train a model, write its run folder, and return its history.
+
+    Parameters
+    ----------
+    data : path
+        A dataset written by ``rollcore``.
+    run_dir : path
+        Where the run is written; what a former run left there is replaced.
+    model : ModelConfig, optional
+        The architecture; what :func:`model_config` returns by default.
+    settings : TrainConfig, optional
+        How to train it.
+    max_minutes : float, optional
+        Begin no epoch that would likely end later; the schedule of the learning rate stays that of all epochs.
+    resume : bool
+        Go on from last.keras, with the configuration found there.
+
+    Returns
+    -------
+    dict
+        ``"history"`` (a dict for every epoch), ``"best_epoch"``, ``"seconds"``, ``"parameters"``, and
+        ``"interrupted"``.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset has no pieces to train or validate on, or there is nothing to resume.
+    """
+    import keras
+
+    import rollcore
+    from seq2seq.data import RollBatches
+    from seq2seq.epochs import COLUMNS, Epochs
+    from seq2seq.layers import RollLoss
+    from seq2seq.model import build_model, load_model
+    from seq2seq.scoring import Outside
+
+    run_dir = Path(run_dir)
+    dataset = rollcore.open_dataset(data)
+    if resume:
+        run = load_run(run_dir)
+        model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
+        if run["dataset"]["fingerprint"] != dataset.fingerprint:
+            raise DatasetError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
+    model, settings = model or model_config(dataset), settings or TrainConfig()
+    if model.planes != tuple(dataset.planes):
+        raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
+
+    # The seed decides everything: weights, order of windows, shifts, dropout.
+    keras.utils.set_random_seed(settings.seed)
+    batches = RollBatches(dataset, model, settings)
+    validation = RollBatches(dataset, model, split="validation")
+    history = read_history(run_dir) if resume else []
+    if resume:
+        net = load_model(run_dir / "last.keras")
+        batches.draw(len(history))
+    else:
+        net = build_model(model)
+        # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
+        steps = len(batches) * settings.epochs
+        warm = max(1, steps // 20)
+        rate = keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate / 20,
+            max(1, steps - warm),
+            warmup_target=settings.learning_rate,
+            warmup_steps=warm,
+        )
+        adam = keras.optimizers.Adam(rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=settings.ema)
+        # XLA and cuDNN exclude each other on TensorFlow; a chunk of steps per call saves overhead.
+        net.compile(
+            adam,
+            RollLoss(model.low, model.high),
+            jit_compile=False,
+            steps_per_execution=min(8, len(batches)),
+        )
+        _start_run(run_dir, dataset, model, settings)
+    print(
+        f"{model.model}, {model.head}: {net.count_params():,} parameters, pitches {model.low} to {model.high}, "
+        f"{len(batches)} batches of {settings.batch_size} windows an epoch",
+        flush=True,
+    )
+
+    average = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    # last.keras was written with the averaged weights swapped in: the next epoch is to swap them back.
+    average._ema_weights_in_model = resume
+    epochs = Epochs(run_dir, validation, Outside(dataset, model), history, max_minutes)
+    interrupted = False
+    try:
+        if len(history) < settings.epochs:
+            net.fit(
+                batches,
+                initial_epoch=len(history),
+                epochs=settings.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[average, epochs],
+            )
+    except KeyboardInterrupt:
+        if not history:
+            raise DatasetError(f"{run_dir}: interrupted before an epoch was complete: nothing kept") from None
+        interrupted = True
+        print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
+
+    if not plot_losses({run_dir.name: history}, run_dir / "loss.png"):
+        print("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
+    return {
+        "history": history,
+        "best_epoch": int(min(history, key=lambda row: row[COLUMNS[2]])["epoch"]),
+        "seconds": sum(row["seconds"] for row in history),
+        "parameters": net.count_params(),
+        "interrupted": interrupted,
+    }
+
+
+def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainConfig) -> None:
+    """Write config.json, and take away what a former run left."""
+    import keras
+    import numpy as np
+
+    import rollcore
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
+        (run_dir / name).unlink(missing_ok=True)
+    config = {
+        "model": model.to_dict(),
+        "train": dataclasses.asdict(settings),
+        "dataset": {
+            "path": str(dataset.path),
+            "fingerprint": dataset.fingerprint,
+            "grid": str(dataset.grid),
+            "pieces": len(dataset),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{module.__name__: module.__version__ for module in (rollcore, keras, np)},
+            keras.config.backend(): import_module(keras.config.backend()).__version__,
+        },
+    }
+    (run_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
+    """Draw the losses of *runs* (history by name) to *path*; return False where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for k, (name, history) in enumerate(runs.items()):
+        epoch = [row["epoch"] for row in history]
+        for column, style in (("validation", "-"), ("train", ":")):
+            losses = [row[f"{column}_nats_per_frame"] for row in history]
+            axes.plot(epoch, losses, style, marker=".", color=f"C{k % 10}", label=f"{name}, {column}")
+    axes.set(xlabel="epoch", ylabel="nats per frame")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 1 on bad data, 2 on bad usage."""
+    return run_command(cli, argv, "seq2seq-train")
+
+
+_DEFAULT_SETTINGS = TrainConfig()
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("data")
+@click.option("--run-dir", metavar="DIR", help="Where to write the run.  [default: runs/NAME of the dataset]")
+@click.option("--model", type=click.Choice(MODELS), default="tied", show_default=True)
+@click.option("--head", type=click.Choice(HEADS), help="[default: autoregressive; bernoulli for blog]")
+@click.option("--epochs", type=click.IntRange(1), default=_DEFAULT_SETTINGS.epochs, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT_SETTINGS.batch_size, show_default=True)
+@click.option("--input-frames", type=click.IntRange(2), default=50, show_default=True)
+@click.option("--target-frames", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
+@click.option("--learning-rate", type=float, default=_DEFAULT_SETTINGS.learning_rate, show_default=True)
+@click.option("--units", type=click.IntRange(2), default=64, show_default=True, help="Width of each LSTM.")
+@click.option("--layers", type=click.IntRange(1), default=2, show_default=True, help="LSTMs on either side.")
+@click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
+@click.option("--attention", is_flag=True, help="For seq2seq: look back at the encoder's outputs.")
+@click.option("--lags", metavar="N,N", default="", help="For tied: recall the frames so many frames ago.")
+@click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
+@click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
+@click.option(
+    "--transpose", type=click.IntRange(0, 6), help="Shift windows by up to N semitones.  [default: 5; 0 for blog]"
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--max-minutes", type=float, help="Begin no epoch that would end later.")
+@click.option("--resume", is_flag=True, help="Go on with the run, as it was configured.")
+def cli(
+    data: str,
+    run_dir: str | None,
+    model: str,
+    head: str | None,
+    lags: str,
+    max_minutes: float | None,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Train a model."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import rollcore
+
+    blog = model == "blog"
+    target = Path(run_dir) if run_dir else Path("runs") / Path(data).stem
+    try:
+        recalled = tuple(int(lag) for lag in lags.split(",") if lag)
+    except ValueError:
+        raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32", param_hint="--lags") from None
+    dataset = rollcore.open_dataset(data)
+    chosen = {k: options[k] for k in ("input_frames", "target_frames", "units", "layers", "attention")}
+    chosen.update({k: options[k] for k in ("low", "high") if options[k] is not None})
+    dropout = options["dropout"] if options["dropout"] is not None else (0.3 if blog else 0.1)
+    transpose = options["transpose"] if options["transpose"] is not None else (0 if blog else 5)
+    config = model_config(
+        dataset,
+        model=model,
+        head=head or ("bernoulli" if blog else "autoregressive"),
+        dropout=dropout,
+        lags=recalled,
+        **chosen,
+    )
+    settings = TrainConfig(
+        **{k: options[k] for k in ("epochs", "batch_size", "learning_rate", "seed")},
+        hop=options["hop"] or 0,
+        transpose=transpose,
+    )
+    result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume)
+    _report(data, target, result)
+
+
+def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
+    """Print the best model beside the baselines, on pieces that had no part in the training."""
+    import rollcore
+    from seq2seq.data import RollBatches
+    from seq2seq.model import load_model
+    from seq2seq.scoring import Outside, score_baselines, score_model, score_table
+
+    net = load_model(run_dir / "best.keras")
+    dataset = rollcore.open_dataset(data)
+    split = "test" if len(dataset.split("test")) else "validation"
+    scores = {
+        f"{net.config.model} (epoch {result['best_epoch']})": score_model(
+            net, RollBatches(dataset, net.config, split=split), Outside(dataset, net.config)
+        )
+    }
+    scores.update(score_baselines(dataset, net.config, split))
+    task = "the target window from the input window" if net.config.model == "blog" else "each frame from those before"
+    print(f"\n{split} split, {task}:\n{score_table(scores)}")
+    print(f"run folder: {run_dir}")
