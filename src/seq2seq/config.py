@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollcore.errors import DatasetError
+from rollcore import DatasetError
 
 MODELS = ("blog", "seq2seq", "tied")
 HEADS = ("bernoulli", "autoregressive")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rollcore
-from rollcore.errors import DatasetError
+from rollcore import DatasetError
 from seq2seq.config import ModelConfig, TrainConfig
 
 Batch = tuple[dict[str, NDArray[Any]], NDArray[np.uint8], NDArray[np.float32]]

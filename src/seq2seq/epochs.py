@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from seq2seq.data import RollBatches
-from seq2seq.scoring import Outside, score_model
+from seq2seq.metrics import Outside, score_model
 
 History = list[dict[str, float]]
 

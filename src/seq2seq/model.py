@@ -40,7 +40,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from rollcore.errors import DatasetError
+from rollcore import DatasetError
 from seq2seq.config import ModelConfig
 from seq2seq.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
 
@@ -207,9 +207,7 @@ class Tied(_Conditional):
         reach = max(self.config.lags)
         return [*states, ops.pad(bits, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, -reach:]]
 
-    def advance(
-        self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]
-    ) -> tuple[Any, list[Any]]:
+    def advance(self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states."""
         lags = self.config.lags
         heard, context, after = [previous], [self.context(index, valid, shift)], []
@@ -257,9 +255,7 @@ class Seq2Seq(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.head = FrameHead(config.head == "autoregressive", name="head")
-        self.attention = (
-            keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
-        )
+        self.attention = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
         self.build()
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:
@@ -295,14 +291,10 @@ class Seq2Seq(_Conditional):
         encoded, states = self._encode(read, False)
         return states if self.attention is None else [*states, encoded, valid]
 
-    def advance(
-        self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]
-    ) -> tuple[Any, list[Any]]:
+    def advance(self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         """Return the features ``(n, k)`` of the frame after *previous*, and the new states."""
         _, c, p = previous.shape
-        read = ops.concatenate(
-            [ops.reshape(previous, (-1, c * p)), self.context(index, valid, shift)], axis=-1
-        )
+        read = ops.concatenate([ops.reshape(previous, (-1, c * p)), self.context(index, valid, shift)], axis=-1)
         out, after = self._step(read, states)
         if self.attention is None:
             return out, after
@@ -331,9 +323,7 @@ class Blog(RollModel):
             keras.layers.BatchNormalization(name="decoder_norm"),
             keras.layers.Dropout(config.dropout, name="decoder_dropout"),
             lstm(units, return_sequences=True, name="decoder_1"),
-            keras.layers.TimeDistributed(
-                keras.layers.Dense(len(config.planes) * config.pitches), name="logits"
-            ),
+            keras.layers.TimeDistributed(keras.layers.Dense(len(config.planes) * config.pitches), name="logits"),
         ]
         self.build()
 
@@ -398,9 +388,7 @@ def assert_cudnn_eligible(model: keras.Model) -> None:
             "use_cudnn": layer.use_cudnn not in ("auto", True),
         }
         if any(wrong.values()):
-            raise ValueError(
-                f"{layer.name} is not eligible for cuDNN: {', '.join(k for k in wrong if wrong[k])}"
-            )
+            raise ValueError(f"{layer.name} is not eligible for cuDNN: {', '.join(k for k in wrong if wrong[k])}")
 
 
 def _lstm_stack(name: str, config: ModelConfig) -> list[Any]:

@@ -17,8 +17,7 @@ from typing import Any
 
 import click
 
-from rollcore.console import run_command
-from rollcore.errors import DatasetError
+from rollcore import DatasetError, console
 from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
 
 
@@ -87,8 +86,8 @@ def train(
     from seq2seq.data import RollBatches
     from seq2seq.epochs import COLUMNS, Epochs
     from seq2seq.layers import RollLoss
+    from seq2seq.metrics import Outside
     from seq2seq.model import build_model, load_model
-    from seq2seq.scoring import Outside
 
     run_dir = Path(run_dir)
     dataset = rollcore.open_dataset(data)
@@ -217,7 +216,7 @@ def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 on bad data, 2 on bad usage."""
-    return run_command(cli, argv, "seq2seq-train")
+    return console.run_command(cli, argv, "seq2seq-train")
 
 
 _DEFAULT_SETTINGS = TrainConfig()
@@ -293,18 +292,16 @@ def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
     from seq2seq.data import RollBatches
+    from seq2seq.metrics import Outside, score_baselines, score_model, score_table
     from seq2seq.model import load_model
-    from seq2seq.scoring import Outside, score_baselines, score_model, score_table
 
     net = load_model(run_dir / "best.keras")
     dataset = rollcore.open_dataset(data)
     split = "test" if len(dataset.split("test")) else "validation"
-    scores = {
-        f"{net.config.model} (epoch {result['best_epoch']})": score_model(
-            net, RollBatches(dataset, net.config, split=split), Outside(dataset, net.config)
-        )
-    }
+    batches = RollBatches(dataset, net.config, split=split)
+    model = score_model(net, batches, Outside(dataset, net.config))
+    scores = {f"{net.config.model} (epoch {result['best_epoch']})": model}
     scores.update(score_baselines(dataset, net.config, split))
     task = "the target window from the input window" if net.config.model == "blog" else "each frame from those before"
-    print(f"\n{split} split, {task}:\n{score_table(scores)}")
+    print(f"\n{split} split, {task}:\n{score_table({k: s.to_dict() for k, s in scores.items()})}")
     print(f"run folder: {run_dir}")

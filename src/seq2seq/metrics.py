@@ -166,17 +166,22 @@ def score_baselines(dataset: Any, config: ModelConfig, split: str) -> dict[str, 
     return scores
 
 
-def score_table(scores: dict[str, Score]) -> str:
-    """Return *scores* by name as the lines of a table."""
+def score_table(scores: dict[str, dict[str, Any]]) -> str:
+    """Return the figures of :meth:`Score.to_dict`, by name, as the lines of a table."""
+    columns = {
+        "nats/frame": "nats_per_frame",
+        "by piece": "nats_per_frame_by_piece",
+        "w/o first": "nats_per_frame_without_first",
+        "piece w/o": "nats_per_frame_by_piece_without_first",
+        "precision": "precision",
+        "recall": "recall",
+        "F1": "f1",
+    }
     width = max(map(len, scores))
-    head = ("nats/frame", "per piece", "w/o first", "precision", "recall", "F1")
-    lines = [" " * width + "".join(f"{title:>11}" for title in head)]
-    for name, score in scores.items():
-        row = score.to_dict()
-        keys = ("nats_per_frame", "nats_per_frame_by_piece", "nats_per_frame_without_first")
-        nats = "".join(f"{row[key]:11.3f}" if row[key] is not None else " " * 11 for key in keys)
-        rest = "".join(f"{row[key]:11.3f}" for key in ("precision", "recall", "f1"))
-        lines.append(f"{name:<{width}}{nats}{rest}")
+    lines = [" " * width + "".join(f"{title:>11}" for title in columns)]
+    for name, row in scores.items():
+        cells = (row[key] for key in columns.values())
+        lines.append(f"{name:<{width}}" + "".join(f"{'-' if cell is None else f'{cell:.3f}':>11}" for cell in cells))
     return "\n".join(lines)
 
 

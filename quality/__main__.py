@@ -1,0 +1,152 @@
+"""Train the documented recipes on the four standard datasets, evaluate them, and write docs/quality.md.
+
+    python -m quality --data ../shared/data/rolls [RECIPE …]
+
+What a recipe has finished is kept in quality/results/RECIPE.json and not done again; a training that was
+interrupted goes on from its last epoch. The datasets and the runs lie in build/quality. Every recipe runs
+on one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+FILES = {
+    "jsb": "JSB_Chorales.mat",
+    "nottingham": "Nottingham.mat",
+    "piano-midi": "Piano_midi.mat",
+    "musedata": "MuseData.mat",
+}
+
+# What differs between datasets: their length, their repetition, how soon a model overfits them.
+MODEL: dict[str, dict[str, Any]] = {
+    "jsb": {"units": 64, "dropout": 0.25, "input_frames": 16, "target_frames": 64},
+    # Written-out repeats: eight bars are 64 or 48 frames.
+    "nottingham": {
+        "units": 48,
+        "dropout": 0.05,
+        "input_frames": 64,
+        "target_frames": 128,
+        "lags": (16, 24, 32, 48, 64, 96),
+    },
+    "piano-midi": {"units": 48, "dropout": 0.1, "input_frames": 32, "target_frames": 96, "low": 21, "high": 108},
+    "musedata": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 96, "low": 21, "high": 101},
+}
+TRAIN: dict[str, dict[str, Any]] = {
+    "jsb": {"epochs": 20, "batch_size": 2, "learning_rate": 4e-3, "random_phase": False},
+    "nottingham": {"epochs": 2, "batch_size": 4, "learning_rate": 5e-3},
+    "piano-midi": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
+    "musedata": {"epochs": 2, "batch_size": 4, "learning_rate": 4e-3},
+}
+# What differs between heads.
+HEADS: dict[str, dict[str, int]] = {
+    "autoregressive": {},
+    "bernoulli": {"jsb": 14, "nottingham": 1, "piano-midi": 3, "musedata": 1},
+}
+VARIANTS: dict[str, dict[str, Any]] = {"": {}, "-no-transposition": {"transpose": 0, "keep_key": 1.0, "epochs": 14}}
+
+
+def recipes() -> dict[str, dict[str, Any]]:
+    """Return every recipe by name: its dataset, and the fields of the two configurations."""
+    found = {}
+    for head, epochs in HEADS.items():
+        for name in FILES:
+            for variant, changes in VARIANTS.items():
+                if variant and name != "jsb":
+                    continue
+                train = {**TRAIN[name], **({"epochs": epochs[name]} if epochs else {}), **changes, "seed": 0}
+                found[f"{name}-{head}{variant}"] = {
+                    "dataset": name,
+                    "model": {**MODEL[name], "model": "tied", "head": head},
+                    "train": train,
+                }
+    return found
+
+
+def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
+    """Train what is not trained yet, evaluate, and return the result."""
+    import rollcore
+    from seq2seq.config import TrainConfig, load_run
+    from seq2seq.data import RollBatches
+    from seq2seq.metrics import Outside, score_model
+    from seq2seq.model import load_model
+    from seq2seq.train import model_config, train
+
+    work = ROOT / "build" / "quality"
+    work.mkdir(parents=True, exist_ok=True)
+    path, run_dir = work / f"{recipe['dataset']}.h5", work / name
+    if not path.exists():
+        rollcore.import_mat(data / FILES[recipe["dataset"]], path)
+    dataset = rollcore.open_dataset(path)
+    config, settings = model_config(dataset, **recipe["model"]), TrainConfig(**recipe["train"])
+    resume = False
+    if (run_dir / "last.keras").exists():
+        before = load_run(run_dir)
+        resume = before["model"] == config.to_dict() and before["train"] == json.loads(json.dumps(vars(settings)))
+    cpu = time.process_time()
+    done = train(path, run_dir, config, settings, resume=resume)
+    if done["interrupted"]:
+        raise click.Abort
+    cpu = time.process_time() - cpu
+    model = load_model(run_dir / "best.keras")
+    # Half a target's length between windows: every frame has the input and half a target as its past, or all.
+    hop = config.target_frames // 2
+    outside = Outside(dataset, config)
+    scores = {
+        split: score_model(model, RollBatches(dataset, config, split=split, hop=hop), outside).to_dict()
+        for split in ("validation", "test")
+    }
+    return {
+        "recipe": name,
+        **recipe,
+        "parameters": done["parameters"],
+        "minutes": round(done["seconds"] / 60, 1),
+        "cpu_minutes": None if resume else round(cpu / 60, 1),
+        "epochs": len(done["history"]),
+        "best_epoch": done["best_epoch"],
+        "hop": hop,
+        "scores": scores,
+        "versions": load_run(run_dir)["versions"],
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+@click.command(help=__doc__)
+@click.argument("names", nargs=-1, metavar="[RECIPE]...")
+@click.option(
+    "--data", default=lambda: os.environ.get("ROLLCORE_DATA", "../shared/data") + "/rolls", show_default=False
+)
+@click.option("--report", is_flag=True, help="Only write docs/quality.md from the results there are.")
+def main(names: tuple[str, ...], data: str, report: bool) -> None:
+    """Run the recipes."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    known = recipes()
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"no recipe {name!r}: choose from {', '.join(known)}")
+    results = Path(__file__).parent / "results"
+    for name in names or tuple(known):
+        path = results / f"{name}.json"
+        if report or path.exists():
+            continue
+        print(f"== {name}", flush=True)
+        result = run(name, known[name], Path(data))
+        results.mkdir(exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"   test: {result['scores']['test']['nats_per_frame']:.3f} nats a frame", flush=True)
+
+
+if __name__ == "__main__":
+    main()

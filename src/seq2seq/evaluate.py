@@ -1,0 +1,104 @@
+"""Evaluate a run: nats per frame, precision, recall and F1, beside three baselines.
+
+Every frame of every piece of the split is predicted once, from its past alone; docs/evaluation.md is the protocol.
+DATA is the dataset that the run was trained on, if not given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rollcore import DatasetError, console
+from seq2seq.config import load_run
+
+SPLITS = ("train", "validation", "test")
+
+
+def evaluate(
+    run_dir: str | Path, data: str | Path | None = None, *, split: str = "test", hop: int | None = None
+) -> dict[str, Any]:
+    """Return the figures of a run's best model, and of the baselines, on a split of a dataset.
+
+    Parameters
+    ----------
+    run_dir : path
+        A run folder; best.keras in it is evaluated.
+    data : path, optional
+        The dataset; that of the run by default. The baselines are fitted on its training split.
+    split : str
+        ``"train"``, ``"validation"`` or ``"test"``.
+    hop : int, optional
+        Frames from window to window: all but the first frames of a piece have at least the input and *target -
+        hop* frames as their past. Half the target's length by default; for ``blog`` all of it.
+
+    Returns
+    -------
+    dict
+        ``"run"``, ``"data"``, ``"fingerprint"``, ``"split"``, ``"hop"``, and ``"scores"``: for ``"model"``,
+        ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of :class:`seq2seq.metrics.Score`.
+
+    Raises
+    ------
+    DatasetError
+        If the run or the dataset cannot be read, or do not fit each other, or the split is empty.
+    """
+    import rollcore
+    from seq2seq.data import RollBatches
+    from seq2seq.metrics import Outside, score_baselines, score_model
+    from seq2seq.model import load_model
+
+    run = load_run(run_dir)
+    dataset = rollcore.open_dataset(data or run["dataset"]["path"])
+    model = load_model(Path(run_dir) / "best.keras")
+    config = model.config
+    if tuple(dataset.planes) != config.planes or str(dataset.grid) != run["dataset"]["grid"]:
+        raise DatasetError(
+            f"{dataset.path}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "
+            f"{'+'.join(config.planes)} at {run['dataset']['grid']}: build the dataset so"
+        )
+    # `blog` predicts a window at once: a later start would not lengthen a frame's past.
+    hop = hop or (config.target_frames if config.model == "blog" else max(1, config.target_frames // 2))
+    if not 1 <= hop <= config.target_frames:
+        raise DatasetError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
+    batches = RollBatches(dataset, config, split=split, hop=hop)
+    scores = {"model": score_model(model, batches, Outside(dataset, config))}
+    scores.update(score_baselines(dataset, config, split))
+    return {
+        "run": str(run_dir),
+        "data": str(dataset.path),
+        "fingerprint": dataset.fingerprint,
+        "split": split,
+        "hop": hop,
+        "scores": {name: score.to_dict() for name, score in scores.items()},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 1 on bad data, 2 on bad usage."""
+    return console.run_command(cli, argv, "seq2seq-evaluate")
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("run_dir", metavar="RUN")
+@click.argument("data", required=False)
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option("--hop", type=click.IntRange(1), help="Frames from window to window.  [default: half the target]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
+    """Print an evaluation."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    result = evaluate(run_dir, data, split=split, hop=hop)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    from seq2seq.metrics import score_table
+
+    model = result["scores"]["model"]
+    click.echo(f"{run_dir}, {split} split of {result['data']}: {model['frames']:,} frames of {model['pieces']} pieces")
+    click.echo(score_table(result["scores"]))
