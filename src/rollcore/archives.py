@@ -57,7 +57,7 @@ def needs_zstd(path: bytes) -> bool:
 
 
 def read_archive(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
-    """Read the MIDI files of an archive: a zip sorted by name, a tar in its own order.
+    """Read the MIDI files of an archive: a zip in the order of the same folder, a tar in its own.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _read_zip(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
         except (BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError):
             raise ArchiveError(_CUT) from None
         members = [(name, info) for name, info in members if is_midi_name(name)]
-        members.sort(key=lambda member: member[0])
+        members.sort(key=lambda member: member[0].split(b"/"))  # as a folder of the same files is walked
         for name, info in members:
             yield name, *_zip_member(file.fileno(), info)
 
@@ -164,9 +164,7 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
         )
         try:
             archive = stack.enter_context(
-                tarfile.open(
-                    fileobj=cast("IO[bytes]", stream), mode="r|", encoding="utf-8", errors="surrogateescape"
-                )
+                tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", encoding="utf-8", errors="surrogateescape")
             )
             while (info := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # else it remembers every header it met

@@ -59,6 +59,7 @@ class DatasetWriter:
         self.planes = planes
         self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._shards: list[tuple[int, int]] = []
+        self._fd = -1
         self._file: h5py.File | None = None
         if self.path.is_dir():
             raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
@@ -67,11 +68,13 @@ class DatasetWriter:
         try:
             self._fd = self._lock()
             os.ftruncate(self._fd, 0)
-            self._file = _create(self._partial)
+            self._sink = _Sink(self._fd)
+            self._file = _create(self._sink)
             group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
             group.set_obj_track_times(False)
             self._rows = h5py.h5g.create(self._file.id, b"rows", gcpl=group)
         except (OSError, RuntimeError) as error:
+            self._abandon()
             raise self.failure(error) from error
 
     def _lock(self) -> int:
@@ -159,6 +162,8 @@ class DatasetWriter:
                 self._file.attrs[key] = np.bytes_(value.encode("utf-8", "surrogateescape"))
             self._file.close()
             self._file = None
+            if self._sink.error is not None:
+                raise self._sink.error
             size = os.fstat(self._fd).st_size
             os.replace(self._partial, self.path)
         except (OSError, RuntimeError) as error:
@@ -179,15 +184,73 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Remove the partial file and let go of it; nothing to do after a commit."""
         if self._fd < 0:
             return
-        # Emptied first: HDF5 has nothing left to flush to a full disk.
         self._partial.unlink(missing_ok=True)
         if self._file is not None:
+            self._sink.discard()
             with contextlib.suppress(OSError, RuntimeError):
                 self._file.close()
         os.close(self._fd)
         self._fd = -1
+
+
+class _Sink:
+    """The partial file as HDF5 writes to it, which never fails.
+
+    HDF5 keeps what it cannot write, tries again when the process ends, and then crashes it. So the first error is
+    noted here for `DatasetWriter.commit` to raise, and from then on writing does nothing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.error: OSError | None = None
+        self._fd = fd
+        self._at = 0
+        self._discarding = False
+
+    def discard(self) -> None:
+        """Write nothing from here on."""
+        self._discarding = True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + (os.fstat(self._fd).st_size if whence == os.SEEK_END else 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:
+        data = os.pread(self._fd, len(buffer), self._at)
+        buffer[: len(data)] = data
+        buffer[len(data) :] = bytes(len(buffer) - len(data))
+        self._at += len(buffer)
+        return len(buffer)
+
+    def write(self, data: memoryview) -> int:
+        length = len(data)
+        try:
+            while data and not self._discarding:
+                done = os.pwrite(self._fd, data, self._at)
+                data, self._at = data[done:], self._at + done
+        except OSError as error:
+            self.error, self._discarding = error, True
+        self._at += len(data)
+        return length
+
+    def truncate(self, size: int) -> int:
+        try:
+            if not self._discarding:
+                os.ftruncate(self._fd, size)
+        except OSError as error:
+            self.error, self._discarding = error, True
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def _replaceable(path: Path) -> bool:
@@ -196,12 +259,12 @@ def _replaceable(path: Path) -> bool:
     return not head or head == HDF5_SIGNATURE
 
 
-def _create(path: Path) -> h5py.File:
+def _create(sink: _Sink) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     # One library version's structures: the bytes do not depend on who writes, and metadata carries checksums.
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_alignment(4096, 4096)
-    access.set_file_locking(False, True)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
     root = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     root.set_obj_track_times(False)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, root, access))
+    return h5py.File(h5py.h5f.create(b"partial", h5py.h5f.ACC_TRUNC, root, access))
