@@ -128,7 +128,7 @@ def _word(source: NDArray[np.uint8], at: _Place) -> np.uint64:
 @_compiled
 def _odd(k: _Place) -> np.uint64:
     """Return a mask, all ones for the upper word of a row. Masks instead of pairs let LLVM use whole vectors."""
-    return np.uint64(0) - (np.uint64(k) & np.uint64(1))
+    return (np.uint64(k) & np.uint64(1)) * np.uint64(2**64 - 1)
 
 
 @_compiled
