@@ -72,7 +72,7 @@ def test_same_input_same_bytes(many, tmp_path, monkeypatch):
 
 def test_small_buffers_change_nothing(many, tmp_path, monkeypatch):
     rollcore.build_dataset(many, tmp_path / "a.h5", planes=("sounding", "onset"))
-    monkeypatch.setattr("rollcore.build.BUFFER_BYTES", 96)  # three rows
+    monkeypatch.setattr("rollcore.build.BUFFER_BYTES", 1)  # a piece at a time
     rollcore.build_dataset(many, tmp_path / "b.h5", planes=("sounding", "onset"))
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 

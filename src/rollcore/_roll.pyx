@@ -390,99 +390,82 @@ cdef int quantise(
 
 # ---- spans to rows ------------------------------------------------------------------------------------------------
 
-cdef struct Sweep:               # where the painter stands within a piece
-    int32_t *heads               # first event of each frame, -1 for none
-    Py_ssize_t heads_capacity
-    int32_t *links               # event 2*i starts span i, event 2*i+1 ends it
-    Py_ssize_t links_capacity
-    int64_t frame
-    int64_t frames
-    int32_t counts[128]          # notes sounding at each pitch
-    uint64_t mask[2]
-
-
-cdef bint sweep_begin(Sweep *sweep, const Span *spans, Py_ssize_t n, int64_t frames) noexcept nogil:
-    """Sort the piece's events by frame, as one linked list a frame; false when memory is out."""
+cdef void sort_spans(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames) noexcept nogil:
+    """Sort by start, keeping the order of equals: radix sort, 11 bits a pass."""
     cdef Py_ssize_t i
-    cdef int32_t *heads
-    cdef int32_t *links
-    if not grow(<void **> &sweep.heads, &sweep.heads_capacity, frames + 1, sizeof(int32_t)):
-        return False
-    if not grow(<void **> &sweep.links, &sweep.links_capacity, 2 * n, sizeof(int32_t)):
-        return False
-    heads = sweep.heads
-    links = sweep.links
-    memset(heads, 0xFF, (frames + 1) * sizeof(int32_t))
-    for i in range(n):
-        links[2 * i] = heads[spans[i].start]
-        heads[spans[i].start] = <int32_t> (2 * i)
-        links[2 * i + 1] = heads[spans[i].end]
-        heads[spans[i].end] = <int32_t> (2 * i + 1)
-    memset(sweep.counts, 0, sizeof(sweep.counts))
-    sweep.mask[0] = 0
-    sweep.mask[1] = 0
-    sweep.frame = 0
-    sweep.frames = frames
-    return True
+    cdef int shift = 0
+    cdef int32_t at, count, digit
+    cdef int32_t places[2048]
+    cdef Span *source = spans
+    cdef Span *target = scratch
+    cdef Span *swapped
+    while frames >> shift:
+        memset(places, 0, sizeof(places))
+        for i in range(n):
+            places[source[i].start >> shift & 2047] += 1
+        at = 0
+        for digit in range(2048):
+            count = places[digit]
+            places[digit] = at
+            at += count
+        for i in range(n):
+            digit = source[i].start >> shift & 2047
+            target[places[digit]] = source[i]
+            places[digit] += 1
+        swapped = source
+        source = target
+        target = swapped
+        shift += 11
+    if source != spans:
+        memcpy(spans, source, n * sizeof(Span))
 
 
-cdef uint64_t BITS[128]          # pitch p's bit within its half of a row, as this machine stores the half
+cdef inline void flip(uint8_t *rows, int64_t offset, int pitch) noexcept nogil:
+    rows[offset + (pitch >> 3)] ^= <uint8_t> (1 << (pitch & 7))
 
 
-cdef void set_bits() noexcept:
+cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, bint onsets,
+                      uint8_t *rows) noexcept nogil:
+    """Paint a piece; `rows` has room for one row more than it has frames.
+
+    A bit is flipped where its pitch begins to sound and where it ends; the running exclusive or over the rows then
+    is the roll. That asks for spans of one pitch that do not overlap.
+    """
+    cdef Py_ssize_t i, stride = 2 * ROW_BYTES if onsets else ROW_BYTES
+    cdef int32_t ends[128]       # up to where each pitch sounds already
+    cdef int32_t start, end
     cdef int pitch
-    cdef uint8_t half[8]
-    for pitch in range(128):
-        memset(half, 0, 8)
-        half[(pitch & 63) >> 3] = <uint8_t> (1 << (pitch & 7))
-        memcpy(&BITS[pitch], half, 8)
-
-
-set_bits()
-
-
-cdef int64_t sweep_rows(Sweep *sweep, const Span *spans, bint onsets, uint8_t *out, int64_t room) noexcept nogil:
-    """Paint up to `room` rows of the piece; returns how many."""
-    cdef int64_t first = sweep.frame, stop = sweep.frames, frame
-    cdef int32_t event, count, starts
-    cdef int pitch, half
-    cdef uint64_t bit
+    cdef bint overlap = False
+    cdef int64_t frame
     cdef uint64_t sounding[2]
-    cdef uint64_t struck[2]
-    cdef Py_ssize_t stride = 2 * ROW_BYTES if onsets else ROW_BYTES
-    cdef uint8_t *row = out
-    if stop - first > room:
-        stop = first + room
-    sounding[0] = sweep.mask[0]
-    sounding[1] = sweep.mask[1]
-    struck[0] = 0
-    struck[1] = 0
-    for frame in range(first, stop):
-        event = sweep.heads[frame]
-        if event >= 0:
-            while event >= 0:
-                # Without branches: whether an event starts or ends a note cannot be predicted.
-                pitch = spans[event >> 1].pitch
-                half = pitch >> 6
-                bit = BITS[pitch]
-                starts = 1 - (event & 1)
-                count = sweep.counts[pitch] + 2 * starts - 1
-                sweep.counts[pitch] = count
-                sounding[half] = (sounding[half] & ~bit) | (bit & (0 - <uint64_t> (count > 0)))
-                struck[half] |= bit & (0 - <uint64_t> starts)
-                event = sweep.links[event]
-            if onsets:
-                memcpy(row + ROW_BYTES, struck, ROW_BYTES)
-            struck[0] = 0
-            struck[1] = 0
-        elif onsets:
-            memcpy(row + ROW_BYTES, struck, ROW_BYTES)
+    cdef uint64_t flips[2]
+    cdef uint8_t *row = rows
+    memset(rows, 0, (frames + 1) * stride)
+    memset(ends, 0, sizeof(ends))
+    for i in range(n):
+        overlap |= spans[i].start < ends[spans[i].pitch]
+        ends[spans[i].pitch] = spans[i].end
+        if onsets:
+            rows[spans[i].start * stride + ROW_BYTES + (spans[i].pitch >> 3)] |= <uint8_t> (1 << (spans[i].pitch & 7))
+    if overlap:
+        sort_spans(spans, scratch, n, frames)
+    memset(ends, 0, sizeof(ends))
+    for i in range(n):
+        pitch = spans[i].pitch
+        start = max(spans[i].start, ends[pitch])
+        end = max(spans[i].end, start)
+        ends[pitch] = end
+        # Where the span adds nothing the two flips undo each other.
+        flip(rows, start * stride, pitch)
+        flip(rows, end * stride, pitch)
+    sounding[0] = 0
+    sounding[1] = 0
+    for frame in range(frames):
+        memcpy(flips, row, ROW_BYTES)
+        sounding[0] ^= flips[0]
+        sounding[1] ^= flips[1]
         memcpy(row, sounding, ROW_BYTES)
         row += stride
-    sweep.mask[0] = sounding[0]
-    sweep.mask[1] = sounding[1]
-    sweep.frame = stop
-    return stop - first
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------
@@ -531,10 +514,12 @@ cdef class Batch:
     cdef Span *spans
     cdef Py_ssize_t n_spans
     cdef Py_ssize_t spans_capacity
-    cdef Sweep sweep
+    cdef Span *scratch
+    cdef Py_ssize_t scratch_capacity
+    cdef uint8_t *rows
+    cdef Py_ssize_t rows_capacity
     cdef Py_ssize_t member       # the painter's place: member, its first span
     cdef Py_ssize_t span
-    cdef bint started
 
     def __cinit__(self, bint beats, int64_t numerator, int64_t denominator, bint onsets, bint drums, bint sustain,
                   int64_t max_seconds, int64_t max_beats):
@@ -546,8 +531,8 @@ cdef class Batch:
         free(self.time.segments)
         free(self.beats.segments)
         free(self.spans)
-        free(self.sweep.heads)
-        free(self.sweep.links)
+        free(self.scratch)
+        free(self.rows)
 
     cdef void take(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
         cdef int status = song_parse(&self.song, data, size)
@@ -662,29 +647,32 @@ cdef class Batch:
             record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
                                      &self.spans_capacity, record)
 
-    def paint(self, uint8_t[::1] records, const uint8_t[::1] keep, uint8_t[::1] out):
-        """Fill `out` with the next rows of the kept members; returns the bytes written, 0 at the end."""
+    def paint(self, uint8_t[::1] records, const uint8_t[::1] keep, Py_ssize_t room):
+        """Return the rows of the next kept members as a buffer, valid until the next call; empty at the end.
+
+        As many whole pieces as fit into `room` bytes, at least one.
+        """
         cdef Record *record = <Record *> &records[0]
         cdef Py_ssize_t n = keep.shape[0], stride = 2 * ROW_BYTES if self.spec.onsets else ROW_BYTES
-        cdef int64_t room = out.shape[0] // stride, done = 0
+        cdef Py_ssize_t done = 0, size
         cdef bint ok = True
         with nogil:
-            while self.member < n and done < room:
-                if record[self.member].status == OK and keep[self.member]:
-                    if not self.started:
-                        ok = sweep_begin(&self.sweep, self.spans + self.span, record[self.member].notes,
-                                         record[self.member].frames)
+            while self.member < n:
+                if record[self.member].status == OK:
+                    if keep[self.member]:
+                        size = record[self.member].frames * stride
+                        if done and done + size > room:
+                            break
+                        ok = (grow(<void **> &self.rows, &self.rows_capacity, done + size + stride, 1)
+                              and grow(<void **> &self.scratch, &self.scratch_capacity, record[self.member].notes,
+                                       sizeof(Span)))
                         if not ok:
                             break
-                        self.started = True
-                    done += sweep_rows(&self.sweep, self.spans + self.span, self.spec.onsets,
-                                       &out[done * stride], room - done)
-                    if self.sweep.frame < self.sweep.frames:
-                        break
-                self.started = False
-                if record[self.member].status == OK:
+                        paint_piece(self.spans + self.span, self.scratch, record[self.member].notes,
+                                    record[self.member].frames, self.spec.onsets, self.rows + done)
+                        done += size
                     self.span += record[self.member].notes
                 self.member += 1
         if not ok:
             raise MemoryError
-        return done * stride
+        return PyMemoryView_FromMemory(<char *> self.rows, done, PyBUF_READ)

@@ -368,15 +368,13 @@ def _run(
 
 def _paint(writer: DatasetWriter, loaded: _Loaded, shard: int, offset: int) -> tuple[int, int]:
     """Paint a shard, write it at its place, and return it with its checksum."""
-    buffer = np.empty(BUFFER_BYTES, np.uint8)
-    view = buffer.data
     records = loaded.records.view(np.uint8)
-    rows: Any = xxhash.xxh3_64()
-    while size := loaded.kernel.paint(records, loaded.keep, buffer):
-        rows.update(view[:size])
-        writer.write(offset, view[:size])
-        offset += size
-    return shard, int(rows.intdigest())
+    total: Any = xxhash.xxh3_64()
+    while rows := loaded.kernel.paint(records, loaded.keep, BUFFER_BYTES):
+        total.update(rows)
+        writer.write(offset, rows)
+        offset += len(rows)
+    return shard, int(total.intdigest())
 
 
 def _nothing(sources: list[Any], ledger: _Ledger) -> str:

@@ -156,9 +156,8 @@ def piano_roll(
         raise RollcoreError(f"piece: {_REFUSALS[status].format(minutes=max_minutes)}")
     if status == _roll.STATUS_NO_MEMORY:
         raise MemoryError
-    rows = np.empty((int(record["frames"][0]), len(planes), ROW_BYTES), np.uint8)
-    batch.paint(record.view(np.uint8), np.ones(1, np.uint8), rows.reshape(-1))
-    return rows
+    rows = batch.paint(record.view(np.uint8), np.ones(1, np.uint8), 0)
+    return np.frombuffer(bytearray(rows), np.uint8).reshape(-1, len(planes), ROW_BYTES)
 
 
 def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, velocity: int = 80) -> NDArray[np.void]:
