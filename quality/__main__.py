@@ -30,7 +30,7 @@ FILES = {
 
 # What differs between datasets: their length, their repetition, how soon a model overfits them.
 MODEL: dict[str, dict[str, Any]] = {
-    "jsb": {"units": 64, "dropout": 0.25, "input_frames": 16, "target_frames": 64},
+    "jsb": {"units": 64, "conv": 64, "dropout": 0.2, "input_frames": 16, "target_frames": 64},
     # Written-out repeats: eight bars are 64 or 48 frames.
     "nottingham": {
         "units": 48,
@@ -43,7 +43,7 @@ MODEL: dict[str, dict[str, Any]] = {
     "musedata": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 96, "low": 21, "high": 101},
 }
 TRAIN: dict[str, dict[str, Any]] = {
-    "jsb": {"epochs": 20, "batch_size": 2, "learning_rate": 4e-3, "random_phase": False},
+    "jsb": {"epochs": 18, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False},
     "nottingham": {"epochs": 2, "batch_size": 4, "learning_rate": 5e-3},
     "piano-midi": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
     "musedata": {"epochs": 2, "batch_size": 4, "learning_rate": 4e-3},

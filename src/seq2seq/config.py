@@ -55,6 +55,8 @@ class ModelConfig:
         Periods of the beat position, in frames; empty on the grid of seconds.
     reach : int
         ``tied`` only: how many semitones to either side a pitch hears in the previous frame.
+    conv : int
+        ``tied`` only: width of the convolutions over pitch, if not *units* is less.
     lags : tuple of int
         ``tied`` only: a frame is predicted with the frames this many frames before it at hand, too, so that
         what is repeated phrase by phrase can be recalled. Those before the window count as silent.
@@ -73,6 +75,7 @@ class ModelConfig:
     attention: bool = False
     periods: tuple[int, ...] = ()
     reach: int = 18
+    conv: int = 48
     lags: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

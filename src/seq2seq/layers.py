@@ -8,6 +8,7 @@ All are registered with Keras, so that a model loads with safe mode on.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -86,19 +87,17 @@ class PitchFeatures(keras.layers.Layer):
     """What each pitch hears of one frame: the frame as seen from that pitch, and the frame's context.
 
     Translation-equivariant but for a learned bias per pitch: a convolution over the neighbouring
-    pitches and a pitch-class histogram that starts at the pitch itself.
+    pitches and a pitch-class histogram that starts at the pitch itself. The convolution, most of the arithmetic,
+    speaks to the first *conv* of the units.
 
     Inputs are *frame* ``(n, c, p)`` and *context* ``(n, k)`` (beat position, shift, validity); the output
     is ``(n, p, units)``.
     """
 
-    def __init__(self, units: int, reach: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, reach: int, conv: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.reach = units, reach
-        # Convolutions are most of the arithmetic: they speak to the first half of the units only.
-        self.neighbours = keras.layers.Conv1D(
-            units // 2, 2 * reach + 1, padding="same", use_bias=False, name="neighbours"
-        )
+        self.units, self.reach, self.conv = units, reach, conv
+        self.neighbours = keras.layers.Conv1D(conv, 2 * reach + 1, padding="same", use_bias=False, name="neighbours")
         self.harmony = keras.layers.Dense(units, use_bias=False, name="harmony")
         self.context = keras.layers.Dense(units, name="context")
 
@@ -123,7 +122,7 @@ class PitchFeatures(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "reach": self.reach}
+        return {**super().get_config(), "units": self.units, "reach": self.reach, "conv": self.conv}
 
 
 @register
@@ -139,31 +138,32 @@ class PitchHead(keras.layers.Layer):
     The last *recalled* features are bits of earlier frames, counted like those of the previous frame.
     """
 
-    def __init__(self, units: int, reach: int, causal: bool, recalled: int = 0, **kwargs: Any) -> None:
+    def __init__(self, units: int, reach: int, conv: int, causal: bool, recalled: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.reach, self.causal, self.recalled = units, reach, causal, recalled
-        conv, half = keras.layers.Conv1D, units // 2
-        self.narrow = keras.layers.Dense(8, name="narrow")
-        self.spread = conv(half, 25, padding="same", use_bias=False, name="spread")
+        self.units, self.reach, self.conv = units, reach, conv
+        self.causal, self.recalled = causal, recalled
+        conv1d = functools.partial(keras.layers.Conv1D, conv, use_bias=False)
+        self.narrow = keras.layers.Dense(max(8, conv // 4), name="narrow")
+        self.spread = conv1d(25, padding="same", name="spread")
         self.own = keras.layers.Dense(units, name="own")
-        self.around = conv(half, 2 * reach + 1, padding="same", use_bias=False, name="around")
+        self.around = conv1d(2 * reach + 1, padding="same", name="around")
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
         if causal:
-            self.chosen = keras.layers.Dense(4, name="chosen")
-            self.below = conv(half, 48, use_bias=False, name="below")
-            self.counts = keras.layers.Dense(half, use_bias=False, name="counts")
+            self.chosen = keras.layers.Dense(max(4, conv // 8), name="chosen")
+            self.below = conv1d(48, name="below")
+            self.counts = keras.layers.Dense(conv, use_bias=False, name="counts")
 
     def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
         """Create the weights from the shapes of the three inputs."""
         _, planes, pitches = previous_shape
         self.narrow.build(features_shape)
-        self.spread.build((None, pitches, 8))
+        self.spread.build((None, pitches, self.narrow.units))
         self.own.build(features_shape)
         self.around.build((None, pitches, planes))
         self.hidden.build((None, pitches, self.units))
         if self.causal:
             self.chosen.build(features_shape)
-            self.below.build((None, pitches, 2 * planes + 1 + 4))
+            self.below.build((None, pitches, 2 * planes + 1 + self.chosen.units))
             self.counts.build((None, pitches, 4 + 3 * self.recalled // planes))
         self.logit = keras.layers.Dense(planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit")
         self.logit.build((None, pitches, self.units))
@@ -192,8 +192,8 @@ class PitchHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = {"units": self.units, "reach": self.reach, "causal": self.causal, "recalled": self.recalled}
-        return {**super().get_config(), **own}
+        sizes = {"units": self.units, "reach": self.reach, "conv": self.conv, "recalled": self.recalled}
+        return {**super().get_config(), **sizes, "causal": self.causal}
 
 
 def _add_to_first(units: Any, some: Any) -> Any:

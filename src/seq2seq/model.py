@@ -142,10 +142,11 @@ class Tied(_Conditional):
 
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.features = PitchFeatures(config.units, config.reach, name="features")
+        sizes = config.units, config.reach, min(config.conv, config.units)
+        self.features = PitchFeatures(*sizes, name="features")
         recalled = len(config.lags) * len(config.planes)
         causal = config.head == "autoregressive"
-        self.head = PitchHead(config.units, config.reach, causal, recalled, name="head")
+        self.head = PitchHead(*sizes, causal, recalled, name="head")
         self.build()
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:
