@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from smf_cases import CASES
 
-#: Bits of the target's first byte: beats, onsets, drums, sustain, an odd frame rate.
-OPTIONS = (0b00000, 0b00111, 0b01010, 0b01001, 0b11110)
+#: The target's first byte, from its lowest bit: beats, onsets, drums, sustain, then two bits of rate.
+OPTIONS = (0b000000, 0b000111, 0b001010, 0b001001, 0b011110, 0b100000, 0b101111, 0b110000, 0b111111)
 
 
 def main(folder: Path) -> None:

@@ -70,10 +70,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   spec.onsets = options >> 1 & 1;
   spec.drums = options >> 2 & 1;
   spec.sustain = options >> 3 & 1;
-  spec.numerator = spec.beats ? STEPS : options & 0x10 ? 30000 : FPS;
-  spec.denominator = options & 0x10 ? 1001 : 1;
+  spec.numerator = spec.beats ? STEPS : FPS;
+  spec.denominator = 1;
   spec.max_seconds = MAX_SECONDS;
   spec.max_beats = MAX_BEATS;
+  switch (options >> 4 & 3) {
+  case 1: /* a rate that is no whole number */
+    spec.numerator = 30000;
+    spec.denominator = 1001;
+    break;
+  case 2: /* about one frame a second over hours: products beyond 63 bits */
+    spec.numerator = 999983;
+    spec.denominator = 999979;
+    spec.max_seconds = spec.max_beats = 20000;
+    break;
+  case 3: /* as good as no limit: what saturates must stay saturated */
+    spec.numerator = 1;
+    spec.denominator = 1000000;
+    spec.max_seconds = (int64_t)1 << 27;
+    spec.max_beats = spec.max_seconds * 1000 / 60;
+    break;
+  }
 
   fuzz_song_init(&song);
   if (fuzz_song_parse(&song, data, (Py_ssize_t)size) == 0) {

@@ -216,6 +216,7 @@ class Track:
         self.index = min(self.song.n_tracks, 65535)
         self.tick = 0
         self.status: int | None = None
+        self.cancelled = False  # by a meta or sysex event, as the specification says
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = defaultdict(deque)
         self.pedal_down: set[int] = set()
 
@@ -279,8 +280,10 @@ class Track:
                 byte = self.byte()
         if byte == 0xFF:
             self.meta()
+            self.cancelled = self.status is not None
         elif byte in (0xF0, 0xF7):
             self.payload()
+            self.cancelled = self.status is not None
         elif byte > 0xF0:
             self.reader.mend("system_message", start)
             self.system(byte)
@@ -289,6 +292,9 @@ class Track:
                 self.status = byte
             else:
                 self.at -= 1
+                if self.cancelled:
+                    self.reader.mend("running_status_kept", start)
+            self.cancelled = False
             assert self.status is not None
             kind, channel = self.status >> 4, self.status & 15
             where = self.at

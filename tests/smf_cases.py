@@ -76,11 +76,7 @@ ALLOWED = [
     ),
     Case(
         "rmid_wrapper",
-        '"RIFF" 2D000000 "RMID" "data" 21000000'
-        + ONE
-        + C4
-        + "00"
-        + '"LIST" 04000000 "INFO"',  # 33 bytes, a pad
+        '"RIFF" 2D000000 "RMID" "data" 21000000' + ONE + C4 + "00" + '"LIST" 04000000 "INFO"',  # 33 bytes, a pad
         [(0, 96, 60, 80, 0, 0)],
     ),
     Case(
@@ -89,25 +85,15 @@ ALLOWED = [
         [(0, 96, 60, 80, 0, 0)],
     ),
     Case(
-        "running_status_survives_meta",
-        ONE + '"MTrk" 00000010  00 90 3C 50  00 FF 01 01 41  60 3C 00  00 FF 2F 00',
-        [(0, 96, 60, 80, 0, 0)],
-    ),
-    Case(
-        "running_status_survives_sysex",
-        ONE + '"MTrk" 00000012  00 90 3C 50  00 F0 04 7E7F09F7  60 3C 00  00 FF 2F 00',
-        [(0, 96, 60, 80, 0, 0)],
-    ),
-    Case(
         "sysex_in_continued_packets",
         ONE
         + """
-        "MTrk" 0000001C
+        "MTrk" 0000001D
         00 90 3C 50
         00 F0 03 43 12 00       # begins, no F7 at its end
         30 F7 03 43 12 00       # goes on 48 ticks later
         30 F7 02 43 F7          # ends
-        00 3C 00                # still running status 90
+        00 90 3C 00
         00 FF 2F 00
         """,
         [(0, 96, 60, 80, 0, 0)],
@@ -177,9 +163,9 @@ ALLOWED = [
     Case(
         "ticks_beyond_32_bits",
         ONE
-        + '"MTrk" 00000074  00 90 3C 50'
+        + '"MTrk" 00000075  00 90 3C 50'
         + " FF FF FF 7F FF 01 00" * 15  # an empty text after the longest delta time there is
-        + " 00 3C 00  00 FF 2F 00",
+        + " 00 80 3C 00  00 FF 2F 00",
         [(0, 15 * 268435455, 60, 80, 0, 0)],
     ),
     Case(
@@ -685,6 +671,20 @@ EVENTS = [
         23,
     ),
     Case(
+        "running_status_survives_meta",
+        ONE + '"MTrk" 00000010  00 90 3C 50  00 FF 01 01 41  60 3C 00  00 FF 2F 00',
+        [(0, 96, 60, 80, 0, 0)],
+        {"running_status_kept": 1},
+        32,
+    ),
+    Case(
+        "running_status_survives_sysex",
+        ONE + '"MTrk" 00000012  00 90 3C 50  00 F0 04 7E7F09F7  60 3C 00  00 FF 2F 00',
+        [(0, 96, 60, 80, 0, 0)],
+        {"running_status_kept": 1},
+        34,
+    ),
+    Case(
         "system_messages",
         ONE
         + """
@@ -785,8 +785,7 @@ EVENTS = [
     ),
     Case(
         "absurd_time_signatures",
-        ONE
-        + '"MTrk" 0000001B  00 FF 58 04 00021808  00 FF 58 04 04FF1808  00 90 3C 50  60 3C 00  00 FF 2F 00',
+        ONE + '"MTrk" 0000001B  00 FF 58 04 00021808  00 FF 58 04 04FF1808  00 90 3C 50  60 3C 00  00 FF 2F 00',
         [(0, 96, 60, 80, 0, 0)],
         {"absurd_signature": 2},
         26,

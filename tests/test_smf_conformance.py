@@ -24,9 +24,7 @@ def agrees_with_the_twin(data: bytes) -> Midi | None:
         return None
     midi = read_midi(data)
     assert midi.notes.tolist() == twin.notes
-    assert list(zip(*midi.tempos.tolist(), strict=True)) == list(
-        zip(*[t[:2] for t in twin.tempos], strict=True)
-    )
+    assert list(zip(*midi.tempos.tolist(), strict=True)) == list(zip(*[t[:2] for t in twin.tempos], strict=True))
     assert midi.tempo_tracks.tolist() == [t[2] for t in twin.tempos]
     assert midi.pedals.tolist() == twin.pedals
     assert (midi.format, midi.ticks_per_beat, midi.smpte) == (twin.format, twin.ticks_per_beat, twin.smpte)

@@ -31,6 +31,7 @@ cdef enum Repair:                # in the order of midi.REPAIRS
     LONG_QUANTITY
     PAYLOAD_PAST_END
     DATA_WITHOUT_STATUS
+    RUNNING_STATUS_KEPT
     SYSTEM_MESSAGE
     PITCH_ABOVE_127
     DATA_ABOVE_127
@@ -58,6 +59,7 @@ cdef enum:
     DEFAULT_SMPTE_TICKS = 40     # with 25 frames per second, the standard's own example: milliseconds
     MAX_DENOMINATOR_POWER = 8    # a time signature in 256ths
     LARGEST_INSERTION = 32
+    CANCELLED = 0x100            # a running status that a meta or sysex event has cancelled
 
 cdef struct Cursor:
     const uint8_t *at
@@ -519,6 +521,8 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 mend(reader, SYSTEM_MESSAGE, byte, byte[0])
                 skip_system_message(&lent, byte[0])
             cursor = lent
+            if status and (byte[0] == 0xFF or byte[0] == 0xF0 or byte[0] == 0xF7):
+                status |= CANCELLED
             continue
 
         if byte[0] >= 0x80:
@@ -526,6 +530,9 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
             two_bytes = (status & 0xE0) != 0xC0
             data = take(&cursor, 1 + two_bytes)
         else:
+            if status & CANCELLED:
+                mend(reader, RUNNING_STATUS_KEPT, byte, byte[0])
+                status ^= CANCELLED
             two_bytes = (status & 0xE0) != 0xC0
             data = byte if take(&cursor, two_bytes) != NULL else NULL
         if data == NULL:

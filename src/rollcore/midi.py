@@ -241,7 +241,8 @@ def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         if tick - now > MAX_DELTA:
             raise RollcoreError(f"tick {tick}: more than {MAX_DELTA} ticks after the event before it")
-        messages.append(message.copy(time=tick - now))
+        message.time = tick - now
+        messages.append(message)
         now = tick
     return messages
 
