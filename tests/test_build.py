@@ -98,8 +98,8 @@ def test_every_file_is_accounted_for(tmp_path):
         "no notes but drums (--drums keeps them)",
         "longer than 2 minutes (--max-minutes)",
         "empty file",
-        "not a MIDI file (starts with '<!DOC')",
-        "not a MIDI file (starts with 50 4b 03 04 20)",
+        "not a MIDI file (a web page)",
+        "not a MIDI file (a zip archive)",
         "not a regular file",
         "broken link",
     }
@@ -111,6 +111,17 @@ def test_every_file_is_accounted_for(tmp_path):
     assert [name for name, kind in outcome.items() if kind == 0] == ["good.mid"]
     assert [name for name, kind in outcome.items() if kind == 1] == ["mended.mid"]
     assert dataset.file_name(int(dataset.repairs["file"][0])) == "mended.mid"
+
+
+def test_reasons_are_few_however_odd_the_files(tmp_path):
+    rng = np.random.default_rng(3)
+    folder = tmp_path / "in"
+    write(folder / "good.mid", (0, 480, 60, 0))
+    for i in range(500):
+        (folder / f"{i}.mid").write_bytes(rng.bytes(20))
+    report = rollcore.build_dataset(folder, tmp_path / "out.h5")
+    assert report.skipped == 500
+    assert len(report.reasons) <= 8
 
 
 def test_duplicates_share_a_split_and_dedupe_keeps_the_first(tmp_path):

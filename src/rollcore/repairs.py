@@ -72,6 +72,16 @@ _STRICT_WORDING: dict[str, tuple[str, str]] = {
 }
 
 
+# What goes by the name of a MIDI file in the wild, by its first bytes in lower case.
+_KINDS: dict[str, tuple[bytes, ...]] = {
+    "a web page": (b"<!doctype", b"<html", b"<head", b"<?xml"),
+    "a zip archive": (b"pk\x03\x04",),
+    "compressed with gzip": (b"\x1f\x8b",),
+    "audio or another RIFF file": (b"riff", b"id3", b"oggs", b"flac"),
+    "zeros": (b"\0\0\0\0",),
+}
+
+
 def strict_error(file: str, code: int, offset: int, found: int, expected: int) -> MidiError:
     """Word the repair that the parser reports as the first one of a file.
 
@@ -96,7 +106,7 @@ def strict_error(file: str, code: int, offset: int, found: int, expected: int) -
 
 
 def skip_reason(status: int, head: bytes) -> str:
-    """Word why a file could not be read at all.
+    """Word why a file could not be read at all: one of a few wordings, so that they can be counted.
 
     Parameters
     ----------
@@ -108,7 +118,7 @@ def skip_reason(status: int, head: bytes) -> str:
     Examples
     --------
     >>> skip_reason(2, b"<html><head>")
-    "not a MIDI file (starts with '<html')"
+    'not a MIDI file (a web page)'
     """
     if status == 1:
         return "empty file"
@@ -116,7 +126,9 @@ def skip_reason(status: int, head: bytes) -> str:
         return "out of memory"
     if status == 4:
         return "file of 2 GiB or more"
-    return f"not a MIDI file (starts with {first_bytes(head)})"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kind = next((kind for kind, signs in _KINDS.items() if start.startswith(signs)), "no MThd")
+    return f"not a MIDI file ({kind})"
 
 
 def first_bytes(head: bytes) -> str:
