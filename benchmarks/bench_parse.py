@@ -30,6 +30,7 @@ def _symusic(score: Any) -> np.ndarray:
     return _notes(np.concatenate(tables))
 
 
+@pytest.mark.filterwarnings("ignore:Tempo, Key or Time signature change events")
 def test_parse(race: Any, quick: bool) -> None:
     rollcore = pytest.importorskip("rollcore")
     blobs = corpus.blobs()

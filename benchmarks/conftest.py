@@ -42,6 +42,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["load_average"] = [round(load, 2) for load in os.getloadavg()]
     machine_info["quick"] = bool(config.getoption("--quick"))
     machine_info["corpus"] = corpus.describe()
+    machine_info["seed_files"] = corpus.sources()[0]
     versions = {}
     for package in PACKAGES:
         try:

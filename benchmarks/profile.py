@@ -24,7 +24,11 @@ N_FUNCTIONS = 25
 PARTS = (
     ("kernel: copying file contents", "kernel", "copy_|rep_movs"),
     ("kernel: memory pages", "kernel", "clear_(page|huge)|fault|vma|mmap|mprotect|munmap|_pte_|zap_|tlb"),
-    ("kernel: file pages", "kernel", "ext4|__es_|mpage|iomap|jbd2|folio|filemap|page_cache|writeback|xas_|balance_dirty"),
+    (
+        "kernel: file pages",
+        "kernel",
+        "ext4|__es_|mpage|iomap|jbd2|folio|filemap|page_cache|writeback|xas_|balance_dirty",
+    ),
     ("kernel: names", "kernel", "lookup|path|dentry|d_|inode|getname|open|close|fput|alloc_fd|getdents|stat"),
     ("kernel: the rest", "kernel", ""),
     ("parse (rollcore._smf)", "_smf", ""),

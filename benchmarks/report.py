@@ -141,12 +141,12 @@ def _profile(data: dict[str, Any]) -> Iterator[str]:
 
 
 def ratios(results: Path) -> dict[str, dict[str, float]]:
-    """Give benchmark → contender → median ratio."""
+    """Give benchmark → contender → median ratio; other seed files make another benchmark."""
     return {
-        f"{stem}: {benchmark['name']}": {
+        f"{stem}: {benchmark['name']}, {machine['seed_files']}": {
             name: ratio["median"] for name, ratio in benchmark["extra_info"]["ratios"].items()
         }
-        for stem, _, benchmark in _load(results)
+        for stem, machine, benchmark in _load(results)
     }
 
 
