@@ -15,8 +15,8 @@ SRC = Path(__file__).parents[1] / "src"
 # A module imports only what stands above it. docs/architecture.md has the same list.
 ORDER = {
     "rollcore": (
-        "errors repairs _smf _roll midi grid roll archives inputs dataset writer _batches batches windows build chords matfile "
-        "plot cli"
+        "errors repairs console _smf _roll midi grid roll archives inputs dataset writer _batches batches windows "
+        "build chords matfile plot summary cli"
     ).split(),
     "seq2seq": (
         "config data layers model kernels stepping sampling music baselines train generate evaluate compare"
