@@ -9,7 +9,7 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from seq2seq import kernels, sampling  # noqa: E402
+from seq2seq import kernels  # noqa: E402
 from seq2seq.config import ModelConfig  # noqa: E402
 from seq2seq.model import build_model  # noqa: E402
 from seq2seq.music import range_mask, scale_mask  # noqa: E402
@@ -27,6 +27,7 @@ def rng():
 KINDS = {
     "tied": {"model": "tied"},
     "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
+    "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
     "tied bernoulli": {"model": "tied", "head": "bernoulli", "lags": (4,)},
     "seq2seq": {"model": "seq2seq"},
     "seq2seq attention": {"model": "seq2seq", "attention": True},
@@ -39,14 +40,15 @@ def tiny(spread=0.3, **changes):
     """A small model with every weight disturbed, so that no zero or one hides a mistake."""
     fields = {"low": 30, "high": 85, "input_frames": 6, "target_frames": 5, "units": 8, "reach": 5}
     config = ModelConfig(**(fields | {"periods": (4, 3, 16)} | changes))
+    keras.utils.set_random_seed(3)
     model = build_model(config)
     rng = np.random.default_rng(3)
     for weight in model.weights:
         if weight.dtype == "float32" and "variance" not in weight.path:
-            weight.assign(
-                keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
-                + spread * rng.standard_normal(weight.shape)
-            )
+            value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
+            # Logits begin around 0, not around silence: there is more to see.
+            value = value * (not weight.path.endswith("logit/bias"))
+            weight.assign(value + spread * rng.standard_normal(weight.shape))
     return model
 
 
@@ -126,7 +128,7 @@ def frequencies(sampler, outputs=20_000, **options):
 
 @pytest.fixture(scope="module")
 def three_pitches():
-    model = tiny(spread=1.0, model="seq2seq", low=60, high=62)
+    model = tiny(spread=0.7, model="seq2seq", low=60, high=62)
     return Sampler(model), *outcome_probabilities(model)
 
 
@@ -139,18 +141,16 @@ def test_draws_are_as_frequent_as_they_are_probable(three_pitches):
     np.testing.assert_allclose(frequencies(sampler), chances, rtol=0, atol=CLOSE)
 
 
-def test_a_melody_conditions_the_notes_below_it(three_pitches, monkeypatch):
+def test_a_melody_conditions_the_notes_below_it(three_pitches):
     sampler, outcomes, chances = three_pitches
     melody = pack(np.array([[[0, 0, 1]]], np.uint8), sampler.config)
     posterior = np.where(outcomes[:, 2], chances, 0)
     posterior /= posterior.sum()
     # Not the frequencies of the notes below without the melody: there is something to be conditioned.
     unaware = chances.reshape(4, 2).sum(axis=1)
-    assert np.abs(unaware - posterior[1::2]).max() > 10 * CLOSE
-    for candidates, close in ((sampling.CANDIDATES, 4 * CLOSE), (80, 2 * CLOSE)):
-        monkeypatch.setattr(sampling, "CANDIDATES", candidates)
-        found = frequencies(sampler, outputs=10_000, steering=Steering(melody=melody))
-        np.testing.assert_allclose(found, posterior, rtol=0, atol=close)
+    assert np.abs(unaware - posterior[1::2]).max() > 3 * CLOSE
+    found = frequencies(sampler, steering=Steering(melody=melody))
+    np.testing.assert_allclose(found, posterior, rtol=0, atol=CLOSE)
 
 
 def test_max_polyphony_leaves_the_rest_as_probable_as_it_was(three_pitches):

@@ -41,6 +41,9 @@ _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "##": 2, "x": 2, "b": -1, "♭": -1, "b
 _NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _NOTE = re.compile(r"([A-Ga-g])(##|bb|[#♯xb♭]?)(-?\d+)?")
 
+_MAJOR_KEYS = ["Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
+_MINOR_KEYS = ["Abm", "Ebm", "Bbm", "Fm", "Cm", "Gm", "Dm", "Am", "Em", "Bm", "F#m", "C#m", "G#m", "D#m", "A#m"]
+
 #: An output is held to be stuck when one frame stands unchanged for this share of it.
 STUCK_SHARE = 0.5
 #: Less than this share of sounding frames is called silence.
@@ -148,6 +151,20 @@ def scale_mask(text: str) -> npt.NDArray[np.bool_]:
     degrees = np.zeros(12, dtype=bool)
     degrees[[(tonic + step) % 12 for step in SCALES[name]]] = True
     return degrees[np.arange(PITCHES) % 12]
+
+
+def key_signature(text: str) -> str | None:
+    """Return the key signature of a major or minor scale as MIDI writes it, or None for all other scales.
+
+    >>> key_signature("A harmonic minor"), key_signature("Eb major"), key_signature("D dorian")
+    ('Am', 'Eb', None)
+    """
+    tonic, _, name = " ".join(text.split()).partition(" ")
+    scale_mask(text)
+    key = tonic[0].upper() + tonic[1:].replace("♯", "#").replace("♭", "b")
+    key += "m" if name.lower().endswith("minor") else ""
+    known = _MINOR_KEYS if key.endswith("m") else _MAJOR_KEYS
+    return key if name.lower().endswith(("major", "minor")) and key in known else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,319 @@
+"""Let a trained model make music: a MIDI file and a picture for each output.
+
+The music goes on from a primer: a MIDI file, the opening of a piece of the dataset, or a chord; without one, the
+opening of a piece that is drawn from the validation split. Length means length: exactly so many steps or seconds.
+The same seed gives the same bytes.
+"""
+
+# Only click and what it costs nothing to import stand up here: --help is to appear at once.
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rollcore.console import printable, run_command
+from rollcore.errors import RollcoreError
+from seq2seq.config import ModelConfig, load_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from rollcore import Grid
+    from seq2seq.music import Figures
+
+_DEFAULT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """One piece of generated music.
+
+    Attributes
+    ----------
+    midi, picture
+        The files; the picture is None where matplotlib is missing.
+    rows
+        ``(frames, planes, 16)`` uint8, what the file holds.
+    figures
+        Those of the new music, without the primer.
+    degenerate
+        Why it is no music, in one line, or None.
+    """
+
+    midi: Path
+    picture: Path | None
+    rows: npt.NDArray[np.uint8]
+    figures: Figures
+    degenerate: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """What `generate` made: the outputs, where they go on from, and the figures of the training data, if at hand."""
+
+    outputs: list[Output]
+    primer: str
+    training: Figures | None
+    unit: str
+
+
+def generate(
+    run_dir: str | Path,
+    output_dir: str | Path = "generated",
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    primer: str | None = None,
+    primer_pitches: str | None = None,
+    primer_steps: int | None = None,
+    include_primer: bool = False,
+    num_outputs: int = 1,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    tempo: float | None = None,
+    time_signature: tuple[int, int] = (4, 4),
+    scale: str | None = None,
+    pitch_range: str | None = None,
+    max_polyphony: int | None = None,
+    harmonize: str | None = None,
+    data: str | Path | None = None,
+) -> Generated:
+    """Make music with the best model of a run.
+
+    Parameters
+    ----------
+    run_dir : path
+        A run folder that ``seq2seq-train`` wrote.
+    output_dir : path
+        Where the files go; it is created.
+    steps, seconds
+        The length of the new music: one of the two, or the melody's length, or 30 seconds. On the musical grid
+        seconds are steps at the tempo, rounded.
+    primer
+        A MIDI file, or the name or number of a piece of the dataset.
+    primer_pitches
+        A chord to begin with instead, such as ``"C4 E4 G4"``, held for a bar, or a second.
+    primer_steps
+        How much of the primer is used, from its beginning. By default all of a MIDI file, and of a piece of the
+        dataset as much as the model reads at once.
+    include_primer
+        Whether the files begin with the primer; the length asked for is that of the new music.
+    num_outputs, temperature, top_p, seed
+        See `seq2seq.sampling`.
+    tempo
+        Beats per minute; that of the melody or the primer by default, else 120.
+    time_signature
+        Beats in a bar and the note value of a beat, for the score and its accents.
+    scale, pitch_range, max_polyphony
+        What may sound, such as ``"A minor"``, ``"C2:C6"`` and 4.
+    harmonize
+        A MIDI file whose notes are held while the model plays around them. It begins where the new music does,
+        which then has no primer unless one is named.
+    data : path, optional
+        The dataset; the one the model was trained on by default.
+
+    Raises
+    ------
+    RollcoreError
+        If the run, a file or the dataset cannot be used, or the primer is empty.
+    ValueError
+        If an argument is out of range or misspelled.
+    """
+    import numpy as np
+
+    from rollcore import plot_roll
+    from seq2seq.model import load_model
+    from seq2seq.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
+    from seq2seq.primer import Source
+    from seq2seq.sampling import Sampler, Steering
+    from seq2seq.score import bar_frames, detach, without, write_score
+
+    if steps is not None and seconds is not None:
+        raise ValueError("give the length in steps or in seconds, not both")
+    if primer is not None and primer_pitches is not None:
+        raise ValueError("give a primer or the pitches of one, not both")
+    if tempo is not None and not 4 <= tempo <= 1000:
+        raise ValueError(f"tempo must be 4 to 1000 beats per minute, not {tempo:g}")
+    allowed = np.ones(128, bool)
+    if scale is not None:
+        allowed &= scale_mask(scale)
+    if pitch_range is not None:
+        allowed &= range_mask(pitch_range)
+
+    run_dir = Path(run_dir)
+    run = load_run(run_dir)
+    config = ModelConfig.from_dict(run["model"])
+    source = Source(run, config, data)
+    bar = bar_frames(source.grid, time_signature) or 1
+    melody, beats_per_minute = None, tempo
+    if harmonize is not None:
+        melody, melody_tempo = source.midi(harmonize)
+        sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(melody[:, 0]), bitorder="little"))
+        if sounding[0] < config.low or sounding[-1] > config.high:
+            span = f"{pitch_name(config.low)} to {pitch_name(config.high)}"
+            raise RollcoreError(
+                f"{harmonize}: the melody leaves the pitches that the model plays, {span}: transpose it"
+            )
+        beats_per_minute = beats_per_minute or melody_tempo
+    start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, bar, seed)
+    beats_per_minute = beats_per_minute or start.tempo or 120.0
+    length = _length(steps, seconds, source.grid, beats_per_minute, None if melody is None else len(melody))
+    steering = Steering(
+        allowed=None if allowed.all() else allowed,
+        max_polyphony=max_polyphony,
+        melody=None if melody is None else melody[:length],
+    )
+    model = load_model(run_dir / "best.keras")
+    drawn = Sampler(model).sample(
+        start.rows,
+        length,
+        outputs=num_outputs,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        steering=steering,
+    )
+
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    rate = float(source.grid.rate)
+    beats, value = time_signature
+    outputs = []
+    for number, new in enumerate(drawn, start=1):
+        before = start.rows if include_primer else start.rows[:0]
+        rows = np.concatenate([before, new]) if len(before) else detach(new)
+        why = degeneration(new)
+        stem = f"{run_dir.resolve().name}-seed{seed}-{number}" + ("" if why is None else "-degenerate")
+        voices = [("Piano", rows)]
+        if melody is not None:
+            silence = np.zeros_like(before)
+            held = np.concatenate([silence, melody[:length], np.zeros_like(new[len(melody) :])])
+            voices = [("Melody", held), ("Accompaniment", without(rows, held))]
+        write_score(
+            voices,
+            output_dir / f"{stem}.mid",
+            grid=source.grid,
+            tempo=round(60_000_000 / beats_per_minute),
+            time_signature=time_signature,
+            key_signature=None if scale is None else key_signature(scale),
+        )
+        picture: Path | None = output_dir / f"{stem}.png"
+        try:
+            plot_roll(rows, source.grid, str(picture), title=stem, beats_per_bar=max(1, 4 * beats // value))
+        except RollcoreError:
+            # Pictures are an extra; the music stands without.
+            picture = None
+        outputs.append(Output(output_dir / f"{stem}.mid", picture, rows, figures([detach(new)], rate), why))
+    unit = "beat" if source.grid.unit == "beats" else "second"
+    return Generated(outputs, start.name, source.figures(), unit)
+
+
+def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
+    """Return the frames to draw."""
+    if steps is None and seconds is None and melody is not None:
+        return melody
+    if steps is None:
+        seconds = _DEFAULT_SECONDS if seconds is None else seconds
+        if not 0 < seconds < 1e6:
+            raise ValueError(f"seconds must be above 0, not {seconds:g}")
+        rate = grid.rate * (Fraction(beats_per_minute) / 60 if grid.unit == "beats" else 1)
+        steps = max(1, round(Fraction(seconds) * rate))
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    return steps
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 1 on bad data or where no output is music, 2 on bad usage."""
+    return run_command(cli, argv, "seq2seq-generate")
+
+
+def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,2})/(1|2|4|8|16|32)", value)
+    if match is None or int(match[1]) < 1:
+        raise click.BadParameter(f"{value!r} is not a time signature such as 4/4 or 6/8")
+    return int(match[1]), int(match[2])
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("run_dir", metavar="RUN")
+@click.option("--output-dir", default="generated", show_default=True, metavar="DIR")
+@click.option("--seconds", type=float, help="Length of the new music.  [default: 30, or the melody's]")
+@click.option("--steps", type=int, help="Length of the new music in frames instead.")
+@click.option("--num-outputs", type=click.IntRange(1), default=1, show_default=True, help="All in one batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="0 takes what is likeliest.")
+@click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
+@click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")
+@click.option("--primer-pitches", metavar="NOTES", help='A chord to go on from, such as "C4 E4 G4".')
+@click.option("--primer-steps", type=int, metavar="N", help="Use the primer's first N frames.")
+@click.option("--include-primer/--no-include-primer", help="Whether the files begin with the primer.")
+@click.option("--tempo", type=float, metavar="BPM", help="[default: that of melody or primer, else 120]")
+@click.option("--time-signature", default="4/4", show_default=True, callback=_metre, help="Bars of the score.")
+@click.option("--scale", metavar="SCALE", help='Keep to a scale, such as "A minor" or "D dorian".')
+@click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
+@click.option("--max-polyphony", type=int, metavar="N", help="At most N notes at once.")
+@click.option("--harmonize", metavar="FILE", help="Hold the melody of a MIDI file and play around it.")
+@click.option("--data", metavar="FILE", help="The dataset, if not where it was at the training.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def cli(run_dir: str, as_json: bool, **options: Any) -> int:
+    """Make music."""
+    # Before NumPy and TensorFlow are loaded. The products of one frame are too small to share out: a second
+    # thread gains little on an idle machine, and loses most of the speed where another process wants it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        made = generate(run_dir, **options)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+    if as_json:
+        click.echo(json.dumps(_plain(made), indent=2))
+    else:
+        _report(made)
+    failed = [output for output in made.outputs if output.degenerate is not None]
+    if len(failed) == len(made.outputs):
+        raise RollcoreError(f"no output is music ({failed[0].degenerate}): try another seed, or train for longer")
+    return 0
+
+
+def _report(made: Generated) -> None:
+    """Print what was made: figures beside those of the training data, then files."""
+    from seq2seq.music import table
+
+    columns = {str(number): output.figures for number, output in enumerate(made.outputs, start=1)}
+    if made.training is not None:
+        columns[f"training ({made.training.pieces} pieces)"] = made.training
+    click.echo(f"going on from {printable(made.primer)}\n\n{table(columns, made.unit)}\n")
+    for number, output in enumerate(made.outputs, start=1):
+        picture = "no picture: pip install 'rollcore[plot]'" if output.picture is None else str(output.picture)
+        click.echo(printable(f"{number}: {output.midi}, {picture}"))
+        if output.degenerate is not None:
+            click.echo(f"{number}: NOT MUSIC, {output.degenerate}")
+    if made.training is None:
+        click.echo("no figures of the training data: its dataset is gone (--data names another place)")
+
+
+def _plain(made: Generated) -> dict[str, Any]:
+    """Return what was made as JSON holds it."""
+    outputs = [
+        {
+            "midi": str(output.midi),
+            "picture": None if output.picture is None else str(output.picture),
+            "degenerate": output.degenerate,
+            "figures": dataclasses.asdict(output.figures),
+        }
+        for output in made.outputs
+    ]
+    training = None if made.training is None else dataclasses.asdict(made.training)
+    return {"primer": made.primer, "unit": made.unit, "outputs": outputs, "training": training}

@@ -1,0 +1,126 @@
+"""What new music goes on from: a MIDI file, the opening of a piece or a chord, on the grid of the run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rollcore
+from rollcore.errors import DatasetError, RollcoreError
+from seq2seq.config import ModelConfig
+from seq2seq.music import Figures, figures, parse_pitches, pitch_name
+
+#: Pieces of the training split that figures are compared with, spread evenly over it.
+COMPARED_PIECES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Primer:
+    """Packed rows, where they are from, and the beats per minute there."""
+
+    rows: npt.NDArray[np.uint8]
+    name: str
+    tempo: float | None
+
+
+class Source:
+    """Where primers and melodies come from, cut to the grid of the run, and the figures of its dataset."""
+
+    def __init__(self, run: dict[str, Any], config: ModelConfig, data: str | Path | None) -> None:
+        self.config = config
+        self._path = Path(data if data is not None else run["dataset"]["path"])
+        self._named = data is not None
+        self.grid = read_grid(run["dataset"]["grid"])
+
+    def dataset(self) -> rollcore.Dataset:
+        """Return the dataset, which must be cut like the one of the training."""
+        if not self._named and not self._path.exists():
+            raise DatasetError(f"{self._path}: the dataset of the run is gone: give a primer file, or --data")
+        dataset = rollcore.open_dataset(self._path)
+        if (dataset.grid, dataset.planes) != (self.grid, self.config.planes):
+            planes = ", ".join(self.config.planes)
+            raise DatasetError(f"{self._path}: the model needs {self.grid} with planes {planes}: name such a dataset")
+        return dataset
+
+    def figures(self) -> Figures | None:
+        """Return the figures of the training split, or None where the dataset is gone."""
+        try:
+            dataset = self.dataset()
+        except DatasetError:
+            if self._named:
+                raise
+            return None
+        pieces = dataset.split("train")
+        chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
+        return figures((dataset.rows(int(pieces[i])) for i in chosen), float(self.grid.rate))
+
+    def midi(self, path: str) -> tuple[npt.NDArray[np.uint8], float | None]:
+        """Return the rows of a MIDI file and its first tempo in beats per minute."""
+        midi = rollcore.read_midi(path)
+        fps, steps = (None, self.grid.rate) if self.grid.unit == "beats" else (self.grid.rate, None)
+        rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes)
+        if not len(rows):
+            raise RollcoreError(f"{path}: no notes in it, but for drums: name another file")
+        tempos = midi.tempos["microseconds_per_beat"]
+        return rows, 60e6 / int(tempos[0]) if len(tempos) else None
+
+    def primer(
+        self, name: str | None, pitches: str | None, limit: int | None, begins: bool, bar: int, seed: int
+    ) -> Primer:
+        """Return the primer that was asked for; *begins* makes it empty where none was."""
+        if limit is not None and limit < 1:
+            raise ValueError(f"primer steps must be at least 1, not {limit}")
+        if pitches is not None:
+            chord = np.zeros((bar if self.grid.unit == "beats" else int(self.grid.rate) or 1, 1, 128), np.uint8)
+            chord[:, 0, list(parse_pitches(pitches))] = 1
+            rows = np.packbits(np.repeat(chord, len(self.config.planes), axis=1), axis=-1, bitorder="little")
+            rows[1:, 1:] = 0
+            found = Primer(rows[:limit], pitches, None)
+        elif name is not None and Path(name).is_file():
+            rows, tempo = self.midi(name)
+            # What goes on from a riff begins with a bar, as the riff did.
+            first = int(np.flatnonzero(rows[:, 0].any(axis=1))[0]) // bar * bar
+            rows = rows[first:][:limit]
+            rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)
+            found = Primer(np.concatenate([rows, rest]), name, tempo)
+        elif name is None and begins:
+            return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing", None)
+        else:
+            found = self._piece(name, limit, bar, seed)
+        low, high = self.config.low, self.config.high
+        heard = np.unpackbits(found.rows[:, 0], axis=-1, bitorder="little")[:, low : high + 1]
+        if not heard.any():
+            span = f"{pitch_name(low)} to {pitch_name(high)}"
+            raise RollcoreError(f"{found.name}: the primer has no note that the model knows ({span}): name another")
+        return found
+
+    def _piece(self, name: str | None, limit: int | None, bar: int, seed: int) -> Primer:
+        """Return the opening of a piece: the one that is named, or one of the validation split."""
+        dataset = self.dataset()
+        if name is None:
+            pieces = dataset.split("validation")
+            if not len(pieces):
+                pieces = dataset.split("train")
+            index = int(pieces[np.random.default_rng(seed).integers(len(pieces))])
+        else:
+            try:
+                index = dataset.find(int(name) if name.isdecimal() else name)
+            except RollcoreError as error:
+                raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
+        # Whole bars, so that the new music begins with one.
+        opening = limit or max(1, self.config.input_frames // bar) * bar
+        tempo = int(dataset.pieces["tempo"][index])
+        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), 60e6 / tempo if tempo else None)
+
+
+def read_grid(text: str) -> rollcore.Grid:
+    """Return the grid that its text names."""
+    match = re.fullmatch(r"(\S+) (fps|steps per beat)", text)
+    if match is None:
+        raise DatasetError(f"config.json: grid {text!r} is unknown: train the run again")
+    return rollcore.Grid.seconds(match[1]) if match[2] == "fps" else rollcore.Grid.beats(match[1])
