@@ -82,6 +82,15 @@ def test_a_note_struck_again_is_seen_to_be():
     assert merged == held
 
 
+def test_a_note_that_goes_on_is_not_struck_at_the_cut():
+    half = {"start": 0.5, "length": 0.5}
+    again = picture(roll([(0, 1, 60), (1, 2, 60)], SECONDS), SECONDS, **half)
+    held = picture(roll([(0, 2, 60)], SECONDS), SECONDS, **half)
+    assert again != held
+    # what sounds up to the cut is not drawn
+    assert again == picture(roll([(0, 1, 20), (1, 2, 60)], SECONDS), SECONDS, **half)
+
+
 def test_a_part_of_a_piece():
     rows = roll([(0, 2, 60), (2, 4, 72)], SECONDS)  # one second each
     whole, part = coloured(picture(rows, SECONDS)), coloured(picture(rows, SECONDS, start=1, length=5))

@@ -99,7 +99,11 @@ def plot_roll(
         raise RollcoreError("pictures need matplotlib: pip install 'rollcore[plot]'") from None
 
     first, last = _part(len(rows), grid, start, length)
-    notes = notes_from_roll(rows[first:last])
+    before = min(first, 1)  # one frame more tells which notes are not struck but go on
+    notes = notes_from_roll(rows[first - before : last])
+    notes["onset_tick"] -= before
+    notes["offset_tick"] -= before
+    notes = notes[notes["offset_tick"] > 0]
     low, high = _octaves(notes["pitch"])
     unit = "s" if grid.unit == "seconds" else "beats"
     duration = (last - first) / float(grid.rate)
@@ -214,13 +218,14 @@ def _draw_notes(axes: Axes, notes: NDArray[Any], first: int, rate: float, low: i
     if not len(notes):
         axes.text(0.5, 0.5, "no notes", transform=axes.transAxes, ha="center", va="center", color=_LINE, size=14)
         return
-    onset = (notes["onset_tick"] + first) / rate
+    struck = notes["onset_tick"] >= 0
+    onset = (np.maximum(notes["onset_tick"], 0) + first) / rate
     offset = (notes["offset_tick"] + first) / rate
     pitch = notes["pitch"].astype(float)
     bottom, top = pitch - 0.44, pitch + 0.44
     colours = LinearSegmentedColormap.from_list("keys", _COLOURS)((pitch - low) / max(high - low - 1, 1))
     begin, end = axes.get_xlim()
-    edge = np.minimum((end - begin) * 0.0016, (offset - onset) * 0.4)
+    edge = np.minimum((end - begin) * 0.0016, (offset - onset) * 0.4) * struck
     for left, right, shade in ((onset, offset, 1.0), (onset, onset + edge, 0.45)):
         corners = np.stack([[left, bottom], [left, top], [right, top], [right, bottom]]).transpose(2, 0, 1)
         fill = colours * (shade, shade, shade, 1)
