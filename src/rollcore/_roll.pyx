@@ -2,7 +2,7 @@
 #
 # Private: roll.py and build.py check, allocate and explain. Two passes over a batch. `load` reads, parses and
 # quantises every member into spans (start frame, end frame, pitch), so that the exact size of the output is known
-# before a row exists; `paint` then sweeps the spans into rows, buffer by buffer.
+# before a row exists; `paint` then makes rows of the spans, buffer by buffer.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -179,25 +179,35 @@ cdef void clock_rate(Clock *clock, int64_t numerator, int64_t denominator, int64
         clock.inverse = <double> numerator / <double> clock.divisor
 
 
-cdef inline int64_t clock_frame(Clock *clock, Py_ssize_t *cursor, int64_t tick) noexcept nogil:
-    """The frame of a tick; `cursor` remembers the segment, since ticks come mostly in order."""
-    cdef Py_ssize_t i = cursor[0]
-    cdef int64_t elapsed, frame, rest
-    while i + 1 < clock.n and clock.segments[i + 1].tick <= tick:
-        i += 1
-    while clock.segments[i].tick > tick:
-        i -= 1
-    cursor[0] = i
-    elapsed = clock.segments[i].elapsed + (tick - clock.segments[i].tick) * clock.segments[i].rate
+cdef struct Stretch:             # a segment with its end, as one note after the other uses it
+    int64_t tick
+    int64_t next_tick
+    int64_t elapsed
+    int64_t rate
+
+
+cdef void seek(Clock *clock, Stretch *stretch, int64_t tick) noexcept nogil:
+    """Move to the segment that holds `tick`."""
+    cdef Py_ssize_t low = 0, high = clock.n, middle
+    while high - low > 1:
+        middle = (low + high) // 2
+        if clock.segments[middle].tick <= tick:
+            low = middle
+        else:
+            high = middle
+    stretch.tick = clock.segments[low].tick
+    stretch.next_tick = clock.segments[high].tick if high < clock.n else SATURATED
+    stretch.elapsed = clock.segments[low].elapsed
+    stretch.rate = clock.segments[low].rate
+
+
+cdef inline int64_t clock_frame(const Clock *clock, int64_t elapsed) noexcept nogil:
+    cdef int64_t frame, rest
     if clock.narrow:
         # A float gives the quotient to within one, the integer remainder corrects it: exact, and no division.
         frame = <int64_t> (<double> elapsed * clock.inverse)
         rest = elapsed * clock.numerator - frame * clock.divisor
-        if rest < 0:
-            frame -= 1
-        elif rest >= clock.divisor:
-            frame += 1
-        return frame
+        return frame - (rest < 0) + (rest >= clock.divisor)
     # floor((q*u + r) * n / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
     return (
         elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit
@@ -300,11 +310,13 @@ cdef int quantise(
     Record *record,
 ) noexcept nogil:
     """Append the song's notes as spans; the status says why there are none."""
-    cdef Py_ssize_t i, first = 0, last, on_cursor, off_cursor, n = n_spans[0], n_start = n_spans[0]
+    cdef Py_ssize_t i, first = 0, last, n = n_spans[0], n_start = n_spans[0]
     cdef int64_t end_tick, first_tick, elapsed, start, end, frames = 0, microseconds
     cdef bint any_note = song.n_notes > 0
     cdef Note *note
     cdef Clock *clock = time
+    cdef Clock fixed             # a copy that no store can change: its fields stay in registers
+    cdef Stretch on, off
     cdef Span *out
     cdef int track
     if spec.beats and song.ticks_per_beat == 0:
@@ -363,14 +375,19 @@ cdef int quantise(
             clock = beats
             elapsed = end_tick
         clock_rate(clock, spec.numerator, spec.denominator, elapsed)
-        on_cursor = 0
-        off_cursor = 0
+        fixed = clock[0]
+        seek(clock, &on, 0)
+        off = on
         for i in range(first, last):
             note = &song.notes[i]
             if note.channel == 9 and not spec.drums:
                 continue
-            start = clock_frame(clock, &on_cursor, note.onset_tick)
-            end = clock_frame(clock, &off_cursor, note.offset_tick)
+            if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
+                seek(clock, &on, note.onset_tick)
+            if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
+                seek(clock, &off, note.offset_tick)
+            start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
+            end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
             if end <= start:
                 end = start + 1
             if end > frames:

@@ -67,7 +67,10 @@ class DatasetWriter:
             raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
         try:
             self._fd = self._lock()
-            os.ftruncate(self._fd, 0)
+            if os.fstat(self._fd).st_size:
+                os.ftruncate(self._fd, 0)
+                # ext4 writes a truncated file out when it is next closed: let that be now, while it is empty.
+                os.close(os.open(self._partial, os.O_RDONLY | os.O_CLOEXEC))
             self._sink = _Sink(self._fd)
             self._file = _create(self._sink)
             group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
