@@ -16,6 +16,8 @@ from rollcore.errors import RollcoreError
 __all__ = ["Progress", "printable", "run_command"]
 
 INTERRUPTED = 130
+# What click 8.2 and later raise where a group is called without arguments; before, it showed the help itself.
+_NoArguments: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def printable(text: str) -> str:
@@ -58,7 +60,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
             status = result if isinstance(result, int) else 0
         finally:
             sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _NoArguments as error:
         click.echo(error.format_message())
         return 0
     except click.UsageError as error:
