@@ -99,9 +99,7 @@ def _parse_note(name: str) -> tuple[int, int]:
     """Return the letter's place in C D E F G A B and the pitch class."""
     letter, accidental = name[:1].upper(), name[1:]
     if letter not in _LETTERS or not letter or accidental not in ("", "#", "b"):
-        raise RollcoreError(
-            f"{name!r} is no tonic; write a letter from A to G, then # or b where there is one"
-        )
+        raise RollcoreError(f"{name!r} is no tonic; write a letter from A to G, then # or b where there is one")
     place = _LETTERS.index(letter)
     return place, (_NATURAL[place] + {"": 0, "#": 1, "b": -1}[accidental]) % 12
 
@@ -220,9 +218,7 @@ def _nearest(chord: Sequence[int], previous: Sequence[int]) -> list[int]:
             moved = [note + octave for note in voices]
             if low <= moved[0] and moved[-1] <= high:
                 voicings.append(moved)
-    return min(
-        voicings, key=lambda voices: (sum(abs(a - b) for a, b in zip(voices, previous, strict=True)), voices)
-    )
+    return min(voicings, key=lambda voices: (sum(abs(a - b) for a, b in zip(voices, previous, strict=True)), voices))
 
 
 def _sketch(pitch_class: int, scale: str, number: int) -> Midi:
