@@ -258,7 +258,7 @@ def test_a_plan_that_leaves_the_file_copies_nothing(bad):
         (np.zeros((2, 4, 1, 16), np.int8), "found int8"),
         (np.zeros((2, 4, 1, 32), np.uint8)[..., ::2], "found strided uint8"),
         (frozen(np.zeros((2, 4, 1, 16), np.uint8)), "found read-only uint8"),
-        (np.zeros(129, np.uint8)[1:].reshape(2, 4, 1, 16), "8-byte aligned"),
+        (np.zeros(129, np.uint8)[1:].reshape(2, 4, 1, 16), "multiple of 8 bytes"),
     ],
 )
 def test_gather_refuses_an_output_that_does_not_fit(out, message):

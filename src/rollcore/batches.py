@@ -21,6 +21,9 @@ from rollcore.roll import ROW_BYTES
 
 PITCHES = 8 * ROW_BYTES
 
+# Looking a type up costs more than comparing two.
+_INT8, _UINT8, _UINT64, _FLOAT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.uint64), np.dtype(np.float32)
+
 # A part smaller than this is done before a second thread has woken up.
 _MIN_BYTES_PER_THREAD = 1 << 17
 
@@ -158,9 +161,11 @@ def gather(
         source.flags.writeable = False
     if out is None:
         out = np.empty(shape, np.uint8)
-    elif out.shape != shape or out.dtype != np.uint8 or not _writable_words(out):
-        raise ValueError(f"out: expected writable, C-contiguous, 8-byte aligned uint8 {shape}, found {_told(out)}")
-    words = out.reshape(-1).view(np.uint64)
+    elif not _fits(out, shape, _UINT8):
+        raise ValueError(f"out: expected writable, C-contiguous uint8 {shape}, found {_told(out)}")
+    words = out.reshape(-1).view(_UINT64)
+    if not words.flags.aligned:
+        raise ValueError("out: expected an array that begins at a multiple of 8 bytes")
     window_words = length * frame_bytes // 8
     shifts = _shifts(semitones, len(plan))
 
@@ -259,12 +264,12 @@ def unpack(
     dtype = np.dtype(dtype)
     if not 0 <= low <= high < PITCHES:
         raise ValueError(f"pitches {low} to {high}: expected 0 <= low <= high <= {PITCHES - 1}")
-    if dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
+    if dtype not in (_UINT8, _FLOAT32):
         raise ValueError(f"dtype {dtype}: expected uint8 or float32")
     shape = (*rows.shape[:-1], high - low + 1)
     if out is None:
         out = np.empty(shape, dtype)
-    elif out.shape != shape or out.dtype != dtype or not (out.flags.c_contiguous and out.flags.writeable):
+    elif not _fits(out, shape, dtype):
         raise ValueError(f"out: expected writable, C-contiguous {dtype} {shape}, found {_told(out)}")
     source = rows.reshape(-1)
     source.flags.writeable = False
@@ -280,7 +285,7 @@ def unpack(
 
 def _packed(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     array = np.asarray(rows)
-    if array.dtype != np.uint8 or array.ndim == 0 or array.shape[-1] != ROW_BYTES:
+    if array.dtype != _UINT8 or array.ndim == 0 or array.shape[-1] != ROW_BYTES:
         raise ValueError(f"rows: expected uint8 (..., {ROW_BYTES}), found {_told(array)}")
     return array
 
@@ -290,7 +295,7 @@ def _shifts(semitones: ArrayLike | None, count: int) -> NDArray[np.int8]:
     if semitones is None:
         return np.empty(0, np.int8)
     array = np.array(semitones)
-    if array.dtype != np.int8:
+    if array.dtype != _INT8:
         if array.dtype.kind not in "iu" and array.size:
             raise ValueError(f"semitones: expected integers, found {array.dtype}")
         if array.size and not -PITCHES < int(array.min()) <= int(array.max()) < PITCHES:
@@ -303,8 +308,9 @@ def _shifts(semitones: ArrayLike | None, count: int) -> NDArray[np.int8]:
     return array
 
 
-def _writable_words(out: NDArray[np.uint8]) -> bool:
-    return out.flags.c_contiguous and out.flags.writeable and out.ctypes.data % 8 == 0
+def _fits(out: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    flags = out.flags
+    return out.shape == shape and out.dtype == dtype and flags.c_contiguous and flags.writeable
 
 
 def _told(array: NDArray[Any]) -> str:
