@@ -19,7 +19,8 @@ ORDER = {
         "build chords matfile plot summary cli"
     ).split(),
     "seq2seq": (
-        "config data layers model kernels stepping sampling music baselines train generate evaluate compare"
+        "config data layers model metrics epochs kernels stepping sampling music score primer train generate "
+        "evaluate compare"
     ).split(),
 }
 
@@ -71,7 +72,8 @@ def test_rollcore_knows_nothing_of_the_models():
 def test_seq2seq_uses_the_public_names_of_rollcore():
     for path in (SRC / "seq2seq").glob("*.py"):
         for module in imports(path):
-            assert not re.match(r"rollcore\.(_|[a-z_]+\.)", module), f"{path.name} imports {module}"
+            # console.py is how both packages speak on a command line.
+            assert not re.match(r"rollcore\.(?!console)(_|[a-z_]+\.)", module), f"{path.name} imports {module}"
 
 
 @pytest.mark.parametrize(

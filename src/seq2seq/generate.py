@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rollcore.console import printable, run_command
-from rollcore.errors import RollcoreError
+from rollcore import RollcoreError
 from seq2seq.config import ModelConfig, load_run
 
 if TYPE_CHECKING:

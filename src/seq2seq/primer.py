@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rollcore
-from rollcore.errors import DatasetError, RollcoreError
+from rollcore import DatasetError, RollcoreError
 from seq2seq.config import ModelConfig
 from seq2seq.music import Figures, figures, parse_pitches, pitch_name
 
