@@ -97,7 +97,11 @@ class Reader:
                 length = int.from_bytes(self.data[at + 4 : at + 8], "little")
                 if self.data[at : at + 4] == b"data":
                     start = at + 8
-                    if start + length > self.end:
+                    after = start + length + length % 2
+                    follows = self.data[after:]
+                    named = all(0x20 <= byte <= 0x7E for byte in follows[:4])
+                    fits = int.from_bytes(follows[4:8], "little") <= len(follows) - 8
+                    if start + length > self.end or (len(follows) >= 8 and not (named and fits)):
                         self.mend("wrapper_length", at + 4)
                     else:
                         self.end = start + length

@@ -406,6 +406,20 @@ STRUCTURE = [
         {"wrapper_length": 1},
         16,
     ),
+    Case(
+        "rmid_data_of_length_0",
+        '"RIFF" 2D000000 "RMID" "data" 00000000' + ONE + C4,
+        [(0, 96, 60, 80, 0, 0)],
+        {"wrapper_length": 1},
+        16,
+    ),
+    Case(
+        "rmid_data_shorter_than_its_tracks",
+        '"RIFF" 2D000000 "RMID" "data" 16000000' + TWO + C4 + C4,
+        [(0, 96, 60, 80, 0, 0), (0, 96, 60, 80, 0, 1)],
+        {"wrapper_length": 1},
+        16,
+    ),
     Case("trailing_bytes_few", ONE + C4 + "00 00 1A", [(0, 96, 60, 80, 0, 0)], {"trailing_bytes": 1}, 33),
     Case("trailing_bytes_many", ONE + C4 + "00" * 95, [(0, 96, 60, 80, 0, 0)], {"trailing_bytes": 1}, 33),
     Case(

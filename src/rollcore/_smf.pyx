@@ -147,19 +147,21 @@ cdef void *grown(void *array, Py_ssize_t *capacity, Py_ssize_t itemsize) noexcep
 
 # ---------------------------------------------------------------- chunks
 
+cdef bint names_chunk(const uint8_t *p) noexcept nogil:
+    cdef int i
+    for i in range(4):
+        if p[i] < 0x20 or p[i] > 0x7E:
+            return False
+    return True
+
+
 cdef bint chunk_starts(Reader *reader, const uint8_t *p) noexcept nogil:
     """Whether a chunk, or the end of the file, stands at `p`: where a chunk before it may well end."""
-    cdef int i
     if p == reader.end:
         return True
     if reader.end - p < 8:
         return False
-    if memcmp(p, b"MTrk", 4) == 0:
-        return True
-    for i in range(4):
-        if p[i] < 0x20 or p[i] > 0x7E:
-            return False
-    return big_endian(p + 4) <= reader.end - p - 8
+    return memcmp(p, b"MTrk", 4) == 0 or (names_chunk(p) and big_endian(p + 4) <= reader.end - p - 8)
 
 
 cdef bint track_confirmed(Reader *reader, const uint8_t *p) noexcept nogil:
@@ -175,19 +177,25 @@ cdef const uint8_t *unwrap(Reader *reader, Py_ssize_t size) noexcept nogil:
     cdef const uint8_t *start = reader.data
     cdef const uint8_t *chunk
     cdef const uint8_t *header
-    cdef int64_t length
+    cdef const uint8_t *after
+    cdef int64_t length, left
     if says(start, reader.end, b"RIFF", 4) and size >= 12 and memcmp(start + 8, b"RMID", 4) == 0:
         chunk = start + 12
         while reader.end - chunk >= 8:
             length = little_endian(chunk + 4)
             if memcmp(chunk, b"data", 4) == 0:
                 start = chunk + 8
-                if length > reader.end - start:
+                # RIFF chunks are padded to an even length; what follows this one must be another, or the end.
+                left = reader.end - start - length - (length & 1)
+                after = reader.end - left if left >= 8 else NULL
+                if length > reader.end - start or (
+                    after != NULL and not (names_chunk(after) and little_endian(after + 4) <= left - 8)
+                ):
                     mend(reader, WRAPPER_LENGTH, chunk + 4, length, reader.end - start)
                 else:
                     reader.end = start + length
                 break
-            length += length & 1             # RIFF chunks are padded to an even length
+            length += length & 1
             if length > reader.end - chunk - 8:
                 break
             chunk += 8 + length

@@ -7,7 +7,7 @@ from rollcore.errors import MidiError
 #: Every repair the reader makes: its code and what was done.
 REPAIRS: dict[str, str] = {
     "bytes_before_header": "bytes before MThd were skipped",
-    "wrapper_length": "the RMID wrapper promises more bytes than there are; read to the end of the file",
+    "wrapper_length": "the RMID wrapper declares a wrong length; read to the end of the file",
     "header_length": "MThd does not have the length it declares; read as the standard's six bytes",
     "unknown_format": "a format other than 0, 1 or 2 was read as 1",
     "format_0_tracks": "a format 0 file with several tracks; all were read",
@@ -41,7 +41,7 @@ REPAIR_CODES: tuple[str, ...] = tuple(REPAIRS)
 # What strict reading expects where the tolerant reading mends, and how it words what it found there.
 _STRICT_WORDING: dict[str, tuple[str, str]] = {
     "bytes_before_header": ("MThd", "{found} other bytes first"),
-    "wrapper_length": ("a RIFF data chunk of at most {expected} bytes", "a length of {found}"),
+    "wrapper_length": ("a RIFF data chunk of {expected} bytes", "a length of {found}"),
     "header_length": ("a header of 6 bytes or more that is all there", "{found}"),
     "unknown_format": ("format 0, 1 or 2", "{found}"),
     "format_0_tracks": ("one track in format 0", "{found}"),
