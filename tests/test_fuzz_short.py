@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+from pathlib import Path
 
 import numpy as np
 
@@ -73,3 +76,12 @@ def test_mutated_files_read_and_paint_as_the_oracles_do() -> None:
         painted += frames > 0
     assert painted > 1000
     assert refused > 100
+
+
+def test_without_clang_the_long_run_says_so() -> None:
+    script = Path(__file__).parents[1] / "fuzz" / "run.sh"
+    run = subprocess.run(
+        ["sh", script, "1"], env={**os.environ, "CLANG": "no-such-clang"}, capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert run.stderr == "error: fuzzing needs clang with libFuzzer (package clang); set CLANG= to name it\n"
