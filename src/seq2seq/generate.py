@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rollcore.console import printable, run_command
 from rollcore import RollcoreError
+from rollcore.console import printable, run_command
 from seq2seq.config import ModelConfig, load_run
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def generate(
     primer
         A MIDI file, or the name or number of a piece of the dataset.
     primer_pitches
-        A chord to begin with instead, such as ``"C4 E4 G4"``, held for a bar, or a second.
+        A chord to begin with instead, such as ``"C4 E4 G4"``: a bar of it, or a second.
     primer_steps
         How much of the primer is used, from its beginning. By default all of a MIDI file, and of a piece of the
         dataset as much as the model reads at once.

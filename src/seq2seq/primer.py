@@ -76,11 +76,13 @@ class Source:
         if limit is not None and limit < 1:
             raise ValueError(f"primer steps must be at least 1, not {limit}")
         if pitches is not None:
-            chord = np.zeros((bar if self.grid.unit == "beats" else int(self.grid.rate) or 1, 1, 128), np.uint8)
-            chord[:, 0, list(parse_pitches(pitches))] = 1
-            rows = np.packbits(np.repeat(chord, len(self.config.planes), axis=1), axis=-1, bitorder="little")
-            rows[1:, 1:] = 0
-            found = Primer(rows[:limit], pitches, None)
+            # A bar of it, struck on every beat; or a second.
+            frames = bar if self.grid.unit == "beats" else int(self.grid.rate) or 1
+            bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
+            bits[:, :, list(parse_pitches(pitches))] = 1
+            struck = np.arange(frames) % (int(self.grid.rate) or 1) == 0
+            bits[~struck, 1:] = 0
+            found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches, None)
         elif name is not None and Path(name).is_file():
             rows, tempo = self.midi(name)
             # What goes on from a riff begins with a bar, as the riff did.

@@ -1,0 +1,326 @@
+"""seq2seq-generate from a run folder with an untrained model: files, lengths, steering, errors."""
+
+import json
+import subprocess
+import sys
+
+import mido
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+import pretty_midi  # noqa: E402
+
+import rollcore  # noqa: E402
+from seq2seq.config import ModelConfig  # noqa: E402
+from seq2seq.generate import generate, main  # noqa: E402
+from seq2seq.model import build_model  # noqa: E402
+from seq2seq.music import figures, range_mask, scale_mask  # noqa: E402
+from seq2seq.score import velocities, write_score  # noqa: E402
+
+BEATS = rollcore.Grid.beats(4)
+PLANES = ("sounding", "onset")
+
+
+def make_run(folder, dataset, **changes):
+    """A run folder as training leaves it, with a model that has learnt nothing but to play now and then."""
+    fields = {"model": "seq2seq", "planes": PLANES, "low": 40, "high": 88, "input_frames": 20, "target_frames": 7}
+    config = ModelConfig(**(fields | {"units": 8} | changes))
+    keras.utils.set_random_seed(1)
+    build_model(config).save(folder / "best.keras")
+    run = {
+        "model": config.to_dict(),
+        "train": {},
+        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint, "grid": str(dataset.grid)},
+        "versions": {},
+    }
+    (folder / "config.json").write_text(json.dumps(run))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    rollcore.make_chords(folder / "midi")
+    rollcore.build_dataset(folder / "midi", folder / "chords.h5", steps_per_beat=4, planes=PLANES)
+    (folder / "tiny").mkdir()
+    return make_run(folder / "tiny", rollcore.open_dataset(folder / "chords.h5"))
+
+
+@pytest.fixture(scope="module")
+def seconds_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seconds")
+    rollcore.make_chords(folder / "midi")
+    rollcore.build_dataset(folder / "midi", folder / "chords.h5", fps=50)
+    (folder / "blog").mkdir()
+    return make_run(
+        folder / "blog", rollcore.open_dataset(folder / "chords.h5"), model="blog", head="bernoulli", planes=PLANES[:1]
+    )
+
+
+@pytest.fixture(scope="module")
+def riff(tmp_path_factory):
+    """Five beats of a melody that begins after a rest of a bar, at 90 beats per minute."""
+    path = tmp_path_factory.mktemp("riff") / "riff.mid"
+    notes = [(1920 + 480 * i, 1920 + 480 * (i + 1), pitch, 90, 0, 0) for i, pitch in enumerate([60, 62, 62, 64, 67])]
+    rollcore.write_midi(rollcore.Midi.from_notes(notes, tempos=[(0, 666_667)]), path)
+    return path
+
+
+def roll_of(path, planes=PLANES):
+    return rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=4, planes=planes)
+
+
+def padded(rows, frames):
+    assert len(rows) <= frames
+    return np.concatenate([rows, np.zeros((frames - len(rows), *rows.shape[1:]), np.uint8)])
+
+
+def test_the_files_hold_the_music_and_last_as_long(run, tmp_path):
+    made = generate(run, tmp_path, steps=50, num_outputs=3, seed=7, tempo=100)
+    assert len(made.outputs) == 3
+    for output in made.outputs:
+        assert output.rows.shape == (50, 2, 16)
+        assert output.picture.read_bytes().startswith(b"\x89PNG")
+        assert np.array_equal(padded(roll_of(output.midi), 50), output.rows)
+        # 12.5 beats at 100 a minute, rests at the end included.
+        file = mido.MidiFile(output.midi)
+        assert file.length == pytest.approx(7.5, abs=1e-6)
+        assert file.type == 1
+        assert [message.tempo for message in file.tracks[0] if message.type == "set_tempo"] == [600_000]
+        # pretty_midi sees the same notes at the same times.
+        notes = rollcore.notes_from_roll(output.rows)
+        heard = [n for track in pretty_midi.PrettyMIDI(str(output.midi)).instruments for n in track.notes]
+        seen = sorted((round(n.start / 0.15), round(n.end / 0.15), n.pitch) for n in heard)
+        assert seen == sorted(zip(notes["onset_tick"], notes["offset_tick"], notes["pitch"], strict=True))
+        assert output.figures == figures([output.rows], 4)
+
+
+def test_same_seed_same_bytes(run, tmp_path):
+    first, again, other = (generate(run, tmp_path / str(i), steps=30, seed=seed) for i, seed in enumerate((3, 3, 4)))
+    assert first.primer == again.primer
+    assert first.outputs[0].midi.read_bytes() == again.outputs[0].midi.read_bytes()
+    assert first.outputs[0].picture.read_bytes() == again.outputs[0].picture.read_bytes()
+    assert first.outputs[0].midi.read_bytes() != other.outputs[0].midi.read_bytes()
+
+
+def test_seconds_are_steps_at_the_tempo(run, riff, tmp_path):
+    # 90 beats a minute is the riff's tempo: 6 steps a second.
+    assert len(generate(run, tmp_path, seconds=5, primer=str(riff)).outputs[0].rows) == 30
+    assert len(generate(run, tmp_path, seconds=5, primer=str(riff), tempo=120).outputs[0].rows) == 40
+
+
+def test_a_grid_of_seconds_lasts_as_long_as_was_asked(seconds_run, tmp_path):
+    made = generate(seconds_run, tmp_path, seconds=2.5, tempo=97, primer_pitches="C4 G4")
+    output = made.outputs[0]
+    assert output.rows.shape == (125, 1, 16)
+    assert mido.MidiFile(output.midi).length == pytest.approx(2.5, abs=2e-3)
+    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
+    assert np.array_equal(padded(back, 125), output.rows)
+    assert made.unit == "second"
+
+
+def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
+    without = generate(run, tmp_path / "a", steps=10, primer=str(riff)).outputs[0]
+    included = generate(run, tmp_path / "b", steps=10, primer=str(riff), include_primer=True).outputs[0]
+    # Five beats after the bar of rest, filled up to two bars.
+    assert len(included.rows) == 32 + 10
+    assert np.array_equal(included.rows[:20], roll_of(riff)[16:])
+    assert np.array_equal(included.rows[32:, 0], without.rows[:, 0])
+    assert np.array_equal(roll_of(without.midi), without.rows[: len(roll_of(without.midi))])
+
+
+def test_primers_by_piece_and_by_pitches(run, tmp_path):
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    name = dataset.name(5)
+    made = generate(run, tmp_path, steps=4, primer=name, include_primer=True)
+    assert made.primer == name
+    # What the model reads at once, in whole bars.
+    assert np.array_equal(made.outputs[0].rows[:16], dataset.rows(5)[:16])
+    assert np.array_equal(generate(run, tmp_path, steps=4, primer="5").outputs[0].rows.shape, (4, 2, 16))
+    made = generate(run, tmp_path, steps=4, primer_pitches="G4 C4", primer_steps=6, include_primer=True)
+    bits = np.unpackbits(made.outputs[0].rows, axis=-1, bitorder="little")
+    assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 0]] == [[60, 67]] * 6
+    assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 1]] == [[60, 67], [], [], [], [60, 67], []]
+
+
+def test_without_a_primer_one_is_drawn_from_the_validation_split(run, tmp_path):
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    names = {dataset.name(int(piece)) for piece in dataset.split("validation")}
+    drawn = {generate(run, tmp_path, steps=2, seed=seed).primer for seed in range(6)}
+    assert drawn <= names
+    assert len(drawn) > 1
+
+
+def test_steering_by_its_names(run, tmp_path):
+    made = generate(
+        run, tmp_path, steps=40, num_outputs=2, scale="D dorian", pitch_range="C3:C5", max_polyphony=3, temperature=1.5
+    )
+    allowed = scale_mask("D dorian") & range_mask("C3:C5")
+    for output in made.outputs:
+        bits = np.unpackbits(roll_of(output.midi), axis=-1, bitorder="little")
+        assert not bits[..., ~allowed].any()
+        assert bits[:, 0].sum(axis=1).max() <= 3
+
+
+def test_a_melody_is_kept_on_a_track_of_its_own(run, riff, tmp_path):
+    made = generate(run, tmp_path, harmonize=str(riff), max_polyphony=3)
+    output = made.outputs[0]
+    melody = roll_of(riff)
+    assert made.primer == "nothing"
+    assert len(output.rows) == len(melody) == 36
+    written = rollcore.read_midi(output.midi)
+    tracks = [track.name for track in mido.MidiFile(output.midi).tracks[1:]]
+    assert tracks == ["Melody", "Accompaniment"]
+    first = written.notes["track"] == written.notes["track"].min()
+    alone = rollcore.Midi.from_notes(written.notes[first])
+    assert np.array_equal(rollcore.piano_roll(alone, steps_per_beat=4, planes=PLANES), melody)
+    assert np.array_equal(padded(roll_of(output.midi), 36), output.rows)
+    longer = generate(run, tmp_path, harmonize=str(riff), steps=50).outputs[0].rows
+    assert np.array_equal(longer[:36] & melody, melody)
+
+
+def test_accents_follow_the_bar_and_the_top_voice():
+    bits = np.zeros((32, 2, 128), np.uint8)
+    bits[:, :, [60, 64, 67]] = 1
+    rows = np.packbits(bits, axis=-1, bitorder="little")
+    notes = rollcore.notes_from_roll(rows)
+    found = velocities(rows, notes, BEATS, (4, 4))
+    top = found[notes["pitch"] == 67]
+    assert top[0] > top[8] > top[4] > top[1]
+    assert np.array_equal(top[:16], top[16:])
+    assert (found[notes["pitch"] == 64] < top).all()
+    # Six eighths are twelve steps; the second half begins with the fourth.
+    jig = velocities(rows, notes, BEATS, (6, 8))[notes["pitch"] == 67]
+    assert jig[0] == jig[12] == jig[24] > jig[6] == jig[18] > jig[2] > jig[1]
+    seconds = velocities(rows, notes, rollcore.Grid.seconds(50), (4, 4))[notes["pitch"] == 67]
+    assert len(set(seconds)) == 1
+    assert found.min() >= 30
+    assert found.max() <= 110
+
+
+@pytest.mark.parametrize("steps_per_beat", [1, 3, 4, 7, 24])
+def test_a_score_is_read_back_as_the_roll(tmp_path, steps_per_beat):
+    rng = np.random.default_rng(steps_per_beat)
+    bits = (rng.random((60, 2, 128)) < 0.1).astype(np.uint8)
+    # Consistent planes: onsets sound, and what begins to sound is struck.
+    bits[:, 1] &= bits[:, 0]
+    bits[1:, 1] |= bits[1:, 0] & ~bits[:-1, 0] & 1
+    bits[0, 1] = bits[0, 0]
+    rows = np.packbits(bits, axis=-1, bitorder="little")
+    path = tmp_path / "score.mid"
+    write_score(
+        [("Piano", rows)], path, grid=rollcore.Grid.beats(steps_per_beat), time_signature=(3, 4), key_signature="Am"
+    )
+    back = rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=steps_per_beat, planes=PLANES)
+    assert np.array_equal(back, rows)
+    file = mido.MidiFile(path)
+    assert {message.type for message in file.tracks[0]} >= {"time_signature", "key_signature", "set_tempo"}
+    assert file.length == pytest.approx(30 / steps_per_beat)
+
+
+def test_silence_is_not_passed_off_as_music(run, tmp_path, capsys):
+    arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "20", "--temperature", "0"]
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert "NOT MUSIC, silence: not one note in 20 frames" in told.out
+    assert told.err.startswith("error: no output is music (silence")
+    assert [path.name for path in tmp_path.glob("*.mid")] == ["tiny-seed0-1-degenerate.mid"]
+    assert mido.MidiFile(next(tmp_path.glob("*.mid"))).length > 0
+
+
+def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
+    arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "30", "--num-outputs", "2"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["1", "2", "training", "(129", "pieces)"]
+    assert any(line.startswith("notes per beat") for line in lines)
+    assert main([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    wanted = figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4)
+    assert told["training"]["notes"] == wanted.notes
+    assert [output["figures"]["frames"] for output in told["outputs"]] == [30, 30]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--scale", "A minr"], 2, "'A minr' is not a scale"),
+        (["--pitch-range", "C6:C2"], 2, "higher end first"),
+        (["--pitch-range", "C-1:C0"], 2, "leave none"),
+        (["--scale", "C major", "--pitch-range", "C#4:C#4"], 2, "leave no pitch"),
+        (["--primer-pitches", "H4"], 2, "'H4' is not a pitch"),
+        (["--primer-pitches", "C0"], 1, "no note that the model knows (E2 to E6)"),
+        (["--primer", "none.mid"], 1, "none.mid: no such MIDI file"),
+        (["--primer", "none.mid", "--primer-pitches", "C4"], 2, "not both"),
+        (["--steps", "4", "--seconds", "1"], 2, "not both"),
+        (["--steps", "0"], 2, "at least 1"),
+        (["--seconds", "-3"], 2, "above 0"),
+        (["--top-p", "0"], 2, "top-p"),
+        (["--temperature", "-1"], 2, "negative"),
+        (["--max-polyphony", "0"], 2, "at least 1"),
+        (["--tempo", "0"], 2, "4 to 1000"),
+        (["--time-signature", "4/5"], 2, "time signature"),
+        (["--harmonize", "none.mid"], 1, "none.mid"),
+        (["--data", "none.h5"], 1, "none.h5"),
+        (["--nonsense"], 2, "--nonsense"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(run, tmp_path, capsys, options, status, said):
+    assert main([str(run), "--output-dir", str(tmp_path), *options]) == status
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert said in told.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_primer_are_told(run, tmp_path, capsys):
+    broken, empty = tmp_path / "broken.mid", tmp_path / "empty.mid"
+    broken.write_bytes(b"MThd, or so it says")
+    rollcore.write_midi(rollcore.Midi.from_notes([]), empty)
+    high = tmp_path / "high.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes([(0, 480, 100, 80, 0, 0)]), high)
+    for option, path, said in (
+        ("--primer", broken, "broken.mid"),
+        ("--primer", empty, "empty.mid: no notes"),
+        ("--harmonize", empty, "empty.mid: no notes"),
+        ("--primer", high, "no note that the model knows"),
+        ("--harmonize", high, "transpose it"),
+    ):
+        assert main([str(run), option, str(path), "--output-dir", str(tmp_path / "out")]) == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert said in told
+
+
+def test_run_folders_that_are_none_are_told(run, tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert "not a run folder" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    assert main([str(tmp_path)]) == 1
+    assert "no model here: train one" in capsys.readouterr().err
+
+
+def test_the_dataset_may_be_gone_but_not_needed(run, tmp_path, riff, capsys):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / "best.keras").write_bytes((run / "best.keras").read_bytes())
+    config = json.loads((run / "config.json").read_text())
+    config["dataset"]["path"] = str(tmp_path / "gone.h5")
+    (moved / "config.json").write_text(json.dumps(config))
+    assert main([str(moved), "--primer", str(riff), "--steps", "30", "--output-dir", str(tmp_path)]) == 0
+    assert "its dataset is gone" in capsys.readouterr().out
+    assert main([str(moved), "--output-dir", str(tmp_path)]) == 1
+    assert "gone.h5: the dataset of the run is gone" in capsys.readouterr().err
+    options = ["--data", str(run.parent / "chords.h5"), "--steps", "30", "--output-dir", str(tmp_path)]
+    assert main([str(moved), *options]) == 0
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from seq2seq.generate import main; main(['--help']);"
+        "sys.exit(bool({'numpy', 'keras', 'numba', 'h5py', 'mido'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
