@@ -28,30 +28,49 @@ FILES = {
     "musedata": "MuseData.mat",
 }
 
-# What differs between datasets: their length, their repetition, how soon a model overfits them.
+# What differs between datasets: their length, their repetition, how soon a model overfits them. Where the range
+# is given, it leaves out pitches that are so rare in training that their share of it costs under 0.02 nats.
 MODEL: dict[str, dict[str, Any]] = {
-    "jsb": {"units": 64, "conv": 64, "dropout": 0.2, "input_frames": 16, "target_frames": 64},
+    "jsb": {"units": 64, "conv": 64, "dropout": 0.2, "input_frames": 16, "target_frames": 64, "lags": ()},
     # Written-out repeats: eight bars are 64 or 48 frames.
     "nottingham": {
         "units": 48,
         "dropout": 0.05,
         "input_frames": 64,
-        "target_frames": 128,
+        "target_frames": 96,
         "lags": (16, 24, 32, 48, 64, 96),
+        "low": 36,
+        "high": 89,
     },
-    "piano-midi": {"units": 48, "dropout": 0.1, "input_frames": 32, "target_frames": 96, "low": 21, "high": 108},
-    "musedata": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 96, "low": 21, "high": 101},
+    "piano-midi": {
+        "units": 48,
+        "dropout": 0.1,
+        "input_frames": 24,
+        "target_frames": 48,
+        "lags": (),
+        "low": 21,
+        "high": 108,
+    },
+    "musedata": {
+        "units": 48,
+        "dropout": 0.05,
+        "input_frames": 24,
+        "target_frames": 48,
+        "lags": (),
+        "low": 24,
+        "high": 93,
+    },
 }
 TRAIN: dict[str, dict[str, Any]] = {
     "jsb": {"epochs": 18, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False},
-    "nottingham": {"epochs": 2, "batch_size": 4, "learning_rate": 5e-3},
+    "nottingham": {"epochs": 1, "batch_size": 4, "learning_rate": 5e-3},
     "piano-midi": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
     "musedata": {"epochs": 2, "batch_size": 4, "learning_rate": 4e-3},
 }
 # What differs between heads.
 HEADS: dict[str, dict[str, int]] = {
     "autoregressive": {},
-    "bernoulli": {"jsb": 14, "nottingham": 1, "piano-midi": 3, "musedata": 1},
+    "bernoulli": {"jsb": 14, "nottingham": 1, "piano-midi": 2, "musedata": 1},
 }
 VARIANTS: dict[str, dict[str, Any]] = {"": {}, "-no-transposition": {"transpose": 0, "keep_key": 1.0, "epochs": 14}}
 

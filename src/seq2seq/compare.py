@@ -68,10 +68,10 @@ def comparison_table(rows: list[dict[str, Any]]) -> str:
     cells = [head]
     for row in sorted(rows, key=lambda row: row["validation"]):
         values = (row["settings"].get(name, "-") for name in names)
+        settings = (",".join(map(str, v)) or "-" if isinstance(v, list) else str(v) for v in values)
+        nats = (f"{row['train']:.3f}", f"{row['validation']:.3f}")
         cells.append(
-            [row["run"], *(",".join(map(str, v)) or "-" if isinstance(v, list) else str(v) for v in values)]
-            + [str(row["epochs"]), str(row["best_epoch"])]
-            + [f"{row['train']:.3f}", f"{row['validation']:.3f}", f"{row['minutes']:.1f}"]
+            [row["run"], *settings, str(row["epochs"]), str(row["best_epoch"]), *nats, f"{row['minutes']:.1f}"]
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)

@@ -177,7 +177,7 @@ class RollBatches(keras.utils.PyDataset):
         valid = self.windows.valid(numbers)
         time = np.arange(self.model.target_frames)
         counts = (time >= part.first[:, None]) & (time < part.last[:, None]) & valid[:, input_frames:]
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "rows": rows,
             "valid": valid.astype(np.uint8),
             "start": (part.frame - input_frames).astype(np.int32),

@@ -41,7 +41,8 @@ def evaluate(
     -------
     dict
         ``"run"``, ``"data"``, ``"fingerprint"``, ``"split"``, ``"hop"``, and ``"scores"``: for ``"model"``,
-        ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of :class:`seq2seq.metrics.Score`.
+        ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of :class:`seq2seq.metrics.Score`. The threshold
+        behind precision, recall and F1 is fitted, on the validation split for the model.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def evaluate(
     """
     import rollcore
     from seq2seq.data import RollBatches
-    from seq2seq.metrics import Outside, score_baselines, score_model
+    from seq2seq.metrics import Outside, fit_threshold, score_baselines, score_model
     from seq2seq.model import load_model
 
     run = load_run(run_dir)
@@ -67,7 +68,8 @@ def evaluate(
     if not 1 <= hop <= config.target_frames:
         raise DatasetError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
     batches = RollBatches(dataset, config, split=split, hop=hop)
-    scores = {"model": score_model(model, batches, Outside(dataset, config))}
+    threshold = fit_threshold(model, RollBatches(dataset, config, split="validation", hop=hop))
+    scores = {"model": score_model(model, batches, Outside(dataset, config), threshold)}
     scores.update(score_baselines(dataset, config, split))
     return {
         "run": str(run_dir),

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-Shape = tuple[int | None, ...]
+Shape = tuple[Any, ...]
 
 register = keras.saving.register_keras_serializable(package="seq2seq")
 

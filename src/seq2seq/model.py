@@ -256,7 +256,7 @@ class Seq2Seq(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.head = FrameHead(config.head == "autoregressive", name="head")
-        self.attention = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
+        self.attention: Any = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
         self.build()
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:

@@ -20,12 +20,15 @@ import click
 from rollcore import DatasetError, console
 from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
 
+RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
+
 
 def model_config(dataset: Any, **settings: Any) -> ModelConfig:
     """Return a configuration that fits *dataset*; *settings* are fields of it that are wanted otherwise.
 
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
-    sides for transposed ones; on the musical grid, the model is told the beat.
+    sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
+    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches.
     """
     import numpy as np
 
@@ -40,6 +43,11 @@ def model_config(dataset: Any, **settings: Any) -> ModelConfig:
         settings.setdefault("high", min(127, int(pitches[-1]) + 5))
     if dataset.grid.unit == "beats":
         settings.setdefault("periods", MUSICAL_PERIODS)
+        if settings.get("model", "tied") == "tied":
+            window = settings.get("input_frames", ModelConfig.input_frames)
+            window += settings.get("target_frames", ModelConfig.target_frames)
+            lags = sorted({int(dataset.grid.rate * beats) for beats in RECALLED_BEATS})
+            settings.setdefault("lags", tuple(lag for lag in lags if 1 < lag < window))
     return ModelConfig(**{"planes": tuple(dataset.planes), **settings})
 
 
@@ -228,7 +236,7 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option("--model", type=click.Choice(MODELS), default="tied", show_default=True)
 @click.option("--head", type=click.Choice(HEADS), help="[default: autoregressive; bernoulli for blog]")
 @click.option("--epochs", type=click.IntRange(1), default=_DEFAULT_SETTINGS.epochs, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=_DEFAULT_SETTINGS.batch_size, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), help="[default: 8; 32 for blog]")
 @click.option("--input-frames", type=click.IntRange(2), default=50, show_default=True)
 @click.option("--target-frames", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
@@ -237,7 +245,7 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option("--layers", type=click.IntRange(1), default=2, show_default=True, help="LSTMs on either side.")
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
 @click.option("--attention", is_flag=True, help="For seq2seq: look back at the encoder's outputs.")
-@click.option("--lags", metavar="N,N", default="", help="For tied: recall the frames so many frames ago.")
+@click.option("--lags", metavar="N,N", help="For tied: recall so many frames ago.  [default: whole bars]")
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
 @click.option(
@@ -250,8 +258,7 @@ def cli(
     data: str,
     run_dir: str | None,
     model: str,
-    head: str | None,
-    lags: str,
+    lags: str | None,
     max_minutes: float | None,
     resume: bool,
     **options: Any,
@@ -260,46 +267,42 @@ def cli(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import rollcore
 
-    blog = model == "blog"
     target = Path(run_dir) if run_dir else Path("runs") / Path(data).stem
-    try:
-        recalled = tuple(int(lag) for lag in lags.split(",") if lag)
-    except ValueError:
-        raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32", param_hint="--lags") from None
+    # The post's model is trained as the post did: in larger batches, in the keys as they are.
+    usual = {"head": "autoregressive", "batch_size": 8, "dropout": 0.1, "transpose": 5}
+    if model == "blog":
+        usual = {"head": "bernoulli", "batch_size": 32, "dropout": 0.3, "transpose": 0}
+    chosen = {**usual, **{name: value for name, value in options.items() if value is not None}}
+    if lags is not None:
+        try:
+            chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
+        except ValueError:
+            raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32") from None
     dataset = rollcore.open_dataset(data)
-    chosen = {k: options[k] for k in ("input_frames", "target_frames", "units", "layers", "attention")}
-    chosen.update({k: options[k] for k in ("low", "high") if options[k] is not None})
-    dropout = options["dropout"] if options["dropout"] is not None else (0.3 if blog else 0.1)
-    transpose = options["transpose"] if options["transpose"] is not None else (0 if blog else 5)
-    config = model_config(
-        dataset,
-        model=model,
-        head=head or ("bernoulli" if blog else "autoregressive"),
-        dropout=dropout,
-        lags=recalled,
-        **chosen,
-    )
-    settings = TrainConfig(
-        **{k: options[k] for k in ("epochs", "batch_size", "learning_rate", "seed")},
-        hop=options["hop"] or 0,
-        transpose=transpose,
-    )
+    config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
+    settings = TrainConfig(**_fields(TrainConfig, chosen))
     result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume)
     _report(data, target, result)
+
+
+def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are fields of a configuration."""
+    return {field.name: options[field.name] for field in dataclasses.fields(kind) if field.name in options}
 
 
 def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
     from seq2seq.data import RollBatches
-    from seq2seq.metrics import Outside, score_baselines, score_model, score_table
+    from seq2seq.metrics import Outside, fit_threshold, score_baselines, score_model, score_table
     from seq2seq.model import load_model
 
     net = load_model(run_dir / "best.keras")
     dataset = rollcore.open_dataset(data)
     split = "test" if len(dataset.split("test")) else "validation"
     batches = RollBatches(dataset, net.config, split=split)
-    model = score_model(net, batches, Outside(dataset, net.config))
+    threshold = fit_threshold(net, RollBatches(dataset, net.config, split="validation"))
+    model = score_model(net, batches, Outside(dataset, net.config), threshold)
     scores = {f"{net.config.model} (epoch {result['best_epoch']})": model}
     scores.update(score_baselines(dataset, net.config, split))
     task = "the target window from the input window" if net.config.model == "blog" else "each frame from those before"

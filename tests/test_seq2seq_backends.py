@@ -1,0 +1,52 @@
+"""One training step on each of Keras's backends that is installed, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+STEP = """
+import keras, numpy as np
+from seq2seq.config import ModelConfig
+from seq2seq.layers import RollLoss
+from seq2seq.model import build_model
+
+assert keras.config.backend() == {backend!r}
+rng = np.random.default_rng(0)
+bits = (rng.random((2, 9, 2, 128)) < 0.1).astype(np.uint8)
+bits[:, :, 1] &= bits[:, :, 0]
+rows = np.packbits(bits, axis=-1, bitorder="little")
+inputs = {{
+    "rows": rows,
+    "valid": np.ones((2, 9), np.uint8),
+    "start": np.zeros(2, np.int32),
+    "shift": np.array([0, -3], np.int32),
+}}
+for kind in ({{"model": "blog", "head": "bernoulli"}}, {{"model": "seq2seq", "attention": True}}, {{"lags": (2, 3)}}):
+    config = ModelConfig(
+        planes=("sounding", "onset"), low=40, high=80, input_frames=5, target_frames=4, units=8, periods=(4,), **kind
+    )
+    keras.utils.set_random_seed(0)
+    model = build_model(config)
+    model.compile(keras.optimizers.Adam(1e-3, use_ema=True, global_clipnorm=1.0), RollLoss(40, 80))
+    losses = [float(model.train_on_batch(inputs, rows[:, 5:], sample_weight=np.ones((2, 4)))) for _ in range(4)]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0], losses
+print("trained")
+"""
+
+
+@pytest.mark.parametrize(("backend", "package"), [("tensorflow", "tensorflow"), ("jax", "jax"), ("torch", "torch")])
+def test_a_training_step_on_each_backend(backend, package):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    code = STEP.format(backend=backend)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.endswith("trained\n")

@@ -1,0 +1,156 @@
+"""Batches: each frame counted as promised, rows and shifts as a slow twin has them."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+from rollcore import DatasetError, import_mat, open_dataset  # noqa: E402
+from seq2seq.config import ModelConfig, TrainConfig  # noqa: E402
+from seq2seq.data import RollBatches, cover  # noqa: E402
+
+LENGTHS = {"traindata": (1, 7, 30, 12), "validdata": (9, 16), "testdata": (5, 23)}
+
+
+def write_dataset(folder, lengths=LENGTHS, seed=0):
+    """Write pieces of random chords on the musical grid; their splits are named by the .mat file."""
+    io = pytest.importorskip("scipy.io", reason="scipy is not installed: pip install 'rollcore[mat]'")
+    rng = np.random.default_rng(seed)
+    cells = {}
+    for name, frames in lengths.items():
+        cells[name] = np.empty((1, len(frames)), object)
+        for i, n in enumerate(frames):
+            cells[name][0, i] = np.repeat(rng.random((-(-n // 2), 88)) < 0.04, 2, axis=0)[:n].astype(np.uint8)
+            cells[name][0, i][:, 40] = 1
+    io.savemat(folder / "jsb.mat", cells)
+    import_mat(folder / "jsb.mat", folder / "jsb.h5")
+    return folder / "jsb.h5"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return open_dataset(write_dataset(tmp_path_factory.mktemp("data")))
+
+
+CONFIG = ModelConfig(low=21, high=108, input_frames=4, target_frames=6, periods=())
+
+
+@pytest.mark.parametrize("hop", [1, 2, 5, 6])
+def test_evaluation_counts_every_frame_once_with_the_longest_past(hop):
+    frames = np.array([0, 1, 5, 6, 7, 40])
+    windows = cover(frames, 6, hop)
+    seen = [np.zeros(n, int) for n in frames]
+    for piece, start, first, last in zip(*windows, strict=True):
+        for t in range(first, last):
+            if start + t < frames[piece]:
+                seen[piece][start + t] += 1
+                assert t >= 6 - hop or start == 0
+    assert all((counts == 1).all() for counts in seen)
+
+
+@pytest.mark.parametrize(("hop", "times"), [(6, 1), (3, 2), (2, 3)])
+def test_training_counts_every_frame_alike_away_from_the_start(hop, times):
+    frames = np.array([1, 5, 6, 7, 40, 41])
+    for k in range(1, hop + 1):
+        seen = [np.zeros(n, int) for n in frames]
+        for piece, start, first, last in zip(*cover(frames, 6, hop, np.full(len(frames), k)), strict=True):
+            assert start < frames[piece]
+            for t in range(first, last):
+                if start + t < frames[piece]:
+                    seen[piece][start + t] += 1
+        for counts in seen:
+            assert (counts[6:] == times).all() if hop < 6 else (counts == 1).all()
+            assert (counts >= 1).all()
+
+
+def slow_batch(dataset, batches, index):
+    """What batch *index* should hold, frame by frame."""
+    part = batches.counted(index)
+    length = CONFIG.input_frames + CONFIG.target_frames
+    rows = np.zeros((len(part.piece), length, 1, 16), np.uint8)
+    valid = np.zeros((len(part.piece), length), np.uint8)
+    for i, (piece, frame) in enumerate(zip(part.piece, part.frame, strict=True)):
+        roll = dataset.rows(int(batches.pieces[piece]))
+        for t in range(length):
+            at = frame - CONFIG.input_frames + t
+            if 0 <= at < len(roll):
+                rows[i, t], valid[i, t] = roll[at], 1
+    return rows, valid
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_batches_equal_the_slow_twin(dataset, split):
+    batches = RollBatches(dataset, CONFIG, split=split, batch_size=5, hop=3)
+    counted = 0
+    for i in range(len(batches)):
+        inputs, targets, weights = batches[i]
+        rows, valid = slow_batch(dataset, batches, i)
+        np.testing.assert_array_equal(inputs["rows"], rows)
+        np.testing.assert_array_equal(inputs["valid"], valid)
+        np.testing.assert_array_equal(targets, rows[:, 4:])
+        np.testing.assert_array_equal(inputs["start"], batches.counted(i).frame - 4)
+        assert not inputs["shift"].any()
+        assert (weights <= valid[:, 4:]).all()
+        counted += weights.sum()
+    assert (
+        counted
+        == batches.frames.sum()
+        == sum(LENGTHS[{"train": "traindata", "test": "testdata"}.get(split, "validdata")])
+    )
+
+
+def test_training_batches_are_transposed_and_say_by_how_much(dataset):
+    train = TrainConfig(batch_size=4, transpose=5, keep_key=0.25, hop=2)
+    batches = RollBatches(dataset, CONFIG, train)
+    shifts = []
+    for epoch in range(20):
+        batches.draw(epoch)
+        for i in range(len(batches)):
+            inputs, targets, _ = batches[i]
+            rows, _ = slow_batch(dataset, batches, i)
+            bits = np.unpackbits(rows, axis=-1, bitorder="little")
+            for n, shift in enumerate(inputs["shift"]):
+                moved = np.packbits(np.roll(bits[n], shift, axis=-1), axis=-1, bitorder="little")
+                np.testing.assert_array_equal(inputs["rows"][n], moved)
+            np.testing.assert_array_equal(targets, inputs["rows"][:, 4:])
+            shifts += inputs["shift"].tolist()
+    found, counts = np.unique(shifts, return_counts=True)
+    assert found.tolist() == list(range(-5, 6))
+    share = counts / len(shifts)
+    assert abs(share[5] - 0.25) < 0.06
+    assert np.abs(share[np.arange(11) != 5] - 0.075).max() < 0.04
+
+
+def test_the_same_seed_draws_the_same_epochs(dataset):
+    def epochs(seed):
+        batches = RollBatches(dataset, CONFIG, TrainConfig(batch_size=3, seed=seed))
+        for _ in range(3):
+            yield [batches[i] for i in range(len(batches))]
+            batches.on_epoch_end()
+
+    first, again, other = ([b for epoch in epochs(seed) for b in epoch] for seed in (1, 1, 2))
+    assert all(np.array_equal(a[0]["rows"], b[0]["rows"]) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a[0]["rows"], b[0]["rows"]) for a, b in zip(first, other, strict=True))
+    half = len(first) // 3
+    assert not all(np.array_equal(a[0]["rows"], b[0]["rows"]) for a, b in zip(first[:half], first[half:], strict=False))
+
+
+def test_batches_travel_to_other_processes_by_path(dataset):
+    batches = RollBatches(dataset, CONFIG, TrainConfig(batch_size=3))
+    copy = pickle.loads(pickle.dumps(batches))
+    np.testing.assert_array_equal(copy[0][0]["rows"], batches[0][0]["rows"])
+    assert len(pickle.dumps(batches)) < 20_000
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    path = write_dataset(tmp_path, {"traindata": (8,), "validdata": (8,), "testdata": (8,)})
+    dataset = open_dataset(path)
+    pieces = dataset.pieces.copy()
+    pieces["split"] = 0
+    dataset.pieces = pieces
+    with pytest.raises(DatasetError, match="validation split is empty"):
+        RollBatches(dataset, CONFIG, split="validation")

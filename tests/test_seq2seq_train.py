@@ -1,0 +1,201 @@
+"""The commands that train, evaluate and compare: what they write, keep, and refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from test_seq2seq_data import write_dataset
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+from rollcore import DatasetError, open_dataset  # noqa: E402
+from seq2seq import compare, evaluate, train  # noqa: E402
+from seq2seq.compare import main as compare_main  # noqa: E402
+from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
+from seq2seq.epochs import Epochs  # noqa: E402
+from seq2seq.evaluate import main as evaluate_main  # noqa: E402
+from seq2seq.model import load_model  # noqa: E402
+from seq2seq.train import main as train_main  # noqa: E402
+from seq2seq.train import model_config  # noqa: E402
+
+SMALL = {"model": "seq2seq", "head": "bernoulli", "units": 6, "input_frames": 4, "target_frames": 6}
+FAST = TrainConfig(epochs=2, batch_size=4, transpose=3, seed=5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "first"
+    train(data, run_dir, model_config(open_dataset(data), **SMALL), FAST)
+    return run_dir
+
+
+def weights(path):
+    return [keras.ops.convert_to_numpy(weight) for weight in load_model(path).weights]
+
+
+def test_a_run_folder_holds_all_that_the_run_was(data, run):
+    config = load_run(run)
+    assert ModelConfig.from_dict(config["model"]) == model_config(open_dataset(data), **SMALL)
+    assert TrainConfig(**config["train"]) == FAST
+    assert config["dataset"]["fingerprint"] == open_dataset(data).fingerprint
+    assert config["dataset"]["grid"] == "1 steps per beat"
+    assert config["versions"]["keras"] == keras.__version__
+    history = read_history(run)
+    assert [row["epoch"] for row in history] == [1, 2]
+    with open(run / "metrics.csv", newline="") as file:
+        assert next(csv.reader(file)) == ["epoch", "train_nats_per_frame", "validation_nats_per_frame", "seconds"]
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rollcore[plot]'")
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_epoch_is_the_one_kept(data, run):
+    figures = evaluate(run, split="validation", hop=6)["scores"]["model"]
+    best = min(row["validation_nats_per_frame"] for row in read_history(run))
+    assert figures["nats_per_frame"] == pytest.approx(best, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_run(data, run, tmp_path):
+    model = model_config(open_dataset(data), **SMALL)
+    train(data, tmp_path / "again", model, FAST)
+    for name in ("best.keras", "last.keras"):
+        for a, b in zip(weights(run / name), weights(tmp_path / "again" / name), strict=True):
+            np.testing.assert_array_equal(a, b)
+    losses = [[row["train_nats_per_frame"] for row in read_history(folder)] for folder in (run, tmp_path / "again")]
+    assert losses[0] == losses[1]
+
+
+def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, run, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "broken"
+    model = model_config(open_dataset(data), **SMALL)
+
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        begin(self, epoch, logs)
+
+    begin = Epochs.on_epoch_begin
+    monkeypatch.setattr(Epochs, "on_epoch_begin", interrupt)
+    assert train(data, folder, model, FAST)["interrupted"]
+    assert "--resume goes on" in capsys.readouterr().out
+    assert len(read_history(folder)) == 1
+    monkeypatch.undo()
+    result = train(data, folder, resume=True)
+    assert not result["interrupted"]
+    assert len(result["history"]) == 2
+    for a, b in zip(weights(run / "last.keras"), weights(folder / "last.keras"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_an_interruption_before_the_first_epoch_is_said(data, tmp_path, monkeypatch):
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Epochs, "on_epoch_begin", interrupt)
+    with pytest.raises(DatasetError, match="before an epoch was complete"):
+        train(data, tmp_path / "none", model_config(open_dataset(data), **SMALL), FAST)
+
+
+def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
+    dataset = open_dataset(data)
+    used = np.zeros(128, bool)
+    for piece in dataset.split("train"):
+        used |= np.unpackbits(dataset.rows(int(piece))[:, 0], axis=-1, bitorder="little").any(0)
+    config = model_config(dataset)
+    assert (config.low, config.high) == (used.argmax() - 5, 127 - used[::-1].argmax() + 5)
+    assert config.lags == (3, 4, 6, 8, 12, 16)
+    assert config.periods
+    assert model_config(dataset, input_frames=4, target_frames=4, low=30).lags == (3, 4, 6)
+    assert model_config(dataset, low=30).low == 30
+
+
+OPTIONS = ["--model", "blog", "--epochs", "2", "--units", "5", "--input-frames", "4", "--target-frames", "6"]
+
+
+def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
+    blog = tmp_path / "blog"
+    assert train_main([str(data), "--run-dir", str(blog), *OPTIONS, "--max-minutes", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 1/2: train" in out
+    assert "epoch 2/2" not in out
+    table = out[out.index("test split") :].splitlines()
+    assert [line.split()[0] for line in table[2:6]] == ["blog", "unigram", "markov", "repeat"]
+
+    assert evaluate_main([str(run), str(data), "--split", "validation", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["scores"]) == ["model", "unigram", "markov", "repeat"]
+    assert result["scores"]["model"]["frames"] == 25
+    assert evaluate_main([str(blog)]) == 0
+    assert "28 frames of 2 pieces" in capsys.readouterr().out
+
+    picture = tmp_path / "curves.png"
+    assert compare_main([str(run), str(blog), "--picture", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"run", "model", "batch_size", "validation"} <= set(lines[0].split())
+    assert "input_frames" not in lines[0].split()
+    assert picture.exists()
+    rows = compare([run, blog])
+    assert [row["epochs"] for row in rows] == [2, 1]
+    assert rows[0]["settings"]["model"] == "seq2seq"
+    assert rows[0]["validation"] == min(row["validation_nats_per_frame"] for row in read_history(run))
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "status", "said"),
+    [
+        (train_main, ["none.h5"], 1, "none.h5"),
+        (train_main, [], 2, "DATA"),
+        (train_main, ["{data}", "--model", "nonesuch"], 2, "nonesuch"),
+        (train_main, ["{data}", "--model", "blog", "--head", "autoregressive"], 1, "bernoulli"),
+        (train_main, ["{data}", "--lags", "4,x"], 2, "4,x"),
+        (train_main, ["{data}", "--run-dir", "{tmp}/no", "--resume"], 1, "not a run folder"),
+        (evaluate_main, ["{tmp}"], 1, "not a run folder"),
+        (evaluate_main, ["{run}", "{data}", "--split", "nonesuch"], 2, "nonesuch"),
+        (evaluate_main, ["{run}", "--hop", "7"], 1, "hop 7"),
+        (compare_main, [], 2, "RUN"),
+        (compare_main, ["{tmp}"], 1, "not a run folder"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(main, arguments, status, said, data, run, tmp_path, capsys):
+    filled = [argument.format(data=data, run=run, tmp=tmp_path) for argument in arguments]
+    assert main(filled) == status
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, tmp_path):
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    with pytest.raises(DatasetError, match="no model here"):
+        evaluate(tmp_path)
+    with pytest.raises(DatasetError, match="no epoch was completed"):
+        compare([tmp_path])
+    (tmp_path / "other").mkdir()
+    other = write_dataset(tmp_path / "other", seed=1)
+    with pytest.raises(DatasetError, match="not the dataset"):
+        train(other, run, resume=True)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(DatasetError, match="unreadable configuration"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare"])
+def test_help_waits_for_no_framework(command):
+    code = (
+        f"import sys; from seq2seq.{command} import main; status = main(['--help'])\n"
+        "assert status == 0 and not {'keras', 'tensorflow', 'numba', 'numpy'} & set(sys.modules), sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: seq2seq-" in done.stdout
