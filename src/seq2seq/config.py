@@ -49,6 +49,8 @@ class ModelConfig:
         LSTM layers in the encoder, and as many in the decoder.
     dropout : float
         Rate of dropout between layers; whole channels over time where the model is not ``blog``.
+    head_dropout : float
+        The same between the decoder and the head, for ``seq2seq`` and ``tied``: for data soon overfitted.
     attention : bool
         ``seq2seq`` only: the decoder also looks back at the encoder's outputs.
     periods : tuple of int
@@ -72,6 +74,7 @@ class ModelConfig:
     units: int = 64
     layers: int = 2
     dropout: float = 0.1
+    head_dropout: float = 0.0
     attention: bool = False
     periods: tuple[int, ...] = ()
     reach: int = 18

@@ -104,6 +104,7 @@ class _Conditional(RollModel):
         self.encoder = _lstm_stack("encoder", config)
         self.decoder = _lstm_stack("decoder", config)
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
+        self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
 
     def _encode(self, features: Any, training: bool) -> tuple[Any, list[Any]]:
         """Return the outputs of the encoder and the states it leaves: h and c of each layer."""
@@ -160,7 +161,7 @@ class Tied(_Conditional):
         read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
         first = config.input_frames - 1
         _, states = self._encode(read[:, :first], training)
-        decoded = self._decode(read[:, first:], states, training)
+        decoded = self.before_head(self._decode(read[:, first:], states, training), training=training)
         decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
         features = self._join(decoded, _by_frame(recalled[:, first:]))
         logits = self.head(features, _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :]))
@@ -269,6 +270,7 @@ class Seq2Seq(_Conditional):
         read = self._read(bits[:, :-1], context)
         encoded, states = self._encode(read[:, : config.input_frames - 1], training)
         decoded = self._decode(read[:, config.input_frames - 1 :], states, training)
+        decoded = self.before_head(decoded, training=training)
         if self.attention is not None:
             decoded = self._attend(decoded, encoded, inputs["valid"][:, : config.input_frames - 1])
         first = config.input_frames

@@ -1,0 +1,129 @@
+"""Write docs/quality.md from the results that the recipes left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+DATASETS = {"jsb": "JSB", "nottingham": "Nottingham", "piano-midi": "Piano-midi", "musedata": "MuseData"}
+TITLES = {"autoregressive": "Pitch-autoregressive models", "bernoulli": "Bernoulli models"}
+# What the recipes are to reach: nats per frame on the test split, all frames alike.
+BARS = {
+    "autoregressive": {"jsb": 4.40, "nottingham": 1.60, "piano-midi": 4.90, "musedata": 4.45},
+    "bernoulli": {"jsb": 8.05, "nottingham": 3.00, "piano-midi": 7.4, "musedata": 6.9},
+}
+PUBLISHED = {
+    "autoregressive": {
+        "RNN-NADE, as quoted by Krishnan et al. 2017": {
+            "jsb": 5.19,
+            "nottingham": 2.31,
+            "piano-midi": 7.05,
+            "musedata": 5.60,
+        },
+        "DMM-Aug-NADE, Krishnan et al. 2017": {
+            "jsb": 5.118,
+            "nottingham": 2.305,
+            "piano-midi": 7.048,
+            "musedata": 6.049,
+        },
+    },
+    "bernoulli": {
+        "LSTM, Bai et al. 2018 (without the first frame)": {"jsb": 8.45, "nottingham": 3.29},
+        "TCN, Bai et al. 2018 (without the first frame)": {"jsb": 8.10, "nottingham": 3.07},
+    },
+}
+OURS = {
+    "ours, `tied`": "nats_per_frame",
+    "ours, without the first frame": "nats_per_frame_without_first",
+    "ours, mean over pieces": "nats_per_frame_by_piece",
+}
+INTRODUCTION = """\
+# Quality
+
+Negative log-likelihood in nats per frame, lower is better, on the test splits of the four standard piano-roll
+datasets (Boulanger-Lewandowski et al. 2012). Every frame is predicted once, from its past alone;
+[evaluation.md](evaluation.md) is the protocol. Unless said otherwise the figures are means over all frames alike.
+A model whose pitches know of each other within a frame is in another class than one whose pitches
+do not: compare within a table. The epoch was chosen on the validation split; one seed each.
+
+Written by `make quality` from `quality/results/`; the recipes are in `quality/__main__.py`.
+"""
+
+
+def write_report(results: Path, target: Path) -> None:
+    """Write *target* from the JSON files of the folder *results*."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    parts = [INTRODUCTION]
+    for head, title in TITLES.items():
+        parts += [f"## {title}\n", _table(head, found), _verdict(head, found)]
+    parts += ["## Transposition\n", _transposition(found), "## How they were trained\n", _training(found)]
+    target.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _test(result: dict[str, Any] | None, key: str) -> float | None:
+    return result and result["scores"]["test"][key]
+
+
+def _table(head: str, found: dict[str, Any]) -> str:
+    rows: dict[str, dict[str, Any]] = {}
+    for name, key in OURS.items():
+        rows[name] = {data: _test(found.get(f"{data}-{head}"), key) for data in DATASETS}
+    rows["bar"] = BARS[head]
+    rows.update(PUBLISHED[head])
+    return _markdown(["model", *DATASETS.values()], [[name, *map(row.get, DATASETS)] for name, row in rows.items()])
+
+
+def _verdict(head: str, found: dict[str, Any]) -> str:
+    """Say which bars are missed, and which were not tried."""
+    lines = []
+    for data, bar in BARS[head].items():
+        nats = _test(found.get(f"{data}-{head}"), "nats_per_frame")
+        if nats is None:
+            lines.append(f"- {DATASETS[data]}: no result; the recipe has not been run.")
+        elif nats > bar:
+            lines.append(f"- {DATASETS[data]}: missed the bar by {nats - bar:.2f}.")
+    return "\n".join(lines or ["All bars are met."]) + "\n"
+
+
+def _transposition(found: dict[str, Any]) -> str:
+    names = {"jsb-autoregressive": "on", "jsb-autoregressive-no-transposition": "off"}
+    rows = [
+        [f"JSB, pitch-autoregressive, transposition {name}"]
+        + [found[key]["scores"][split]["nats_per_frame"] for split in ("validation", "test")]
+        for key, name in names.items()
+        if key in found
+    ]
+    text = (
+        "Windows are shifted at random, and the model is told the shift; it is evaluated unshifted. A third of the\n"
+        "test sopranos of JSB have a near twin in training, so both are given. (One test piece of Nottingham is a\n"
+        "copy of a training piece; it is left in, as in the published figures.)\n\n"
+    )
+    return text + _markdown(["", "validation", "test"], rows)
+
+
+def _training(found: dict[str, Any]) -> str:
+    head = ["recipe", "parameters", "epochs", "best", "minutes", "seed", "validation", "test", "F1"]
+    rows = []
+    for name, result in found.items():
+        test, minutes = result["scores"]["test"], f"{result['minutes']:.0f}"
+        if result["cpu_minutes"] is not None:
+            minutes += f" ({result['cpu_minutes']:.0f} CPU)"
+        nats = [result["scores"][split]["nats_per_frame"] for split in ("validation", "test")]
+        counts = (f"{result['parameters']:,}", str(result["epochs"]), str(result["best_epoch"]))
+        rows.append([name, *counts, minutes, str(result["train"]["seed"]), *nats, test["f1"]])
+    versions = sorted({", ".join(f"{k} {v}" for k, v in result["versions"].items()) for result in found.values()})
+    text = (
+        "One thread each, on a machine of two cores that was shared with other work: the CPU minutes are the better\n"
+        "measure, and even they are longer than on an idle machine. F1 is at probability one half.\n\n"
+    )
+    return text + _markdown(head, rows) + "\n" + "\n".join(f"Versions: {line}." for line in versions) + "\n"
+
+
+def _markdown(head: list[str], rows: list[list[Any]]) -> str:
+    """Return a table; numbers get three decimals, what is missing a dash."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        cells = ("–" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)  # noqa: RUF001
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
