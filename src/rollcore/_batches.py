@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 # processor's own prefetcher follows from there.
 WINDOWS_AHEAD = 4
 BYTES_AHEAD = 2048
+# Windows copied, then shifted while they are in the second level of cache.
+WINDOWS_A_TURN = 64
 CACHE_LINE = 64
 # Pitches unpacked by one instruction or two.
 LANES = 32
@@ -92,11 +94,13 @@ def plan_windows(
     lead: int,
     length: int,
     frame_bytes: int,
+    begin: int,
+    end: int,
     plan: NDArray[np.int64],
 ) -> int:
-    """Say where each window lies; return the position of the first index out of range, or -1."""
+    """Say where windows `begin` to `end` of a batch lie; return the position of the first out of range, or -1."""
     windows = ends[len(ends) - 1] if len(ends) else 0
-    for i in range(len(indices)):
+    for i in range(begin, end):
         index = indices[i]
         if index < 0 or index >= windows:
             return i
@@ -126,34 +130,25 @@ def _word(source: NDArray[np.uint8], at: _Place) -> np.uint64:
 
 
 @_compiled
-def _odd(k: _Place) -> np.uint64:
-    """Return a mask, all ones for the upper word of a row. Masks instead of pairs let LLVM use whole vectors."""
-    return (np.uint64(k) & np.uint64(1)) * np.uint64(2**64 - 1)
-
-
-@_compiled
 def gather(
     source: NDArray[np.uint8],
     plan: NDArray[np.int64],
-    semitones: NDArray[np.int8],
+    begin: int,
+    end: int,
     length: int,
     frame_bytes: int,
     out: NDArray[np.uint64],
 ) -> int:
-    """Copy the windows of a plan, each row (two words) shifted by its window's number of bits.
+    """Copy the windows of a plan from `begin` up to `end`.
 
-    Returns the position of the first window that leaves `source` or `out`, or -1.
-
-    Two things here are for speed alone. Places are unsigned: a signed index may be negative, and the test for that
-    costs LLVM its vectors. And the branches are not functions: handing an array on counts a reference to it,
-    atomically, and an atomic instruction holds up the loads of the windows to come.
+    Returns the position of the first that leaves `source` or `out`, or -1. Handing an array on to a function would
+    count a reference to it, atomically, and an atomic instruction holds up the loads of the windows to come.
     """
-    windows = len(plan)
     frame_words = frame_bytes >> 3
-    zero, one, eight = np.uint64(0), np.uint64(1), np.uint64(8)
-    for i in range(windows):
+    eight = np.uint64(8)
+    for i in range(begin, end):
         ahead = i + WINDOWS_AHEAD
-        if ahead < windows:
+        if ahead < len(plan):
             near = min(BYTES_AHEAD, plan[ahead, FRAMES] * frame_bytes)
             for k in range(0, near, CACHE_LINE):
                 _prefetch(source, plan[ahead, AT] + k)
@@ -162,43 +157,74 @@ def gather(
             return i
         if frames * frame_bytes > len(source) - first:
             return i
-        shift = int(semitones[i]) if len(semitones) else 0
         at = np.uint64(first)
         to = np.uint64((i * length + before) * frame_words)
         words = np.uint64(frames * frame_words)
         for k in range(np.uint64(i * length * frame_words), to):
-            out[k] = zero
+            out[k] = np.uint64(0)
+        for k in range(words):
+            out[to + k] = _word(source, at + eight * k)
         for k in range(to + words, np.uint64((i + 1) * length * frame_words)):
-            out[k] = zero
-        if shift == 0:
-            for k in range(words):
-                out[to + k] = _word(source, at + eight * k)
-        elif words == 0 or shift <= -128 or shift >= 128:
-            for k in range(words):
-                out[to + k] = zero
-        elif shift >= 64:
-            up = np.uint64(shift - 64)
-            out[to] = zero
-            for k in range(words - one):
-                out[to + k + one] = (_word(source, at + eight * k) << up) & ~_odd(k)
-        elif shift <= -64:
-            down = np.uint64(-shift - 64)
-            for k in range(words - one):
-                out[to + k] = (_word(source, at + eight * k + eight) >> down) & ~_odd(k)
-            out[to + words - one] = zero
-        elif shift > 0:
+            out[k] = np.uint64(0)
+    return -1
+
+
+@_compiled
+def shift(words: NDArray[np.uint64], semitones: NDArray[np.int8], begin: int, end: int, size: int) -> None:
+    """Shift the rows of windows of `size` words in place, each row two words; what passes either end is lost."""
+    zero, one = np.uint64(0), np.uint64(1)
+    rows = np.uint64(size >> 1)
+    for i in range(begin, end):
+        first, by = np.uint64(i * size), int(semitones[i])
+        if by <= -128:
+            for k in range(np.uint64(size)):
+                words[first + k] = zero
+        elif by <= -64:
+            down = np.uint64(-by - 64)
+            for row in range(rows):
+                at = first + (row << one)
+                words[at], words[at + one] = words[at + one] >> down, zero
+        elif by < 0:
             # The carry goes in two steps: one by 64 would be undefined.
-            up, carry = np.uint64(shift), np.uint64(63 - shift)
-            out[to] = _word(source, at) << up
-            for k in range(words - one):
-                low, high = _word(source, at + eight * k), _word(source, at + eight * k + eight)
-                out[to + k + one] = (high << up) | ((low >> carry >> one) & ~_odd(k))
-        else:
-            down, carry = np.uint64(-shift), np.uint64(63 + shift)
-            for k in range(words - one):
-                low, high = _word(source, at + eight * k), _word(source, at + eight * k + eight)
-                out[to + k] = (low >> down) | ((high << carry << one) & ~_odd(k))
-            out[to + words - one] = _word(source, at + eight * (words - one)) >> down
+            down, carry = np.uint64(-by), np.uint64(63 + by)
+            for row in range(rows):
+                at = first + (row << one)
+                low, high = words[at], words[at + one]
+                words[at], words[at + one] = (low >> down) | (high << carry << one), high >> down
+        elif by >= 64:
+            up = np.uint64(by - 64)
+            for row in range(rows):
+                at = first + (row << one)
+                words[at], words[at + one] = zero, words[at] << up
+        elif by > 0:
+            up, carry = np.uint64(by), np.uint64(63 - by)
+            for row in range(rows):
+                at = first + (row << one)
+                low, high = words[at], words[at + one]
+                words[at], words[at + one] = low << up, (high << up) | (low >> carry >> one)
+
+
+@_compiled
+def gather_shifted(
+    source: NDArray[np.uint8],
+    plan: NDArray[np.int64],
+    begin: int,
+    end: int,
+    length: int,
+    frame_bytes: int,
+    out: NDArray[np.uint64],
+    semitones: NDArray[np.int8],
+) -> int:
+    """Copy windows as `gather` does, and shift each by its own number of bits.
+
+    In turns, a few windows at a time: shifting while copying would hold up the loads of the windows to come.
+    """
+    for few in range(begin, end, WINDOWS_A_TURN):
+        last = min(few + WINDOWS_A_TURN, end)
+        bad = gather(source, plan, few, last, length, frame_bytes, out)
+        if bad >= 0:
+            return bad
+        shift(out, semitones, few, last, length * (frame_bytes >> 3))
     return -1
 
 

@@ -93,20 +93,9 @@ def plan_windows(
     """
     plan = np.empty((len(indices), 3), np.int64)
 
-    def work(lo: int, hi: int) -> int:
+    def work(begin: int, end: int) -> int:
         return _batches.plan_windows(
-            indices[lo:hi],
-            firsts,
-            ends,
-            guide,
-            guide_shift,
-            frames,
-            offsets,
-            hop,
-            lead,
-            length,
-            frame_bytes,
-            plan[lo:hi],
+            indices, firsts, ends, guide, guide_shift, frames, offsets, hop, lead, length, frame_bytes, begin, end, plan
         )
 
     bad = _share_out(work, len(indices), 64 * len(indices), threads)
@@ -166,11 +155,12 @@ def gather(
     words = out.reshape(-1).view(_UINT64)
     if not words.flags.aligned:
         raise ValueError("out: expected an array that begins at a multiple of 8 bytes")
-    window_words = length * frame_bytes // 8
-    shifts = _shifts(semitones, len(plan))
+    shifts = None if semitones is None else _shifts(semitones, len(plan))
 
-    def work(lo: int, hi: int) -> int:
-        return _batches.gather(source, plan[lo:hi], shifts[lo:hi], length, frame_bytes, words[window_words * lo :])
+    def work(begin: int, end: int) -> int:
+        if shifts is None:
+            return _batches.gather(source, plan, begin, end, length, frame_bytes, words)
+        return _batches.gather_shifted(source, plan, begin, end, length, frame_bytes, words, shifts)
 
     bad = _share_out(work, len(plan), out.nbytes, threads)
     if bad >= 0:
@@ -209,15 +199,9 @@ def transpose(rows: NDArray[np.uint8], semitones: ArrayLike) -> NDArray[np.uint8
     if np.ndim(semitones) and rows.ndim == 1:
         raise ValueError("semitones: one row takes one number")
     count = len(rows) if np.ndim(semitones) else 1
-    out = np.empty(rows.shape, np.uint8)
-    source = rows.reshape(-1)
-    source.flags.writeable = False
-    length = out.size // ROW_BYTES // max(count, 1)
-    plan = np.zeros((count, 3), np.int64)
-    plan[:, _batches.AT] = np.arange(count) * (length * ROW_BYTES)
-    plan[:, _batches.FRAMES] = length
-    words = out.reshape(-1).view(np.uint64)
-    _batches.gather(source, plan, _shifts(semitones, count), length, ROW_BYTES, words)
+    out = np.array(rows, order="C")
+    shifts = _shifts(semitones, count)
+    _batches.shift(out.reshape(-1).view(_UINT64), shifts, 0, count, out.size // 8 // max(count, 1))
     return out
 
 
@@ -275,8 +259,8 @@ def unpack(
     source.flags.writeable = False
     numbers, width = out.reshape(-1), high - low + 1
 
-    def work(lo: int, hi: int) -> int:
-        _batches.unpack(source[ROW_BYTES * lo : ROW_BYTES * hi], low, width, numbers[width * lo : width * hi])
+    def work(begin: int, end: int) -> int:
+        _batches.unpack(source[ROW_BYTES * begin : ROW_BYTES * end], low, width, numbers[width * begin : width * end])
         return -1
 
     _share_out(work, source.size // ROW_BYTES, out.nbytes, threads)
@@ -290,10 +274,8 @@ def _packed(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return array
 
 
-def _shifts(semitones: ArrayLike | None, count: int) -> NDArray[np.int8]:
-    """Check shifts and copy them into int8 of shape (count,); none at all for None."""
-    if semitones is None:
-        return np.empty(0, np.int8)
+def _shifts(semitones: ArrayLike, count: int) -> NDArray[np.int8]:
+    """Check shifts and copy them into int8 of shape (count,)."""
     array = np.array(semitones)
     if array.dtype != _INT8:
         if array.dtype.kind not in "iu" and array.size:
@@ -319,11 +301,11 @@ def _told(array: NDArray[Any]) -> str:
 
 
 def _share_out(work: Callable[[int, int], int], count: int, size: int, threads: int) -> int:
-    """Run ``work(lo, hi)`` over `count` items of `size` bytes; return the first position it found bad, or -1."""
+    """Run ``work(begin, end)`` over `count` items of `size` bytes; return the first position it found bad, or -1."""
     parts = max(1, min(threads, count, size // _MIN_BYTES_PER_THREAD))
     if parts == 1:
         return work(0, count)
     spans = list(pairwise(count * part // parts for part in range(parts + 1)))
-    others = [_pool.submit(work, lo, hi) for lo, hi in spans[1:]]
+    others = [_pool.submit(work, *span) for span in spans[1:]]
     found = [work(*spans[0]), *(other.result() for other in others)]
-    return min((lo + bad for (lo, _), bad in zip(spans, found, strict=True) if bad >= 0), default=-1)
+    return min((bad for bad in found if bad >= 0), default=-1)
