@@ -28,8 +28,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Frames drawn to choose one from when something is imposed, or as often as polyphony is exceeded.
+#: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
 CANDIDATES = 16
+#: Frames drawn to choose one from where pitches are masked only: that asks less of the notes below.
+MASKED_CANDIDATES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,20 +202,23 @@ class _Drawer:
         everywhere = np.broadcast_to(rules, may_hold.shape).copy()
         todo = np.ones(n, bool)
         best, chosen = np.full(n, -np.inf), np.zeros_like(self._frame)
-        weighing = bool(rules.any()) and self._how[0] > 0
-        for _ in range(CANDIDATES):
+        # How many draws there are to choose from; without chance all are the same.
+        enough = 1
+        if self._how[0] > 0 and rules.any():
+            enough = CANDIDATES if (rules > kernels.SILENT).any() else MASKED_CANDIDATES
+        for count in range(1, CANDIDATES + 1):
             self._stepper.draw(
                 self._logits, may_hold, everywhere, *self._how, self._states, todo, self._frame, self._weights
             )
             score = np.zeros(n)
-            if weighing:
+            if enough > 1:
                 kernels.gumbel(self._states, self._noise)
                 score = self._weights + self._noise
             if limit is not None:
                 score[self._frame[:, 0].sum(axis=1) > limit] = -np.inf
             better = todo & (score > best)
             chosen[better], best[better] = self._frame[better], score[better]
-            if not weighing:
+            if count >= enough:
                 todo = best == -np.inf
                 if not todo.any():
                     break

@@ -1,0 +1,168 @@
+"""Generating music: frames per second for one output and for a batch, and whether a step stays what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import peers
+
+# 4 steps a beat at 120 beats per minute are 8 frames a second of music.
+FRAMES_PER_SECOND_OF_MUSIC = 8
+TIMES_REAL_TIME = 100
+FRAMES, BATCH = 200, 8
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Callable[..., Any]:
+    """Give what makes a sampler of an untrained model: it plays some 8 % of all pitches, more than music does."""
+    if not peers.available("keras"):
+        pytest.skip("keras is not installed")
+    import keras
+
+    from seq2seq import ModelConfig, build_model
+    from seq2seq.config import MUSICAL_PERIODS
+    from seq2seq.sampling import Sampler
+
+    def make(**changes: Any) -> tuple[Any, Any]:
+        keras.utils.set_random_seed(0)
+        config = dataclasses.replace(ModelConfig(planes=("sounding", "onset"), periods=MUSICAL_PERIODS), **changes)
+        model = build_model(config)
+        return model, Sampler(model)
+
+    return make
+
+
+def _primer(frames: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    bits = (rng.random((frames, 2, 128)) < 0.03).astype(np.uint8)
+    bits[:, 1] &= bits[:, 0]
+    return np.packbits(bits, axis=-1, bitorder="little")
+
+
+def _threads(threads: int, call: Callable[[], object]) -> Callable[[], object]:
+    """Return *call* with so many BLAS threads."""
+    from threadpoolctl import threadpool_limits
+
+    def limited() -> object:
+        with threadpool_limits(threads, user_api="blas"):
+            return call()
+
+    return limited
+
+
+def test_frames_per_second(race: Any, sampler: Any) -> None:
+    """The default model: one output, a batch, steered, and the decoder alone stepped through Keras."""
+    if not peers.available("threadpoolctl"):
+        pytest.skip("threadpoolctl is not installed")
+    import keras
+
+    from seq2seq.music import scale_mask
+    from seq2seq.sampling import Steering
+
+    model, made = sampler()
+    primer = _primer(model.config.input_frames)
+    steering = Steering(allowed=scale_mask("A minor"), max_polyphony=4)
+
+    def drawn(threads: int, outputs: int = 1, **options: Any) -> tuple[Callable[[], object], int]:
+        call = _threads(threads, lambda: made.sample(primer, FRAMES, outputs=outputs, **options))
+        return call, FRAMES * outputs
+
+    contenders = {
+        "one output": drawn(1),
+        "one output, 2 BLAS threads": drawn(2),
+        f"{BATCH} outputs": drawn(1, BATCH),
+        f"{BATCH} outputs, 2 BLAS threads": drawn(2, BATCH),
+        "one output in a scale, 4 notes at most": drawn(1, steering=steering),
+    }
+    if keras.config.backend() == "tensorflow":
+        contenders["decoder and head once a frame by tf.function, nothing drawn"] = _compiled(model), FRAMES
+    race(
+        contenders,
+        question=f"Generating with `tied`, autoregressive head, {model.config.pitches} pitches, onsets, "
+        f"{model.config.input_frames} + {model.config.target_frames} frames",
+        unit="frame",
+        rate_bar=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
+        rounds=9,
+        quick_rounds=3,
+    )
+
+
+def _compiled(model: Any) -> Callable[[], object]:
+    """Return what steps the model through the framework: the least that any sampler of it would do there."""
+    import tensorflow as tf
+
+    planes, pitches = len(model.config.planes), model.config.pitches
+    zeros = tf.zeros((1, planes, pitches))
+
+    @tf.function
+    def step(previous: Any, index: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        one = tf.ones(1, tf.int32)
+        features, states = model.advance(previous, index, 0 * one, one, states)
+        return model.head(features, previous, zeros), states
+
+    heard = model.config.input_frames
+    begun = model.encode(
+        np.zeros((1, heard, planes, 16), np.uint8),
+        np.ones((1, heard), np.uint8),
+        np.zeros(1, np.int32),
+        np.zeros(1, np.int32),
+    )
+
+    def call() -> object:
+        states, logits = begun, zeros
+        for index in range(FRAMES):
+            logits, states = step(zeros, tf.constant([heard + index]), states)
+        return logits.numpy()
+
+    return call
+
+
+@pytest.mark.parametrize("preset", ["seq2seq", "blog"])
+def test_other_models(race: Any, sampler: Any, preset: str) -> None:
+    _, made = sampler(model=preset, head="bernoulli" if preset == "blog" else "autoregressive")
+    primer = _primer(made.config.input_frames)
+    race(
+        {
+            "one output": (lambda: made.sample(primer, FRAMES), FRAMES),
+            f"{BATCH} outputs": (lambda: made.sample(primer, FRAMES, outputs=BATCH), FRAMES * BATCH),
+        },
+        question=f"Generating with `{preset}`, {made.config.head} head",
+        unit="frame",
+        rate_bar=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
+        rounds=9,
+        quick_rounds=3,
+    )
+
+
+@pytest.mark.only_full
+def test_a_long_piece(race: Any, sampler: Any) -> None:
+    """10,000 frames, more than twenty minutes of music: the time and the memory of each."""
+    _, made = sampler()
+    primer = _primer(made.config.input_frames)
+
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * 4096
+
+    made.sample(primer, 1000)
+    before, start = resident(), time.perf_counter()
+    made.sample(primer, 10_000)
+    seconds = time.perf_counter() - start
+    race.fact("memory that 10,000 frames leave behind", (resident() - before) / 2**20, "MiB", "< 4")
+    race.fact("seconds for 10,000 frames, 20.8 minutes of music", seconds, "s", "< 12.5")
+    race(
+        {
+            "1,000 frames": (lambda: made.sample(primer, 1000), 1000),
+            "2,000 frames": (lambda: made.sample(primer, 2000), 2000),
+        },
+        question="Does a frame cost more the longer the piece?",
+        unit="frame",
+        rounds=5,
+    )
