@@ -173,7 +173,45 @@ def test_sustain_holds_to_the_release_or_the_next_onset():
     assert rolled[:, 67].sum() == 48  # another channel has its own pedal
 
 
+def test_a_pedal_of_a_format_2_track_is_its_own():
+    notes = notes_of((0, 480, 60), (960, 1920, 62), (0, 480, 64), (2400, 2880, 65))
+    notes["track"] = [0, 0, 1, 1]
+    pedals = np.zeros(1, Midi.from_notes(notes_of()).pedals.dtype)
+    pedals["down"] = 1
+    midi = Midi(notes, np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, format=2, pedals=pedals)
+    rolled = bits(rollcore.piano_roll(midi, steps_per_beat=1, sustain=True))
+    assert np.flatnonzero(rolled[:, 60]).tolist() == [0, 1, 2, 3]  # to the last note-off of its own track
+    assert np.flatnonzero(rolled[:, 64]).tolist() == [0]
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ticks_per_beat": 0}, "ticks_per_beat 0"),
+        ({"ticks_per_beat": -480}, "ticks_per_beat -480"),
+        ({"ticks_per_beat": 40000}, "ticks_per_beat 40000"),
+        ({"ticks_per_beat": 0, "smpte": (0, 0)}, "smpte"),
+        ({"ticks_per_beat": 0, "smpte": (25, 256)}, "smpte"),
+        ({"format": 2}, "one for each of 1 tempos, found 0"),
+    ],
+)
+def test_pieces_that_no_file_can_hold_are_refused(fields, message):
+    tempos = np.array([(0, 500000)], TEMPO_DTYPE)
+    midi = Midi(notes_of((0, 0, 60)), tempos, **{"ticks_per_beat": 480, **fields})
+    with pytest.raises(RollcoreError, match=message):
+        rollcore.piano_roll(midi)
+
+
+def test_the_longest_piece_that_can_be_asked_for_does_not_overflow():
+    slow = np.array([(0, 2**24 - 1)], TEMPO_DTYPE)
+    midi = Midi.from_notes(notes_of((0, 480, 60)), ticks_per_beat=32767, tempos=slow)
+    assert len(rollcore.piano_roll(midi, fps="1/100", max_minutes=1_666_666)) == 1
+    beyond = Midi.from_notes(notes_of((0, 32767 * 10**7, 60)), ticks_per_beat=32767, tempos=slow)
+    with pytest.raises(RollcoreError, match="longer than"):
+        rollcore.piano_roll(beyond, fps="1/100", max_minutes=1_666_666)
 
 
 def test_a_piece_too_long_is_refused_before_anything_is_allocated():
@@ -202,7 +240,10 @@ def test_limits_are_in_time_never_in_ticks():
         ({"planes": ("onset",)}, "planes"),
         ({"planes": "sounding"}, "planes"),
         ({"max_minutes": 0}, "more than 0"),
-        ({"max_minutes": 10**7}, "2^31 frames"),
+        ({"max_minutes": 10**6}, "2^31 frames"),
+        ({"max_minutes": 10**8, "fps": 1}, "at most 1,666,666"),
+        ({"fps": "1e999999999"}, "1e999999999"),
+        ({"fps": "1e30"}, "grid rate 1000000"),
         ({"max_minutes": float("nan")}, "more than 0"),
     ],
 )
@@ -332,6 +373,11 @@ def test_the_file_between_does_not_matter(tmp_path):
     assert np.array_equal(
         rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=4, planes=("sounding", "onset")), rows
     )
+
+
+def test_a_tempo_of_nothing_is_refused():
+    with pytest.raises(RollcoreError, match="tempo 0"):
+        rollcore.midi_from_roll(np.zeros((4, 1, 16), np.uint8), grid=Grid.seconds(50), tempo=0)
 
 
 def test_rows_of_the_wrong_kind_are_refused():

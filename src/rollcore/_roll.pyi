@@ -47,6 +47,7 @@ class Batch:
         tempos: NDArray[np.int32],
         tempo_tracks: NDArray[np.uint16],
         pedal_ticks: NDArray[np.int64],
+        pedal_tracks: NDArray[np.uint16],
         pedal_channels: NDArray[np.uint8],
         pedal_downs: NDArray[np.uint8],
         records: NDArray[np.uint8],

@@ -232,31 +232,42 @@ cdef int key_order(const void *a, const void *b) noexcept nogil:
     return -1 if x.note < y.note else (1 if x.note > y.note else 0)
 
 
-cdef bint hold_notes(Song *song, Key *keys, const Pedal **lanes, int64_t *release) noexcept nogil:
-    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first."""
-    cdef Py_ssize_t i, j, k, n_lane, low, high, n = song.n_notes
+cdef void hold_notes(Song *song, Py_ssize_t first, Py_ssize_t last, int track, Key *keys, const Pedal **lanes,
+                     int64_t *ups, int64_t *release) noexcept nogil:
+    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first.
+
+    Of the notes from `first` to `last`, by the pedals of all tracks, or of one when `track` >= 0 (format 2).
+    """
+    cdef Py_ssize_t i, k, low, high, n_lane = 0, n = last - first
     cdef int64_t last_tick = 0, until
+    cdef Note *notes = song.notes + first
     cdef Note *note
+    cdef Pedal *pedal
     cdef int channel, previous = -1
     for i in range(n):
-        note = &song.notes[i]
+        note = &notes[i]
         keys[i].onset_tick = note.onset_tick
         keys[i].note = <int32_t> i
         keys[i].lane = <int32_t> note.channel * 128 + note.pitch
         if note.offset_tick > last_tick:
             last_tick = note.offset_tick
     qsort(keys, n, sizeof(Key), key_order)
-    n_lane = 0
     for i in range(n):
-        note = &song.notes[keys[i].note]
+        note = &notes[keys[i].note]
         channel = note.channel
         if channel != previous:
             previous = channel
             n_lane = 0
             for k in range(song.n_pedals):
-                if song.pedals[k].channel == channel:
-                    lanes[n_lane] = &song.pedals[k]
+                pedal = &song.pedals[k]
+                if pedal.channel == channel and (track < 0 or pedal.track == track):
+                    lanes[n_lane] = pedal
                     n_lane += 1
+            until = last_tick            # a pedal that never comes up holds to the last note-off
+            for k in range(n_lane - 1, -1, -1):
+                if not lanes[k].down:
+                    until = lanes[k].tick
+                ups[k] = until
         release[i] = note.offset_tick
         # The last pedal event at or before the note-off says whether the pedal is down then.
         low = 0
@@ -269,36 +280,45 @@ cdef bint hold_notes(Song *song, Key *keys, const Pedal **lanes, int64_t *releas
                 high = k
         if low == 0 or not lanes[low - 1].down:
             continue
-        until = last_tick
-        while low < n_lane:
-            if not lanes[low].down:
-                until = lanes[low].tick
-                break
-            low += 1
-        j = i + 1
-        while j < n and keys[j].lane == keys[i].lane:
-            if keys[j].onset_tick >= note.offset_tick and keys[j].onset_tick > note.onset_tick:
-                if keys[j].onset_tick < until:
-                    until = keys[j].onset_tick
-                break
-            j += 1
+        until = ups[low - 1]
+        # The next onset of the pitch that is neither within the note nor struck together with it.
+        low = i + 1
+        high = n
+        while low < high:
+            k = (low + high) // 2
+            if keys[k].lane == keys[i].lane and (
+                keys[k].onset_tick < note.offset_tick or keys[k].onset_tick == note.onset_tick
+            ):
+                low = k + 1
+            else:
+                high = k
+        if low < n and keys[low].lane == keys[i].lane and keys[low].onset_tick < until:
+            until = keys[low].onset_tick
         if until > release[i]:
             release[i] = until
     for i in range(n):
-        song.notes[keys[i].note].offset_tick = release[i]
-    return True
+        notes[keys[i].note].offset_tick = release[i]
 
 
 cdef bint sustain(Song *song) noexcept nogil:
     """Apply the pedals to every note-off of the song; false when memory is out."""
+    cdef Py_ssize_t first = 0, last
+    cdef int track
     cdef Key *keys = <Key *> malloc(song.n_notes * sizeof(Key) + 1)
     cdef const Pedal **lanes = <const Pedal **> malloc(song.n_pedals * sizeof(Pedal *) + 1)
+    cdef int64_t *ups = <int64_t *> malloc(song.n_pedals * sizeof(int64_t) + 1)
     cdef int64_t *release = <int64_t *> malloc(song.n_notes * sizeof(int64_t) + 1)
-    cdef bint ok = keys != NULL and lanes != NULL and release != NULL
-    if ok:
-        hold_notes(song, keys, lanes, release)
+    cdef bint ok = keys != NULL and lanes != NULL and ups != NULL and release != NULL
+    while ok and first < song.n_notes:
+        track = song.notes[first].track if song.format == 2 else -1
+        last = first
+        while last < song.n_notes and (track < 0 or song.notes[last].track == track):
+            last += 1
+        hold_notes(song, first, last, track, keys, lanes, ups, release)
+        first = last
     free(keys)
     free(lanes)
+    free(ups)
     free(release)
     return ok
 
@@ -504,7 +524,7 @@ cdef int read_file(const char *path, uint8_t **buffer, Py_ssize_t *capacity, Py_
         error = EINVAL
     elif status.st_size > FILE_LIMIT:
         error = EFBIG
-    elif not grow(<void **> buffer, capacity, used + status.st_size, 1):
+    elif not grow(<void **> buffer, capacity, used + status.st_size + 1, 1):    # not NULL for an empty file either
         error = ENOMEM
     else:
         while size[0] < status.st_size:
@@ -628,8 +648,8 @@ cdef class Batch:
                    const int64_t[::1] onset_ticks, const int64_t[::1] offset_ticks, const uint8_t[::1] pitches,
                    const uint8_t[::1] channels, const uint16_t[::1] tracks,
                    const int64_t[::1] tempo_ticks, const int32_t[::1] tempos, const uint16_t[::1] tempo_tracks,
-                   const int64_t[::1] pedal_ticks, const uint8_t[::1] pedal_channels, const uint8_t[::1] pedal_downs,
-                   uint8_t[::1] records):
+                   const int64_t[::1] pedal_ticks, const uint16_t[::1] pedal_tracks,
+                   const uint8_t[::1] pedal_channels, const uint8_t[::1] pedal_downs, uint8_t[::1] records):
         """Quantise one song given as columns, checked by the caller; the notes are grouped by track."""
         cdef Song *song = &self.song
         cdef Record *record = <Record *> &records[0]
@@ -659,6 +679,7 @@ cdef class Batch:
                 song.tempos[i].track = tempo_tracks[i]
             for i in range(song.n_pedals):
                 song.pedals[i].tick = pedal_ticks[i]
+                song.pedals[i].track = pedal_tracks[i]
                 song.pedals[i].channel = pedal_channels[i]
                 song.pedals[i].down = pedal_downs[i]
             record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
@@ -692,4 +713,6 @@ cdef class Batch:
                 self.member += 1
         if not ok:
             raise MemoryError
+        if self.rows == NULL:
+            return memoryview(b"")
         return PyMemoryView_FromMemory(<char *> self.rows, done, PyBUF_READ)

@@ -14,6 +14,8 @@ MAX_MINUTES = 480
 MAX_TEMPO_BPM = 1000
 """On the beat grid a piece may hold `MAX_MINUTES` at this tempo: a broken tempo map cannot ask for more."""
 
+# The kernels count time in 62 bits, in units of which a second has up to 32767 x 10^6.
+_MAX_SECONDS = 10**8
 _MAX_FRAMES = 2**31 - 2
 _MAX_TERM = 10**6
 
@@ -49,8 +51,9 @@ class Grid:
         if self.unit not in ("seconds", "beats"):
             raise RollcoreError(f"grid unit {self.unit!r}: expected 'seconds' or 'beats'")
         if not 0 < self.rate.numerator <= _MAX_TERM or self.rate.denominator > _MAX_TERM:
+            shown = str(self.rate) if len(str(self.rate)) < 40 else "out of range"
             raise RollcoreError(
-                f"grid rate {self.rate}: expected a positive number, as a fraction with terms up to {_MAX_TERM:,}"
+                f"grid rate {shown}: expected a positive number, as a fraction with terms up to {_MAX_TERM:,}"
             )
 
     @classmethod
@@ -72,14 +75,17 @@ class Grid:
         Raises
         ------
         RollcoreError
-            If `max_minutes` is not positive, or so long that frames could not be counted in 31 bits.
+            If `max_minutes` is not positive, more than three years, or so long that frames could not be counted in
+            31 bits.
         """
         if not max_minutes > 0:
             raise RollcoreError(f"longest piece of {max_minutes} minutes: expected more than 0")
-        seconds = max(1, int(min(max_minutes * 60, 2**31)))
+        if max_minutes * 60 > _MAX_SECONDS:
+            raise RollcoreError(f"longest piece of {max_minutes:g} minutes: expected at most {_MAX_SECONDS // 60:,}")
+        seconds = max(1, int(max_minutes * 60))
         beats = max(1, seconds * MAX_TEMPO_BPM // 60)
         longest = (seconds if self.unit == "seconds" else beats + 1) * self.rate
-        if seconds >= 2**31 or longest > _MAX_FRAMES:
+        if longest > _MAX_FRAMES:
             raise RollcoreError(
                 f"longest piece of {max_minutes:g} minutes at {self}: more than 2^31 frames; choose a smaller one"
             )
@@ -88,6 +94,9 @@ class Grid:
 
 def _fraction(value: int | float | str | Fraction, what: str) -> Fraction:
     try:
+        # A power of ten is worked out in full: 1e999999999 would take for ever.
+        if len(text := str(value)) > 40 or abs(int(text.lower().partition("e")[2] or 0)) > 40:
+            raise ValueError
         # A float goes through its shortest decimal: 12.5 and 31.25 are meant exactly.
         return Fraction(str(value) if isinstance(value, float) else value)
     except (ValueError, TypeError, ZeroDivisionError) as error:

@@ -103,8 +103,8 @@ def piano_roll(
     Raises
     ------
     RollcoreError
-        If the piece is longer than `max_minutes`, has no beats for a beat grid (SMPTE division), or an option is
-        out of range.
+        If the piece is longer than `max_minutes`, has no beats for a beat grid (SMPTE division), or one of its values
+        or an option is out of range.
 
     Examples
     --------
@@ -131,6 +131,15 @@ def piano_roll(
         tempos["microseconds_per_beat"].min() < 1 or (np.diff(tempos["tick"]) < 0).any() or tempos["tick"][0] < 0
     ):
         raise RollcoreError("tempos: expected ticks in ascending order and at least 1 microsecond per beat")
+    # Only format 2 asks whose tempo it is.
+    tempo_tracks = midi.tempo_tracks if midi.format == 2 else np.zeros(len(tempos), np.uint16)
+    if len(tempo_tracks) != len(tempos):
+        raise RollcoreError(f"tempo_tracks: expected one for each of {len(tempos)} tempos, found {len(tempo_tracks)}")
+    if midi.smpte is None:
+        if not 1 <= midi.ticks_per_beat <= 32767:
+            raise RollcoreError(f"ticks_per_beat {midi.ticks_per_beat}: expected 1 to 32767")
+    elif midi.smpte[0] not in (24, 25, 29, 30) or not 1 <= midi.smpte[1] <= 255:
+        raise RollcoreError(f"smpte {midi.smpte}: expected 24, 25, 29 or 30 frames per second of 1 to 255 ticks")
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
     record = np.zeros(1, RECORD_DTYPE)
     batch.load_notes(
@@ -145,8 +154,9 @@ def piano_roll(
         columns["track"],
         np.ascontiguousarray(tempos["tick"]),
         np.ascontiguousarray(tempos["microseconds_per_beat"]),
-        np.ascontiguousarray(midi.tempo_tracks),
+        np.ascontiguousarray(tempo_tracks, np.uint16),
         np.ascontiguousarray(pedals["tick"]),
+        np.ascontiguousarray(pedals["track"]),
         np.ascontiguousarray(pedals["channel"]),
         np.ascontiguousarray(pedals["down"]),
         record.view(np.uint8),
@@ -230,8 +240,10 @@ def midi_from_roll(
     Raises
     ------
     RollcoreError
-        If a frame is shorter than a tick.
+        If a frame is shorter than a tick, or an option is out of range.
     """
+    if tempo < 1:
+        raise RollcoreError(f"tempo {tempo}: expected at least 1 microsecond per beat")
     notes = notes_from_roll(rows, velocity=velocity)
     if grid.unit == "beats":
         ticks_per_frame = Fraction(ticks_per_beat) / grid.rate
