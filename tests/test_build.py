@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,10 +199,16 @@ def test_two_builds_of_one_target_do_not_mix(many, tmp_path):
 def test_targets_that_cannot_be(many, tmp_path):
     notes = tmp_path / "notes.txt"
     notes.write_text("keep me")
+    pipe = tmp_path / "pipe.h5"
+    os.mkfifo(pipe)
     for target, message in [
         (tmp_path, "is a folder"),
         (notes, "is no HDF5 file"),
+        (Path("/"), "is a folder"),
+        (Path("."), "is a folder"),
+        (pipe, "no regular file"),
         (tmp_path / "no" / "such" / "x.h5", "cannot be written"),
+        (tmp_path / ("x" * 300), "cannot be written"),
     ]:
         with pytest.raises(DatasetError, match=message):
             rollcore.build_dataset(many, target)
@@ -215,12 +222,19 @@ def test_targets_that_cannot_be(many, tmp_path):
         ({"split": (0, 0, 0)}, "split"),
         ({"split": (50, 50)}, "split"),
         ({"split": (-1, 50, 51)}, "split"),
+        ({"split": (0.8, 0.1, 0.1)}, "whole shares"),
+        ({"split": "811"}, "whole shares"),
         ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
     ],
 )
 def test_bad_options_are_named(many, tmp_path, options, message):
     with pytest.raises(RollcoreError, match=message):
         rollcore.build_dataset(many, tmp_path / "out.h5", **options)
+
+
+def test_no_input_is_named(tmp_path):
+    with pytest.raises(RollcoreError, match="no input"):
+        rollcore.build_dataset([], tmp_path / "out.h5")
 
 
 def test_progress_counts_up_to_what_was_found(many, tmp_path):

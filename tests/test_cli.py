@@ -240,10 +240,13 @@ def test_import_mat(run, rolls_folder, tmp_path):
         (["build-dataset", "MIDI", "OUT", "--planes", "onset"], ["sounding"]),
         (["build-dataset", "MIDI", "OUT", "--planes", "velocity"], ["sounding"]),
         (["build-dataset", "MIDI", "OUT", "--split", "80/20"], ["80/10/10"]),
-        (["build-dataset", "MIDI", "OUT", "--split", "0/0/0"], ["80/10/10"]),
-        (["build-dataset", "MIDI", "OUT", "--split", "110/-10/0"], ["80/10/10"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "0/0/0"], ["(80, 10, 10)"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "110/-10/0"], ["(80, 10, 10)"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "99999999999/1/1"], ["(80, 10, 10)"]),
+        (["build-dataset", "MIDI", "OUT", "--fps", "1e999999999"], ["such as 50"]),
         (["build-dataset", "MIDI", "OUT", "--max-minutes", "nan"], ["more than 0"]),
-        (["build-dataset", "MIDI", "OUT", "--max-minutes", "1e9"], ["smaller"]),
+        (["build-dataset", "MIDI", "OUT", "--max-minutes", "1e6"], ["smaller"]),
+        (["build-dataset", "MIDI", "OUT", "--max-minutes", "inf"], ["at most"]),
         (["build-dataset", "MIDI", "OUT", "--threads", "0"], ["--threads"]),
         (["plot", "MIDI/C_major.mid"], ["Missing argument"]),
         (["plot", "a", "b", "c", "d"], ["too many arguments"]),
@@ -275,6 +278,7 @@ def test_bad_data(run, midi, dataset, tmp_path):
         (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
         (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no HDF5 file"]),
         (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
+        (["build-dataset", midi, "."], ["is a folder"]),
         (["build-dataset", midi, tmp_path / "no" / "new.h5"], ["cannot be written", "No such file"]),
         (["info", new], ["new.h5"]),
         (["info", tmp_path / "text.h5"], ["not an HDF5 file"]),
@@ -286,6 +290,7 @@ def test_bad_data(run, midi, dataset, tmp_path):
         (["plot", midi / "page.mid", tmp_path / "x.png"], ["page.mid", "MThd"]),
         (["plot", midi / "C_major.mid", "0", tmp_path / "x.png"], ["not an HDF5 file"]),
         (["plot", dataset, "99", tmp_path / "x.png"], ["no piece 99"]),
+        (["plot", dataset, "9" * 5000, tmp_path / "x.png"], ["no piece '999"]),
         (["plot", dataset, "nobody.mid", tmp_path / "x.png"], ["no piece 'nobody.mid'"]),
         (["plot", dataset, "0", tmp_path / "x.gif"], [".png"]),
         (["plot", dataset, "0", tmp_path / "no" / "x.png"], ["cannot be written"]),
@@ -322,6 +327,15 @@ def test_standard_output_on_a_full_disk(dataset):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert_one_line(done.stderr, "standard output: No space left")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_without_standard_streams(dataset, midi, tmp_path, closed):
+    command = f'"{sys.executable}" -m rollcore.cli build-dataset "{midi}" "{tmp_path / "out.h5"}" {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (closed == "2>&-")
+    assert len(rollcore.open_dataset(tmp_path / "out.h5")) == len(rollcore.open_dataset(dataset))
 
 
 def test_a_reader_that_goes_away(tmp_path, midi):

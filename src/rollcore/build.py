@@ -216,6 +216,13 @@ def _unreadable(error: int) -> str:
     return f"unreadable ({os.strerror(error)})"
 
 
+def check_split(split: Sequence[int]) -> None:
+    """Raise `RollcoreError` unless `split` is three shares: whole numbers, not all of them 0."""
+    whole = not isinstance(split, str) and all(isinstance(share, (int, np.integer)) for share in split)
+    if not whole or len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
+        raise RollcoreError(f"split {split}: expected three whole shares such as (80, 10, 10)")
+
+
 def build_dataset(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -247,7 +254,8 @@ def build_dataset(
     planes, drums, sustain, max_minutes
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
-        Relative sizes of the train, validation and test splits. A piece's place depends on its content alone.
+        Relative sizes of the train, validation and test splits, whole numbers. A piece's place depends on its content
+        alone.
     dedupe
         Keep the first of each set of files with identical content.
     threads
@@ -271,12 +279,13 @@ def build_dataset(
     grid = choose_grid(fps, steps_per_beat)
     planes = check_planes(planes)
     grid.limits(max_minutes)
-    if len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
-        raise RollcoreError(f"split {split}: expected three shares such as 80/10/10")
+    check_split(split)
     workers = threads if threads is not None else _cores()
     if workers < 1:
         raise RollcoreError(f"threads {workers}: expected at least 1")
     sources = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    if not sources:
+        raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
     ledger = _Ledger(split, max_minutes, set() if dedupe else None)
 
     def load(batch: Batch) -> _Loaded:
@@ -303,11 +312,11 @@ def build_dataset(
         if not len(tables.pieces):
             raise RollcoreError(_nothing(sources, ledger))
         options = {
-            "dedupe": dedupe,
-            "drums": drums,
+            "dedupe": bool(dedupe),
+            "drums": bool(drums),
             "max_minutes": float(max_minutes),
-            "split": list(split),
-            "sustain": sustain,
+            "split": [int(share) for share in split],
+            "sustain": bool(sustain),
         }
         size = writer.commit(tables, options)
     repairs = np.bincount(tables.repairs["code"], tables.repairs["count"], len(REPAIR_CODES))

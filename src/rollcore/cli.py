@@ -119,6 +119,7 @@ def build_dataset(
     or - for such a list on standard input.
     """
     from rollcore.build import build_dataset as build
+    from rollcore.build import check_split
     from rollcore.grid import MAX_MINUTES
     from rollcore.roll import check_planes
 
@@ -127,8 +128,7 @@ def build_dataset(
     with _usage():
         chosen = check_planes([plane.strip() for plane in planes.split(",")])
         grid.limits(longest)
-        if min(split) < 0 or sum(split) == 0:
-            raise RollcoreError("--split: expected three shares such as 80/10/10")
+        check_split(split)
     with Progress("files") as progress:
         report = build(
             list(inputs),
@@ -235,7 +235,8 @@ def plot(
             message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
             raise click.UsageError(message, click.get_current_context())
         dataset = open_dataset(source)
-        index = dataset.find(int(piece[0]) if piece[0].isdecimal() else piece[0])
+        # No dataset has 10^18 pieces; and Python refuses to make a number of thousands of digits.
+        index = dataset.find(int(piece[0]) if piece[0].isdecimal() and len(piece[0]) <= 18 else piece[0])
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
     else:
         from rollcore.midi import read_midi

@@ -59,7 +59,8 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
             result = command.main(args=argv, prog_name=name, standalone_mode=False)
             status = result if isinstance(result, int) else 0
         finally:
-            sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
+            if sys.stdout is not None:  # None where the shell closed it
+                sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
     except _NoArguments as error:
         click.echo(error.format_message())
         return 0
@@ -105,7 +106,8 @@ class Progress:
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
-        self._terminal = sys.stderr.isatty()
+        self._stream = sys.stderr  # None where the shell closed it
+        self._terminal = self._stream is not None and self._stream.isatty()
         self._interval = 0.1 if self._terminal else 5.0
         self._began = self._shown = time.monotonic()
         self._width = 0
@@ -113,22 +115,22 @@ class Progress:
     def __call__(self, count: int, rest: str = "") -> None:
         """Show a count, at most ten times a second on a terminal and every five seconds elsewhere."""
         now = time.monotonic()
-        if now - self._shown < self._interval:
+        if self._stream is None or now - self._shown < self._interval:
             return
         self._shown = now
         rate = count / max(now - self._began, 1e-9)
         line = f"{count:,} {self._unit}, {rate:,.0f} a second" + (f", {rest}" if rest else "")
         if self._terminal:
-            sys.stderr.write("\r" + line.ljust(self._width))
+            self._stream.write("\r" + line.ljust(self._width))
             self._width = len(line)
         else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+            self._stream.write(line + "\n")
+        self._stream.flush()
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
+        if self._width and self._stream is not None:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()

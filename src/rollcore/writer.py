@@ -57,15 +57,18 @@ class DatasetWriter:
         self.path = Path(path)
         self.grid = grid
         self.planes = planes
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._shards: list[tuple[int, int]] = []
         self._fd = -1
         self._file: h5py.File | None = None
-        if self.path.is_dir():
-            raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
-        if self.path.exists() and not _replaceable(self.path):
-            raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
         try:
+            if self.path.is_dir():
+                raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
+            self._partial = self.path.with_name(f".{self.path.name}.partial")
+            # Never a device or a pipe: a rename would put a dataset in the place of /dev/null.
+            if self.path.exists() and not self.path.is_file():
+                raise DatasetError(f"{self.path}: is no regular file; choose another name")
+            if self.path.exists() and not _replaceable(self.path):
+                raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
             self._fd = self._lock()
             if os.fstat(self._fd).st_size:
                 os.ftruncate(self._fd, 0)
@@ -76,7 +79,7 @@ class DatasetWriter:
             group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
             group.set_obj_track_times(False)
             self._rows = h5py.h5g.create(self._file.id, b"rows", gcpl=group)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             self._abandon()
             raise self.failure(error) from error
 
