@@ -82,7 +82,7 @@ def test_rows_are_read_only_views_of_the_map(built):
 
 def test_pieces_are_found_by_number_name_and_base_name(built):
     dataset = rollcore.open_dataset(built)
-    assert [dataset.find(piece) for piece in (1, "b/c.mid", "c.mid")] == [1, 1, 1]
+    assert [dataset.find(piece) for piece in (1, np.int64(1), "b/c.mid", "c.mid")] == [1, 1, 1, 1]
     assert dataset.name(2) == "d.MIDI"
     for missing in (3, -1, "e.kar", "mid"):
         with pytest.raises(RollcoreError, match="no piece"):
@@ -155,8 +155,16 @@ def test_no_flipped_byte_goes_unnoticed(built, tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "field", "value"),
-    [("pieces", "shard", 9), ("pieces", "start", 2**63), ("pieces", "frames", 101), ("pieces", "file", 4)]
-    + [("pieces", "split", 3), ("files", "name_end", 2**40), ("shards", "frames", 2**60)],
+    [
+        ("pieces", "shard", 9),
+        ("pieces", "start", 2**63),
+        ("pieces", "frames", 101),
+        ("pieces", "file", 4),
+        ("pieces", "split", 3),
+        ("files", "outcome", 3),
+        ("files", "name_end", 2**40),
+        ("shards", "frames", 2**60),
+    ],
 )
 def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, value):
     """With a checksum that fits: not damage, but a file made by another hand."""
@@ -170,6 +178,38 @@ def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, va
         sums["checksum"][sums["table"] == table.encode()] = xxhash.xxh3_64_intdigest(records.tobytes())
         file["checksums"][...] = sums
     with pytest.raises(DatasetError, match="point outside"):
+        rollcore.open_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("options", "{"),
+        ("options", "3"),
+        ("reasons", "null"),
+        ("grid_rate", "fast"),
+        ("grid_rate", "1/0"),
+        ("grid_rate", "-1"),
+        ("version", "one"),
+        ("version", [1, 2]),
+    ],
+)
+def test_attributes_by_another_hand_are_refused(built, tmp_path, name, value):
+    path = tmp_path / "made.h5"
+    shutil.copy(built, path)
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
+    with pytest.raises(DatasetError, match="damaged"):
+        rollcore.open_dataset(path)
+
+
+def test_a_table_that_is_a_group_is_refused(built, tmp_path):
+    path = tmp_path / "made.h5"
+    shutil.copy(built, path)
+    with h5py.File(path, "r+") as file:
+        del file["files"]
+        file.create_group("files")
+    with pytest.raises(DatasetError, match="damaged"):
         rollcore.open_dataset(path)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import json
+import operator
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import h5py
 import numpy as np
@@ -118,16 +119,22 @@ class Dataset:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
         attributes, tables, offsets = _read(self.path)
-        unit, rate = attributes["grid_unit"], Fraction(attributes["grid_rate"])
+        unit = attributes["grid_unit"]
         if unit not in ("seconds", "beats"):
             raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
-        self.grid = Grid.seconds(rate) if unit == "seconds" else Grid.beats(rate)
+        try:
+            rate = Fraction(attributes["grid_rate"])
+            self.grid = Grid.seconds(rate) if unit == "seconds" else Grid.beats(rate)
+            self.options: dict[str, Any] = dict(json.loads(attributes["options"]))
+            self.reasons: list[str] = list(json.loads(attributes["reasons"]))
+        except (ValueError, TypeError, ZeroDivisionError, RollcoreError) as error:
+            raise DatasetError(f"{self.path}: damaged: an attribute of its root group; build it again") from error
         self.planes = tuple(attributes["planes"].split(","))
         if self.planes not in (PLANES[:1], PLANES):
             raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore")
-        self.options: dict[str, Any] = json.loads(attributes["options"])
-        self.reasons: list[str] = json.loads(attributes["reasons"])
         self.files = tables["files"]
+        if (self.files["reason"][self.files["outcome"] == OUTCOMES.index("skipped")] >= len(self.reasons)).any():
+            raise DatasetError(f"{self.path}: damaged: its tables point outside of it; build it again")
         self.repairs = tables["repairs"]
         self.shards = tables["shards"]
         self.shard_offsets = offsets
@@ -174,10 +181,10 @@ class Dataset:
         """Name of the file that a piece was read from."""
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
 
-    def find(self, piece: str | int) -> int:
+    def find(self, piece: str | SupportsIndex) -> int:
         """Return the index of a piece given by number, name, or base name if no other piece shares it."""
-        if isinstance(piece, int):
-            return self._index(piece)
+        if not isinstance(piece, str):
+            return self._index(operator.index(piece))
         wanted = piece.encode("utf-8", "surrogateescape")
         base = []
         blob, ends = self._names.tobytes(), self.files["name_end"]
@@ -275,7 +282,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
                         f"{path}: shard {shard:06d} is chunked or compressed; `h5repack -l CONTI` undoes it"
                     )
                 offsets[shard] = offset
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = "truncated" if "truncated" in str(error) else "damaged"
         raise DatasetError(f"{path}: {reason}; build it again") from error
     sums = dict(tables["checksums"].tolist())
@@ -301,6 +308,7 @@ def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], si
         and (pieces["frames"] < 2**48).all()
         and (pieces["start"] < 2**48).all()
         and (pieces["start"] + pieces["frames"] <= shards["frames"][pieces["shard"]]).all()
+        and (files["outcome"] < len(OUTCOMES)).all()
         and (files["name_end"][1:] >= files["name_end"][:-1]).all()
         and ends[-1] <= len(tables["names"])
     )
