@@ -122,6 +122,12 @@ def test_a_list_names_files_folders_and_archives(tree, tmp_path, monkeypatch, en
     assert [reason for _, _, reason in found if reason] == ["listed, but not there"]
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tree)
+    (tmp_path / "files.txt").write_bytes(b"\xef\xbb\xbfb.mid\r\n")
+    assert members(f"@{tmp_path / 'files.txt'}") == [(b"b.mid", MIDI, None)]
+
+
 def test_a_list_on_standard_input(tree, monkeypatch):
     monkeypatch.chdir(tree)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b.mid\na/z.KAR\n")))

@@ -177,6 +177,11 @@ def test_a_tempo_track_then_named_tracks() -> None:
     assert all(track[-1].type == "end_of_track" for track in file.tracks)
 
 
+def test_a_track_name_that_is_no_unicode() -> None:
+    midi = Midi.from_notes([(0, 480, 60, 80, 0, 0)])
+    assert written(midi, track_names=["caf\udce9"]).tracks[1].name == "caf\\udce9"
+
+
 def test_order_at_one_tick() -> None:
     """Note-offs, then the pedal, then note-ons, then the ends of notes without length."""
     notes = [(0, 48, 60, 80, 0, 0), (48, 96, 60, 80, 0, 0), (48, 48, 64, 80, 0, 0)]

@@ -177,7 +177,7 @@ def _members(sources: Sequence[PathInput]) -> Iterator[_Member]:
 
 
 def _lines(source: str) -> list[bytes]:
-    """Give the paths of a list; one made on Windows ends its lines with CR LF."""
+    """Give the paths of a list; one made on Windows ends its lines with CR LF and may begin with a byte order mark."""
     try:
         if source == "-":
             text = sys.stdin.buffer.read()
@@ -186,6 +186,7 @@ def _lines(source: str) -> list[bytes]:
                 text = file.read()
     except OSError as error:
         raise RollcoreError(f"{source}: cannot read the list: {_words(error)}; one path a line") from None
+    text = text.removeprefix(b"\xef\xbb\xbf")
     lines = text.split(b"\0") if b"\0" in text else [line.removesuffix(b"\r") for line in text.split(b"\n")]
     return [line for line in lines if line]
 

@@ -309,7 +309,9 @@ def write_midi(
     for index, track in enumerate(np.union1d(midi.notes["track"], midi.pedals["track"])):
         events = []
         if index < len(track_names):
-            events.append((0, 0, MetaMessage("track_name", name=track_names[index])))
+            # A name taken from a file may hold bytes that are no UTF-8.
+            name = track_names[index].encode("utf-8", "backslashreplace").decode()
+            events.append((0, 0, MetaMessage("track_name", name=name)))
         for tick, _, channel, down in midi.pedals[midi.pedals["track"] == track].tolist():
             control = Message("control_change", channel=channel, control=64, value=127 if down else 0)
             events.append((tick, 2, control))
