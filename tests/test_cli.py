@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 import rollcore
 from rollcore.chords import make_chords
 from rollcore.cli import cli, main
-from rollcore.console import Progress
+from rollcore.console import Progress, run_command
 from rollcore.grid import MAX_MINUTES
 
 COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "import-mat")
@@ -396,3 +397,13 @@ def test_no_progress_of_what_is_done_at_once(monkeypatch):
     with Progress("files") as progress:
         progress(1)
     assert stream.getvalue() == ""
+
+
+def test_a_missing_extra_is_one_line_with_the_remedy(capsys, monkeypatch):
+    @click.command()
+    def train():
+        import keras  # noqa: F401
+
+    monkeypatch.setitem(sys.modules, "keras", None)  # as if it were not installed
+    assert run_command(train, [], "seq2seq-train") == 1
+    assert capsys.readouterr().err == "error: seq2seq-train needs keras: pip install 'rollcore[cpu]'\n"

@@ -33,6 +33,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+# What the core does not bring, and the extra that does.
+_EXTRAS = {"keras": "cpu", "tensorflow": "cpu", "matplotlib": "plot", "scipy": "mat"}
+
+
 def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     """Run a click command and end in order: nothing that a user can cause shows a traceback.
 
@@ -71,6 +75,10 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         return _fail(error.format_message(), error.exit_code)
     except RollcoreError as error:
         return _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        return _fail(f"{name} needs {error.name}: pip install 'rollcore[{_EXTRAS[error.name]}]'", 1)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
     except MemoryError:
