@@ -76,28 +76,29 @@ TRAIN: dict[str, dict[str, Any]] = {
     "piano-midi": {"epochs": 3, "batch_size": 4, "learning_rate": 4e-3},
     "musedata": {"epochs": 1, "batch_size": 4, "learning_rate": 4e-3},
 }
-# What differs between heads.
-HEADS: dict[str, dict[str, int]] = {
-    "autoregressive": {},
-    "bernoulli": {"jsb": 12, "nottingham": 1, "piano-midi": 2, "musedata": 1},
+# What differs between heads, and where less time was given to a recipe.
+CHANGES: dict[str, dict[str, Any]] = {
+    "jsb-bernoulli": {"epochs": 10, "batch_size": 4, "learning_rate": 4e-3, "ema": 0.99, "periods": (2, 4, 8, 16)},
+    "jsb-autoregressive-no-transposition": {"epochs": 8, "ema": 0.99, "transpose": 0, "keep_key": 1.0},
+    "piano-midi-autoregressive": {"epochs": 2, "units": 32, "conv": 32},
+    "piano-midi-bernoulli": {"epochs": 2},
+    "musedata-autoregressive": {"units": 32, "conv": 32},
+    "musedata-bernoulli": {"units": 32, "conv": 32},
 }
-VARIANTS: dict[str, dict[str, Any]] = {"": {}, "-no-transposition": {"transpose": 0, "keep_key": 1.0, "epochs": 14}}
 
 
 def recipes() -> dict[str, dict[str, Any]]:
     """Return every recipe by name: its dataset, and the fields of the two configurations."""
+    names = [(data, head, "") for head in ("autoregressive", "bernoulli") for data in FILES]
+    names.append(("jsb", "autoregressive", "-no-transposition"))
     found = {}
-    for head, epochs in HEADS.items():
-        for name in FILES:
-            for variant, changes in VARIANTS.items():
-                if variant and name != "jsb":
-                    continue
-                train = {**TRAIN[name], **({"epochs": epochs[name]} if epochs else {}), **changes, "seed": 0}
-                found[f"{name}-{head}{variant}"] = {
-                    "dataset": name,
-                    "model": {**MODEL[name], "model": "tied", "head": head},
-                    "train": train,
-                }
+    for data, head, variant in names:
+        changes = CHANGES.get(f"{data}-{head}{variant}", {})
+        fields = {"model": "tied", "head": head, **MODEL[data]}
+        fields.update({key: value for key, value in changes.items() if key in (*fields, "conv", "periods")})
+        train = {"transpose": 5, "keep_key": 0.3, "seed": 0, "ema": 0.99, **TRAIN[data]}
+        train.update({key: value for key, value in changes.items() if key in train})
+        found[f"{data}-{head}{variant}"] = {"dataset": data, "model": fields, "train": train}
     return found
 
 

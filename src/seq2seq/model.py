@@ -83,14 +83,13 @@ class RollModel(keras.Model):
             return
         config = self.config
         frames = config.input_frames + config.target_frames
-        self.call(
-            {
-                "rows": np.zeros((1, frames, len(config.planes), 16), np.uint8),
-                "valid": np.zeros((1, frames), np.uint8),
-                "start": np.zeros(1, np.int32),
-                "shift": np.zeros(1, np.int32),
-            }
-        )
+        silence = {
+            "rows": np.zeros((1, frames, len(config.planes), 16), np.uint8),
+            "valid": np.zeros((1, frames), np.uint8),
+            "start": np.zeros(1, np.int32),
+            "shift": np.zeros(1, np.int32),
+        }
+        self.call({name: ops.convert_to_tensor(array) for name, array in silence.items()})
         assert_cudnn_eligible(self)
 
 
