@@ -300,6 +300,36 @@ def test_random_pedals_equal_the_oracle(rows, pedal_rows):
     assert oracle.cells(ours[:, 0]) == expected[0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    random_notes,
+    st.lists(st.tuples(ticks, st.integers(100_000, 900_000), st.sampled_from([0, 1, 5])), max_size=8),
+    st.lists(st.tuples(ticks, st.sampled_from([0, 1, 5]), st.integers(0, 15), st.booleans()), max_size=8),
+)
+def test_format_2_is_its_tracks_laid_over_each_other(rows, tempo_rows, pedal_rows):
+    notes = notes_of(*((on, on + length, pitch % 8, channel) for on, length, pitch, channel in rows))
+    notes["track"] = notes["onset_tick"] % 3 * 5 // 2  # 0, 2, 5
+    tempo_rows, pedal_rows = (sorted(some, key=lambda row: row[0]) for some in (tempo_rows, pedal_rows))
+    tempos = np.array([row[:2] for row in tempo_rows], TEMPO_DTYPE)
+    tracks = np.array([row[2] for row in tempo_rows], np.uint16)
+    pedals = np.array(pedal_rows, Midi.from_notes(notes_of()).pedals.dtype)
+    options = {"fps": 20, "planes": ("sounding", "onset"), "sustain": True, "drums": True}
+    whole = rollcore.piano_roll(
+        Midi(notes, tempos, ticks_per_beat=480, format=2, tempo_tracks=tracks, pedals=pedals), **options
+    )
+    laid = np.zeros_like(whole)
+    for track in (0, 2, 5):
+        alone = Midi(
+            notes[notes["track"] == track],
+            tempos[tracks == track],
+            ticks_per_beat=480,
+            pedals=pedals[pedals["track"] == track],
+        )
+        roll = rollcore.piano_roll(alone, **options)
+        laid[: len(roll)] |= roll
+    assert np.array_equal(whole, laid)
+
+
 def test_frames_beyond_the_narrow_arithmetic_are_exact_too():
     # 470 minutes at 30000/1001 fps and 32767 ticks a beat: the products need more than 63 bits.
     last = 470 * 60 * 2 * 32767

@@ -8,10 +8,10 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EFBIG, EINTR, EINVAL, ENOMEM, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
-from libc.stdlib cimport free, malloc, qsort, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
-from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, Pedal, Song, song_free, song_init, song_parse
+from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, Pedal, Song, Tempo, song_free, song_init, song_parse
 
 cdef extern from "<fcntl.h>" nogil:
     int open(const char *path, int flags)
@@ -147,8 +147,8 @@ cdef int64_t elapsed_from(Segment *segment, int64_t tick) noexcept nogil:
     return segment.elapsed + delta * segment.rate
 
 
-cdef bint clock_time(Clock *clock, Song *song, int track) noexcept nogil:
-    """Lay out the tempo map: of all tracks, or of one when `track` >= 0 (format 2)."""
+cdef bint clock_time(Clock *clock, Song *song, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Lay out the tempo map: the song's tempos from `first` to `last`."""
     cdef Py_ssize_t i
     clock.n = 0
     if song.ticks_per_beat == 0:         # SMPTE: ticks are fractions of a second, tempo has no say
@@ -160,9 +160,7 @@ cdef bint clock_time(Clock *clock, Song *song, int track) noexcept nogil:
     clock.unit = <int64_t> song.ticks_per_beat * 1000000
     if not clock_add(clock, 0, 500000):
         return False
-    for i in range(song.n_tempos):
-        if track >= 0 and song.tempos[i].track != track:
-            continue
+    for i in range(first, last):
         if not clock_add(clock, song.tempos[i].tick, song.tempos[i].microseconds_per_beat):
             return False
     return True
@@ -214,6 +212,42 @@ cdef inline int64_t clock_frame(const Clock *clock, int64_t elapsed) noexcept no
     ) // clock.denominator
 
 
+# ---- tracks (format 2) --------------------------------------------------------------------------------------------
+
+cdef bint group_by_track(char *rows, Py_ssize_t n, size_t item, Py_ssize_t track_at) noexcept nogil:
+    """Order rows by their track, a uint16 at `track_at`, and keep the order within a track: a counting sort."""
+    cdef Py_ssize_t *places = <Py_ssize_t *> calloc(0x10001, sizeof(Py_ssize_t))
+    cdef char *grouped = <char *> malloc(n * item + 1)
+    cdef bint ok = places != NULL and grouped != NULL
+    cdef Py_ssize_t i
+    cdef uint16_t track
+    if ok and n:
+        for i in range(n):
+            memcpy(&track, rows + i * item + track_at, sizeof(track))
+            places[track + 1] += 1
+        for i in range(0x10000):
+            places[i + 1] += places[i]
+        for i in range(n):
+            memcpy(&track, rows + i * item + track_at, sizeof(track))
+            memcpy(grouped + places[track] * item, rows + i * item, item)
+            places[track] += 1
+        memcpy(rows, grouped, n * item)
+    free(places)
+    free(grouped)
+    return ok
+
+
+cdef bint group_events(Song *song) noexcept nogil:
+    """Group tempos and pedals by track, as the notes are; false when memory is out."""
+    cdef Tempo *tempos = song.tempos
+    cdef Pedal *pedals = song.pedals
+    if song.n_tempos and not group_by_track(
+            <char *> tempos, song.n_tempos, sizeof(Tempo), <char *> &tempos.track - <char *> tempos):
+        return False
+    return song.n_pedals == 0 or group_by_track(
+        <char *> pedals, song.n_pedals, sizeof(Pedal), <char *> &pedals.track - <char *> pedals)
+
+
 # ---- sustain ------------------------------------------------------------------------------------------------------
 
 cdef struct Key:                 # a note's place in the order (channel, pitch, onset)
@@ -232,17 +266,12 @@ cdef int key_order(const void *a, const void *b) noexcept nogil:
     return -1 if x.note < y.note else (1 if x.note > y.note else 0)
 
 
-cdef void hold_notes(Song *song, Py_ssize_t first, Py_ssize_t last, int track, Key *keys, const Pedal **lanes,
-                     int64_t *ups, int64_t *release) noexcept nogil:
-    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first.
-
-    Of the notes from `first` to `last`, by the pedals of all tracks, or of one when `track` >= 0 (format 2).
-    """
-    cdef Py_ssize_t i, k, low, high, n_lane = 0, n = last - first
+cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t n_pedals, Key *keys,
+                     const Pedal **lanes, int64_t *ups, int64_t *release) noexcept nogil:
+    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first."""
+    cdef Py_ssize_t i, k, low, high, n_lane = 0
     cdef int64_t last_tick = 0, until
-    cdef Note *notes = song.notes + first
     cdef Note *note
-    cdef Pedal *pedal
     cdef int channel, previous = -1
     for i in range(n):
         note = &notes[i]
@@ -258,10 +287,9 @@ cdef void hold_notes(Song *song, Py_ssize_t first, Py_ssize_t last, int track, K
         if channel != previous:
             previous = channel
             n_lane = 0
-            for k in range(song.n_pedals):
-                pedal = &song.pedals[k]
-                if pedal.channel == channel and (track < 0 or pedal.track == track):
-                    lanes[n_lane] = pedal
+            for k in range(n_pedals):
+                if pedals[k].channel == channel:
+                    lanes[n_lane] = &pedals[k]
                     n_lane += 1
             until = last_tick            # a pedal that never comes up holds to the last note-off
             for k in range(n_lane - 1, -1, -1):
@@ -301,8 +329,8 @@ cdef void hold_notes(Song *song, Py_ssize_t first, Py_ssize_t last, int track, K
 
 
 cdef bint sustain(Song *song) noexcept nogil:
-    """Apply the pedals to every note-off of the song; false when memory is out."""
-    cdef Py_ssize_t first = 0, last
+    """Apply the pedals to every note-off of the song, in format 2 those of its track; false when memory is out."""
+    cdef Py_ssize_t first = 0, last, first_pedal = 0, last_pedal = song.n_pedals
     cdef int track
     cdef Key *keys = <Key *> malloc(song.n_notes * sizeof(Key) + 1)
     cdef const Pedal **lanes = <const Pedal **> malloc(song.n_pedals * sizeof(Pedal *) + 1)
@@ -314,7 +342,13 @@ cdef bint sustain(Song *song) noexcept nogil:
         last = first
         while last < song.n_notes and (track < 0 or song.notes[last].track == track):
             last += 1
-        hold_notes(song, first, last, track, keys, lanes, ups, release)
+        if track >= 0:
+            last_pedal = first_pedal
+            while last_pedal < song.n_pedals and song.pedals[last_pedal].track <= track:
+                first_pedal += song.pedals[last_pedal].track < track
+                last_pedal += 1
+        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal, keys, lanes,
+                   ups, release)
         first = last
     free(keys)
     free(lanes)
@@ -331,6 +365,7 @@ cdef int quantise(
 ) noexcept nogil:
     """Append the song's notes as spans; the status says why there are none."""
     cdef Py_ssize_t i, first = 0, last, n = n_spans[0], n_start = n_spans[0]
+    cdef Py_ssize_t first_tempo = 0, last_tempo = song.n_tempos
     cdef int64_t end_tick, first_tick, elapsed, start, end, frames = 0, microseconds
     cdef bint any_note = song.n_notes > 0
     cdef Note *note
@@ -341,6 +376,8 @@ cdef int quantise(
     cdef int track
     if spec.beats and song.ticks_per_beat == 0:
         return NO_BEATS
+    if song.format == 2 and not group_events(song):
+        return NO_MEMORY
     if spec.sustain and song.n_pedals and not sustain(song):
         return NO_MEMORY
     if not grow(<void **> spans, capacity, n + song.n_notes, sizeof(Span)):
@@ -365,7 +402,12 @@ cdef int quantise(
         if end_tick < 0:
             first = last
             continue
-        if not clock_time(time, song, track):
+        if track >= 0:
+            last_tempo = first_tempo
+            while last_tempo < song.n_tempos and song.tempos[last_tempo].track <= track:
+                first_tempo += song.tempos[last_tempo].track < track
+                last_tempo += 1
+        if not clock_time(time, song, first_tempo, last_tempo):
             return NO_MEMORY
         # Nothing is allocated for frames yet: a piece that is too long ends here. One saturated look at the end
         # also makes every earlier tick safe from overflow.
