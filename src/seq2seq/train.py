@@ -75,7 +75,8 @@ def train(
     max_minutes : float, optional
         Begin no epoch that would likely end later; the schedule of the learning rate stays that of all epochs.
     resume : bool
-        Go on from last.keras, with the configuration found there.
+        Go on from last.keras, with the configuration found there: to the end that the run would have had, but
+        for the random numbers of dropout.
 
     Returns
     -------
