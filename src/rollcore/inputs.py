@@ -170,10 +170,10 @@ def _members(sources: Sequence[PathInput]) -> Iterator[_Member]:
             yield from _of_input(os.fsencode(source), named=len(sources) > 1)
             continue
         for path in _lines(str(source)):
-            if _missing(path) is None:
+            if (missing := _missing(path)) is None:
                 yield from _of_input(path, named=True)
             else:
-                yield path, path, b"", "listed, but not there"
+                yield path, path, b"", f"listed: {missing}"
 
 
 def _lines(source: str) -> list[bytes]:
