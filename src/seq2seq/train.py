@@ -308,4 +308,8 @@ def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
     scores.update(score_baselines(dataset, net.config, split))
     task = "the target window from the input window" if net.config.model == "blog" else "each frame from those before"
     print(f"\n{split} split, {task}:\n{score_table({k: s.to_dict() for k, s in scores.items()})}")
+    for name in ("unigram", "repeat"):
+        better = [model.per_frame < scores[name].per_frame, model.f1 > scores[name].f1]
+        said = {2: "in nats and in F1", 1: "in nats only" if better[0] else "in F1 only", 0: "in neither nats nor F1"}
+        print(f"better than {name} {said[sum(better)]}")
     print(f"run folder: {run_dir}")
