@@ -46,21 +46,8 @@ def _primer(frames: int) -> np.ndarray:
     return np.packbits(bits, axis=-1, bitorder="little")
 
 
-def _threads(threads: int, call: Callable[[], object]) -> Callable[[], object]:
-    """Return *call* with so many BLAS threads."""
-    from threadpoolctl import threadpool_limits
-
-    def limited() -> object:
-        with threadpool_limits(threads, user_api="blas"):
-            return call()
-
-    return limited
-
-
 def test_frames_per_second(race: Any, sampler: Any) -> None:
     """The default model: one output, a batch, steered, and the decoder alone stepped through Keras."""
-    if not peers.available("threadpoolctl"):
-        pytest.skip("threadpoolctl is not installed")
     import keras
 
     from seq2seq.music import scale_mask
@@ -70,16 +57,13 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
     primer = _primer(model.config.input_frames)
     steering = Steering(allowed=scale_mask("A minor"), max_polyphony=4)
 
-    def drawn(threads: int, outputs: int = 1, **options: Any) -> tuple[Callable[[], object], int]:
-        call = _threads(threads, lambda: made.sample(primer, FRAMES, outputs=outputs, **options))
-        return call, FRAMES * outputs
+    def drawn(outputs: int = 1, **options: Any) -> tuple[Callable[[], object], int]:
+        return lambda: made.sample(primer, FRAMES, outputs=outputs, **options), FRAMES * outputs
 
     contenders = {
-        "one output": drawn(1),
-        "one output, 2 BLAS threads": drawn(2),
-        f"{BATCH} outputs": drawn(1, BATCH),
-        f"{BATCH} outputs, 2 BLAS threads": drawn(2, BATCH),
-        "one output in a scale, 4 notes at most": drawn(1, steering=steering),
+        "one output": drawn(),
+        f"{BATCH} outputs": drawn(BATCH),
+        "one output in a scale, 4 notes at most": drawn(steering=steering),
     }
     if keras.config.backend() == "tensorflow":
         contenders["decoder and head once a frame by tf.function, nothing drawn"] = _compiled(model), FRAMES

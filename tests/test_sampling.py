@@ -203,6 +203,9 @@ def test_same_seed_same_bytes(onset_sampler, rng):
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
     assert len({output.tobytes() for output in first}) == 3
+    # The first is the first, alone or not.
+    assert onset_sampler.sample(primer, 12, seed=7).tobytes() == first[:1].tobytes()
+    assert onset_sampler.sample(primer, 12, outputs=11, seed=7).shape[0] == 11
 
 
 def test_onsets_and_sounding_agree(onset_sampler, rng):

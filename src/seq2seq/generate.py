@@ -269,9 +269,6 @@ def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     """Make music."""
-    # Before NumPy and TensorFlow are loaded. The products of one frame are too small to share out: a second
-    # thread gains little on an idle machine, and loses most of the speed where another process wants it.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         made = generate(run_dir, **options)
