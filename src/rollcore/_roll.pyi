@@ -25,6 +25,7 @@ class Batch:
         max_seconds: int,
         max_beats: int,
     ) -> None: ...
+    def reset(self) -> None: ...
     def load(
         self,
         members: list[bytes],

@@ -53,6 +53,7 @@ MAX_FILE_BYTES = 64 << 20
 cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
 # How much is read before it is parsed: enough to amortise the call, little enough to stay in the cache.
 cdef Py_ssize_t READ_AHEAD = 512 << 10
+cdef size_t KEPT_BYTES = 8 << 20
 cdef int64_t SATURATED = <int64_t> 1 << 62
 
 cdef struct Spec:
@@ -117,6 +118,14 @@ cdef inline bint grow(void **array, Py_ssize_t *capacity, Py_ssize_t needed, siz
     array[0] = moved
     capacity[0] = wanted
     return True
+
+
+cdef void slim(void **array, Py_ssize_t *capacity, size_t item) noexcept nogil:
+    """Let go of an array that an unusual file has blown up."""
+    if <size_t> capacity[0] * item > KEPT_BYTES:
+        free(array[0])
+        array[0] = NULL
+        capacity[0] = 0
 
 
 # ---- time ---------------------------------------------------------------------------------------------------------
@@ -597,6 +606,8 @@ cdef class Batch:
     cdef Py_ssize_t scratch_capacity
     cdef uint8_t *rows
     cdef Py_ssize_t rows_capacity
+    cdef uint8_t *content        # files as they are read
+    cdef Py_ssize_t content_capacity
     cdef Py_ssize_t member       # the painter's place: member, its first span
     cdef Py_ssize_t span
 
@@ -612,6 +623,17 @@ cdef class Batch:
         free(self.spans)
         free(self.scratch)
         free(self.rows)
+        free(self.content)
+
+    def reset(self):
+        """Forget the batch and keep its memory for the next: fresh pages cost more than what is done in them."""
+        self.n_spans = 0
+        self.member = 0
+        self.span = 0
+        slim(<void **> &self.spans, &self.spans_capacity, sizeof(Span))
+        slim(<void **> &self.scratch, &self.scratch_capacity, sizeof(Span))
+        slim(<void **> &self.rows, &self.rows_capacity, 1)
+        slim(<void **> &self.content, &self.content_capacity, 1)
 
     cdef void take(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
         cdef int status = song_parse(&self.song, data, size)
@@ -635,8 +657,7 @@ cdef class Batch:
         cdef Record *record = <Record *> &records[0] if n else NULL
         cdef const char **paths = <const char **> malloc(n * sizeof(char *) + 1)
         cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)
-        cdef uint8_t *buffer = NULL
-        cdef Py_ssize_t capacity = 0, used
+        cdef Py_ssize_t used
         cdef list digests = [None] * n
         cdef bytes content
         try:
@@ -655,7 +676,7 @@ cdef class Batch:
                             starts[stop] = used
                             if record[stop].status == OK:
                                 record[stop].error = read_file(
-                                    paths[stop], &buffer, &capacity, used, &record[stop].size)
+                                    paths[stop], &self.content, &self.content_capacity, used, &record[stop].size)
                                 if record[stop].error:
                                     record[stop].status = IO
                                 else:
@@ -664,11 +685,11 @@ cdef class Batch:
                     for i in range(first, stop):
                         if record[i].status == OK:
                             digests[i] = digest(
-                                PyMemoryView_FromMemory(<char *> buffer + starts[i], record[i].size, PyBUF_READ))
+                                PyMemoryView_FromMemory(<char *> self.content + starts[i], record[i].size, PyBUF_READ))
                     with nogil:
                         for i in range(first, stop):
                             if record[i].status == OK:
-                                self.take(buffer + starts[i], record[i].size, &record[i])
+                                self.take(self.content + starts[i], record[i].size, &record[i])
                 else:
                     stop = n
                     for i in range(n):
@@ -683,7 +704,6 @@ cdef class Batch:
         finally:
             free(paths)
             free(starts)
-            free(buffer)
         return digests
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,

@@ -36,8 +36,8 @@ from rollcore.writer import DatasetWriter, Tables
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
 BATCH_FILES = 256
-# Rows are painted, summed and written a buffer at a time, while they are still in the second-level cache.
-BUFFER_BYTES = 512 << 10
+# Rows are painted, summed and written a buffer at a time, while they are still in the cache.
+BUFFER_BYTES = 1 << 20
 _GIVEN = 100  # status of a member whose reason came with it
 
 _REASONS = {
@@ -288,8 +288,13 @@ def build_dataset(
         raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
     ledger = _Ledger(split, max_minutes, set() if dedupe else None)
 
+    spare: list[_roll.Batch] = []
+
     def load(batch: Batch) -> _Loaded:
-        kernel = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+        try:
+            kernel = spare.pop()
+        except IndexError:
+            kernel = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
         records = np.zeros(len(batch.names), RECORD_DTYPE)
         for i, reason in enumerate(batch.reasons):
             if reason is not None:
@@ -303,7 +308,7 @@ def build_dataset(
     with DatasetWriter(out, grid=grid, planes=planes) as writer:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="rollcore")
         try:
-            _run(pool, workers, batches(sources, size=BATCH_FILES), load, ledger, writer, progress)
+            _run(pool, workers, batches(sources, size=BATCH_FILES), load, spare, ledger, writer, progress)
         except OSError as error:
             raise writer.failure(error) from error
         finally:
@@ -344,6 +349,7 @@ def _run(
     workers: int,
     source: Iterable[Batch],
     load: Callable[[Batch], _Loaded],
+    spare: list[_roll.Batch],
     ledger: _Ledger,
     writer: DatasetWriter,
     progress: Callable[[int, int], None] | None,
@@ -363,7 +369,7 @@ def _run(
             if frames:
                 shard, offset = writer.allocate(frames)
                 ledger.pieces[-1]["shard"] = shard
-                painting.append(pool.submit(_paint, writer, loaded, shard, offset))
+                painting.append(pool.submit(_paint, writer, loaded, spare, shard, offset))
             if progress is not None:
                 progress(ledger.found, ledger.frames)
             settle(workers + 1)
@@ -375,7 +381,9 @@ def _run(
     settle(0)
 
 
-def _paint(writer: DatasetWriter, loaded: _Loaded, shard: int, offset: int) -> tuple[int, int]:
+def _paint(
+    writer: DatasetWriter, loaded: _Loaded, spare: list[_roll.Batch], shard: int, offset: int
+) -> tuple[int, int]:
     """Paint a shard, write it at its place, and return it with its checksum."""
     records = loaded.records.view(np.uint8)
     total: Any = xxhash.xxh3_64()
@@ -383,6 +391,9 @@ def _paint(writer: DatasetWriter, loaded: _Loaded, shard: int, offset: int) -> t
         total.update(rows)
         writer.write(offset, rows)
         offset += len(rows)
+    rows.release()
+    loaded.kernel.reset()
+    spare.append(loaded.kernel)
     return shard, int(total.intdigest())
 
 
