@@ -40,7 +40,7 @@ def _assert_same_rows(dataset: Path, parts: list[Path]) -> None:
             with h5py.File(part) as file:
                 shards = [file[name] for name in sorted(file) if name.startswith("shard")]
                 for shard, start, frames in file["pieces"][:]:
-                    assert np.array_equal(ours.rows(i)[:, 0], shards[shard][start : start + frames]), ours.names[i]
+                    assert np.array_equal(ours.rows(i)[:, 0], shards[shard][start : start + frames]), ours.name(i)
                     i += 1
         assert i == len(ours)
 

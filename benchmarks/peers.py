@@ -225,12 +225,10 @@ def write_shards(reader: str, paths: list[str], out: str) -> int:
 
 def main(argv: list[str]) -> int:
     reader, folder, out, processes = argv
-    paths = [
-        os.path.join(parent, name)
-        for parent, folders, names in os.walk(folder)
-        for name in sorted(names)
-        if not folders.sort() and name.endswith(".mid")
-    ]
+    paths = []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        paths += [os.path.join(parent, name) for name in sorted(names) if name.endswith(".mid")]
     n = int(processes)
     shares = [paths[i * len(paths) // n : (i + 1) * len(paths) // n] for i in range(n)]
     with ProcessPoolExecutor(n) as pool:
