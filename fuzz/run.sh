@@ -38,4 +38,4 @@ python fuzz/seeds.py "$out/seeds"
 
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:malloc_context_size=0:quarantine_size_mb=4
 exec "$out/target" -runs="$runs" -max_len=600 -seed=1 -dict=fuzz/smf.dict -artifact_prefix="$out/" \
-  -print_final_stats=1 -timeout=5 -malloc_limit_mb=64 "$@" "$out/corpus" "$out/seeds"
+  -print_final_stats=1 -timeout=60 -malloc_limit_mb=64 "$@" "$out/corpus" "$out/seeds"
