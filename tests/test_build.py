@@ -196,6 +196,17 @@ def test_two_builds_of_one_target_do_not_mix(many, tmp_path):
     rollcore.build_dataset(many, tmp_path / "out.h5")
 
 
+def test_a_link_to_a_target_stays_a_link(many, tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.h5"
+    link.symlink_to(tmp_path / "disk" / "real.h5")
+    for fps in (50, 25):  # into nothing, then over a dataset
+        rollcore.build_dataset(many, link, fps=fps)
+        assert link.is_symlink()
+        assert rollcore.open_dataset(tmp_path / "disk" / "real.h5").grid == Grid.seconds(fps)
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["real.h5"]
+
+
 def test_targets_that_cannot_be(many, tmp_path):
     notes = tmp_path / "notes.txt"
     notes.write_text("keep me")

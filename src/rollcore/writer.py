@@ -63,7 +63,9 @@ class DatasetWriter:
         try:
             if self.path.is_dir():
                 raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
-            self._partial = self.path.with_name(f".{self.path.name}.partial")
+            # A link stays one: what it points to is replaced.
+            self._target = Path(os.path.realpath(self.path))
+            self._partial = self._target.with_name(f".{self._target.name}.partial")
             # Never a device or a pipe: a rename would put a dataset in the place of /dev/null.
             if self.path.exists() and not self.path.is_file():
                 raise DatasetError(f"{self.path}: is no regular file; choose another name")
@@ -175,7 +177,7 @@ class DatasetWriter:
             if self._sink.error is not None:
                 raise self._sink.error
             size = os.fstat(self._fd).st_size
-            os.replace(self._partial, self.path)
+            os.replace(self._partial, self._target)
         except (OSError, RuntimeError) as error:
             raise self.failure(error) from error
         os.close(self._fd)
