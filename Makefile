@@ -18,20 +18,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
+# A larger set of extras holds the smaller ones: it marks them as done too.
 $(VENV)/.demo: $(BIN)/python $(SOURCES)
 	@echo "Installing rollcore with TensorFlow for the CPU (once) ..."
 	$(BIN)/python -m pip install --quiet -e '.[cpu,plot]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
-	@echo "Installing what the tests read (once) ..."
+$(VENV)/.test: $(BIN)/python $(SOURCES)
+	@echo "Installing rollcore with TensorFlow for the CPU and what the tests read (once) ..."
 	$(BIN)/python -m pip install --quiet -e '.[cpu,plot,dev]'
-	@touch $@
+	@touch $(VENV)/.demo $@
 
-$(VENV)/.bench: $(VENV)/.test
-	@echo "Installing the peers to compare with (once) ..."
+$(VENV)/.bench: $(BIN)/python $(SOURCES)
+	@echo "Installing rollcore and the peers to compare it with (once) ..."
 	$(BIN)/python -m pip install --quiet -e '.[cpu,plot,dev,bench]'
-	@touch $@
+	@touch $(VENV)/.demo $(VENV)/.test $@
 
 demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generate (about 4 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
