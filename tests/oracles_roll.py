@@ -9,7 +9,7 @@ import mido
 
 
 def song(path):
-    """Notes (onset, offset, pitch, channel, track), tempos (tick, µs) and pedals (tick, channel, down) of a good file."""
+    """Ticks per beat; notes (onset, offset, pitch, channel, track); tempos (tick, µs); pedals (tick, channel, down)."""
     midi = mido.MidiFile(path)
     notes, tempos, pedals = [], [], []
     for track_number, track in enumerate(midi.tracks):

@@ -14,14 +14,47 @@ SRC = Path(__file__).parents[1] / "src"
 
 # A module imports only what stands above it. docs/architecture.md has the same list.
 ORDER = {
-    "rollcore": (
-        "errors repairs console _smf _roll midi grid roll archives inputs dataset writer _batches batches windows "
-        "build chords matfile plot summary cli"
-    ).split(),
-    "seq2seq": (
-        "config data layers model metrics epochs kernels stepping sampling music score primer train generate "
-        "evaluate compare"
-    ).split(),
+    "rollcore": [
+        "errors",
+        "repairs",
+        "console",
+        "_smf",
+        "_roll",
+        "midi",
+        "grid",
+        "roll",
+        "archives",
+        "inputs",
+        "dataset",
+        "writer",
+        "_batches",
+        "batches",
+        "windows",
+        "build",
+        "chords",
+        "matfile",
+        "plot",
+        "summary",
+        "cli",
+    ],
+    "seq2seq": [
+        "config",
+        "data",
+        "layers",
+        "model",
+        "metrics",
+        "epochs",
+        "kernels",
+        "stepping",
+        "sampling",
+        "music",
+        "score",
+        "primer",
+        "train",
+        "generate",
+        "evaluate",
+        "compare",
+    ],
 }
 
 
