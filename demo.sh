@@ -12,7 +12,7 @@ step "2/4  MIDI files -> piano-roll dataset, 50 frames a second"
 rollcore info demo/chords.h5
 
 step "3/4  Train: 50 frames in, the next 50 out"
-[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --model blog --epochs 6 --hop 25
+[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --model blog --epochs 8 --batch-size 32 --hop 25 --learning-rate 0.006
 
 step "4/4  Generate: three pieces of 30 seconds"
 seq2seq-generate demo/run --seconds 30 --num-outputs 3 --seed 7 --output-dir demo/generated
