@@ -79,12 +79,12 @@ TRAIN: dict[str, dict[str, Any]] = {
 }
 # What differs between heads, and where less time was given to a recipe.
 CHANGES: dict[str, dict[str, Any]] = {
-    "jsb-bernoulli": {"epochs": 6, "batch_size": 4, "learning_rate": 4e-3, "ema": 0.99},
+    "jsb-bernoulli": {"epochs": 9, "learning_rate": 4e-3, "ema": 0.99, "dropout": 0.15, "head_dropout": 0.0},
     "jsb-autoregressive-no-transposition": {"epochs": 8, "ema": 0.99, "transpose": 0, "keep_key": 1.0},
     "piano-midi-autoregressive": {"epochs": 2, "units": 32, "conv": 32},
     "piano-midi-bernoulli": {"epochs": 2},
     "musedata-autoregressive": {"units": 32, "conv": 32},
-    "musedata-bernoulli": {"units": 32, "conv": 32},
+    "musedata-bernoulli": {"units": 32, "conv": 32, "hop": 96},
 }
 
 
@@ -97,7 +97,7 @@ def recipes() -> dict[str, dict[str, Any]]:
         changes = CHANGES.get(f"{data}-{head}{variant}", {})
         fields = {"model": "tied", "head": head, **MODEL[data]}
         fields.update({key: value for key, value in changes.items() if key in (*fields, "conv")})
-        train = {"transpose": 5, "keep_key": 0.3, "seed": 0, "ema": 0.99, **TRAIN[data]}
+        train = {"hop": 0, "transpose": 5, "keep_key": 0.3, "seed": 0, "ema": 0.99, **TRAIN[data]}
         train.update({key: value for key, value in changes.items() if key in train})
         found[f"{data}-{head}{variant}"] = {"dataset": data, "model": fields, "train": train}
     return found
