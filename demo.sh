@@ -7,15 +7,16 @@ step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 step "1/4  The sample pack: 156 MIDI files of every scale's own chords"
 [ -d demo/midi ] || rollcore make-chords demo/midi
 
-step "2/4  MIDI files -> piano-roll dataset, 50 frames a second"
-[ -f demo/chords.h5 ] || rollcore build-dataset demo/midi demo/chords.h5 --fps 50
+step "2/4  MIDI files -> piano-roll dataset, 4 steps per beat, with onsets"
+[ -f demo/chords.h5 ] || rollcore build-dataset demo/midi demo/chords.h5 --steps-per-beat 4 --planes sounding,onset
 rollcore info demo/chords.h5
 
-step "3/4  Train: 50 frames in, the next 50 out"
-[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --model blog --epochs 8 --batch-size 32 --hop 25 --learning-rate 0.006
+step "3/4  Train: 32 steps in, the next 64 out"
+[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --epochs 3 --input-frames 32 \
+    --target-frames 64 --units 48 --learning-rate 0.005
 
-step "4/4  Generate: three pieces of 30 seconds"
-seq2seq-generate demo/run --seconds 30 --num-outputs 3 --seed 7 --output-dir demo/generated
+step "4/4  Generate: three pieces of 32 beats"
+seq2seq-generate demo/run --steps 128 --num-outputs 3 --seed 7 --output-dir demo/generated
 
 step "Done"
 cat <<'END'
