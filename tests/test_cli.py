@@ -1,5 +1,6 @@
 """The command: what it prints, what it says of bad usage and bad data, and how it ends."""
 
+import fcntl
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import click
@@ -354,10 +356,13 @@ def test_a_reader_that_goes_away(tmp_path, midi):
 def test_interrupted(tmp_path, midi):
     (tmp_path / "out.h5").write_bytes(b"")
     with start("build-dataset", "-", tmp_path / "out.h5", stdin=subprocess.PIPE) as process:
-        while not (tmp_path / ".out.h5.partial").exists():
+        process.stdin.write(os.fsencode(midi / "C_major.mid") + b"\n")
+        process.stdin.flush()
+        unread = bytes(4)
+        while (unread := fcntl.ioctl(process.stdin, termios.FIONREAD, unread)) != bytes(4):
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(0.5)  # it waits for the list now
+        time.sleep(0.5)  # it has read the line, and waits for the next
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, b"")
