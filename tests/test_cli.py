@@ -55,9 +55,15 @@ def run(capsys):
 
 
 def start(*arguments, **options):
-    """Run the command for real."""
+    """Run the command for real, and within reach of Ctrl-C, which a shell turns off for what it runs behind."""
     command = [sys.executable, "-m", "rollcore.cli", *map(os.fspath, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
 
 
 def assert_one_line(error, *words):
