@@ -34,7 +34,7 @@ $(VENV)/.bench: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet -e '.[cpu,plot,dev,bench]'
 	@touch $(VENV)/.demo $(VENV)/.test $@
 
-demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generate (about 3 minutes)
+demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generate (under 4 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
 test: $(VENV)/.test  ## run the tests
