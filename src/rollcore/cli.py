@@ -118,6 +118,8 @@ def build_dataset(
     INPUT is a folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), @list.txt with one path a line,
     or - for such a list on standard input.
     """
+    # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rollcore.build import build_dataset as build
     from rollcore.build import check_split
     from rollcore.grid import MAX_MINUTES
