@@ -93,7 +93,7 @@ def test_feed(race: Any, windows: Any) -> None:
         feeds["PyTorch DataLoader: float32 in memory"] = _data_loader(rows, starts, 0)
         feeds["PyTorch DataLoader: float32 in memory, 2 workers"] = _data_loader(rows, starts, 2)
     else:
-        race.note("PyTorch is not installed here: no DataLoader in this table (`pip install torch`).")
+        race.note("PyTorch is not installed here: no DataLoader in this table (extra `torch`).")
 
     def epoch(feed: Callable[[], Iterator[np.ndarray]]) -> Callable[[], np.ndarray]:
         def run() -> np.ndarray:

@@ -140,37 +140,45 @@ def _profile(data: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def ratios(results: Path) -> dict[str, dict[str, float]]:
-    """Give benchmark → contender → median ratio; other seed files make another benchmark."""
-    return {
-        f"{stem}: {benchmark['name']}, {machine['seed_files']}": {
-            name: ratio["median"] for name, ratio in benchmark["extra_info"]["ratios"].items()
+def ratios(results: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Give question → benchmark → peer → median ratio; other seed files make another benchmark.
+
+    Floors and our own variants are left out: how far those are depends on the machine more than on the program.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for stem, machine, benchmark in _load(results):
+        found.setdefault(stem, {})[f"{benchmark['name']}, {machine['seed_files']}"] = {
+            name: ratio["median"]
+            for name, ratio in benchmark["extra_info"]["ratios"].items()
+            if not name.startswith(("floor", "rollcore"))
         }
-        for stem, machine, benchmark in _load(results)
-    }
+    return found
 
 
-def save_baseline(results: Path) -> list[str]:
-    """Store this run's ratios for later ones to be held against; those it did not measure stay."""
+def save_baseline(results: Path) -> None:
+    """Store this run's ratios for later ones to be held against, or the stored ones where they are lower."""
     stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    stored |= ratios(results)
+    for question, benchmarks in ratios(results).items():
+        for benchmark, peers in benchmarks.items():
+            kept = stored.setdefault(question, {}).setdefault(benchmark, {})
+            kept |= {name: min(ratio, kept.get(name, ratio)) for name, ratio in peers.items()}
     BASELINE.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
-    return []
 
 
-def compare(results: Path) -> list[str]:
-    """Print this run's ratios beside the stored ones; give a line for each that has lost too much."""
+def compare(results: Path) -> dict[str, list[str]]:
+    """Print this run's ratios beside the stored ones; give, by question, a line for each that has lost too much."""
     stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    worse = []
-    for benchmark, contenders in ratios(results).items():
-        for name, ratio in contenders.items():
-            before = stored.get(benchmark, {}).get(name)
-            line = f"{benchmark}: {name}: {_number(ratio)} times"
-            if before is not None:
-                line += f", stored {_number(before)} times"
-                if ratio < before * (1 - TOLERATED_LOSS):
-                    worse.append(line)
-            print(line)
+    worse: dict[str, list[str]] = {}
+    for question, benchmarks in ratios(results).items():
+        for benchmark, peers in benchmarks.items():
+            for name, ratio in peers.items():
+                before = stored.get(question, {}).get(benchmark, {}).get(name)
+                line = f"{question}: {benchmark}: {name}: {_number(ratio)} times"
+                if before is not None:
+                    line += f", stored {_number(before)} times"
+                    if ratio < before * (1 - TOLERATED_LOSS):
+                        worse.setdefault(question, []).append(line)
+                print(line)
     return worse
 
 

@@ -1,0 +1,55 @@
+"""The comparison with the stored ratios: what fails a quick run, and what does not."""
+
+import json
+
+import pytest
+from benchmarks import report
+
+
+def write_run(folder, **ratios):
+    """Write what a run of bench_parse.py leaves, with these ratios to the peers."""
+    info = {
+        "seconds": {"rollcore": {"median": 1.0}},
+        "ratios": {name: {"median": ratio} for name, ratio in ratios.items()},
+    }
+    run = {"machine_info": {"seed_files": "real files"}, "benchmarks": [{"name": "test_notes", "extra_info": info}]}
+    (folder / "parse.json").write_text(json.dumps(run))
+
+
+@pytest.fixture(autouse=True)
+def baseline(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "BASELINE", tmp_path / "baseline.json")
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+def test_a_ratio_may_lose_30_percent_and_no_more(results):
+    write_run(results, mido=200.0)
+    report.save_baseline(results)
+    write_run(results, mido=141.0)
+    assert report.compare(results) == {}
+    write_run(results, mido=139.0)
+    assert list(report.compare(results)) == ["parse"]
+    assert "139 times, stored 200 times" in report.compare(results)["parse"][0]
+
+
+def test_the_baseline_keeps_the_lowest_of_the_runs_it_was_given(results):
+    for ratio in (3.0, 2.0, 4.0):
+        write_run(results, symusic=ratio)
+        report.save_baseline(results)
+    write_run(results, symusic=1.5)
+    assert report.compare(results) == {}
+    write_run(results, symusic=1.3)
+    assert list(report.compare(results)) == ["parse"]
+
+
+def test_floors_and_what_was_never_stored_fail_nothing(results):
+    write_run(results, **{"floor: memcpy": 0.5})
+    report.save_baseline(results)
+    write_run(results, **{"floor: memcpy": 0.1, "a new peer": 0.1})
+    assert report.compare(results) == {}
