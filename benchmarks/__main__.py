@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import profile, report
+from benchmarks import process, profile, report
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 2  # of a question that seems to have become slower
@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
             if status not in (0, 5):  # 5: no benchmark of this mode in the file
                 failed.append(question)
 
+        if not options.quick:
+            process.back_memory()
         for question in options.questions or questions:
             measure(question)
         worse: dict[str, list[str]] = {}
