@@ -53,8 +53,9 @@ MODEL: dict[str, dict[str, Any]] = {
         "high": 89,
     },
     "piano-midi": {
-        "units": 48,
-        "dropout": 0.1,
+        "units": 64,
+        "dropout": 0.25,
+        "head_dropout": 0.15,
         "input_frames": 24,
         "target_frames": 48,
         "lags": (),
@@ -62,7 +63,7 @@ MODEL: dict[str, dict[str, Any]] = {
         "high": 103,
     },
     "musedata": {
-        "units": 48,
+        "units": 64,
         "dropout": 0.05,
         "input_frames": 24,
         "target_frames": 48,
@@ -74,17 +75,15 @@ MODEL: dict[str, dict[str, Any]] = {
 TRAIN: dict[str, dict[str, Any]] = {
     "jsb": {"epochs": 14, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False, "transpose": 6, "ema": 0.995},
     "nottingham": {"epochs": 1, "batch_size": 4, "learning_rate": 5e-3},
-    "piano-midi": {"epochs": 3, "batch_size": 4, "learning_rate": 4e-3},
-    "musedata": {"epochs": 1, "batch_size": 4, "learning_rate": 4e-3},
+    "piano-midi": {"epochs": 7, "batch_size": 4, "learning_rate": 4e-3},
+    "musedata": {"epochs": 7, "batch_size": 4, "learning_rate": 4e-3},
 }
 # What differs between heads, and where less time was given to a recipe.
 CHANGES: dict[str, dict[str, Any]] = {
     "jsb-bernoulli": {"epochs": 9, "learning_rate": 4e-3, "ema": 0.99, "dropout": 0.15, "head_dropout": 0.0},
     "jsb-autoregressive-no-transposition": {"epochs": 8, "ema": 0.99, "transpose": 0, "keep_key": 1.0},
-    "piano-midi-autoregressive": {"epochs": 2, "units": 32, "conv": 32},
-    "piano-midi-bernoulli": {"epochs": 2},
-    "musedata-autoregressive": {"units": 32, "conv": 32},
-    "musedata-bernoulli": {"units": 32, "conv": 32, "hop": 96},
+    "piano-midi-bernoulli": {"units": 48, "epochs": 6},
+    "musedata-bernoulli": {"units": 48, "epochs": 3},
 }
 
 

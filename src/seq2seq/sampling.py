@@ -35,9 +35,10 @@ import numpy.typing as npt
 CANDIDATES = 16
 #: Frames drawn to choose one from where pitches are masked only: that asks less of the notes below.
 MASKED_CANDIDATES = 4
-#: Outputs are drawn in up to so many groups at once, each on a thread; never by the number of cores, on which
-#: the last bit of a probability could come to depend.
-GROUPS = 8
+#: Outputs are drawn in groups of up to so many, each group on a thread: in a larger one, a call of NumPy serves more
+#: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
+#: to depend.
+GROUP = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class Sampler:
         drawers = [
             # A stepper holds the state of its outputs, so each group has its own.
             _Drawer(copy.deepcopy(self._stepper), self.config, steering, group, float(temperature), float(top_p))
-            for group in np.array_split(states, min(outputs, GROUPS))
+            for group in np.array_split(states, -(-outputs // GROUP))
         ]
         if len(drawers) == 1:
             return drawers[0].go_on(primer, steps)
