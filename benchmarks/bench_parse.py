@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,4 +102,34 @@ def test_parse_and_paint(race: Any, reader: str) -> None:
         units=len(blobs),
         check=check,
         rounds=15,
+    )
+
+
+def test_musical_grid(race: Any, quick: bool) -> None:
+    rollcore = pytest.importorskip("rollcore")
+    if not peers.available("pypianoroll"):
+        pytest.skip("pypianoroll is not installed")
+    paths = corpus.sources()[1]
+    few = paths[:: 80 if quick else 20]
+
+    def ours(some: tuple[Path, ...]) -> list[np.ndarray]:
+        return [rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=4)[:, 0] for path in some]
+
+    def check(results: dict[str, Any]) -> None:
+        for mine, other in zip(ours(few), results["pypianoroll"], strict=True):
+            assert not (np.bitwise_or.reduce(other) & ~np.bitwise_or.reduce(mine)).any()
+
+    race(
+        {
+            "rollcore": (lambda: ours(paths), len(paths)),
+            "pypianoroll": (lambda: [peers.pypianoroll_rows(path, 4) for path in few], len(few)),
+        },
+        question="File → packed rows at 4 steps per beat, one thread",
+        check=check,
+        rounds=9,
+    )
+    race.note(
+        "Not the same answers: pypianoroll rounds onsets to the nearest step, shortens a note that the same pitch "
+        "follows, drops what is left without length, and counts 6/8 in dotted quarters. It is checked to play no "
+        "pitch that is not in the piece."
     )

@@ -154,6 +154,11 @@ def test_batch(race: Any, dataset: Any, windows: Any) -> None:
         first = (starts[piece[k]] + start[k]).tolist()
         return np.stack([shards[s][a : a + LENGTH] for s, a in zip(shard[piece[k]].tolist(), first, strict=True)])
 
+    def h5py_fancy(k: int) -> np.ndarray:
+        first = (starts[piece[k]] + start[k]).tolist()
+        pairs = zip(shard[piece[k]].tolist(), first, strict=True)
+        return np.stack([shards[s][np.arange(a, a + LENGTH)] for s, a in pairs])
+
     def epoch(batch: Callable[[int], np.ndarray]) -> Callable[[], int]:
         def run() -> int:
             return sum(int(batch(k)[0, 0, 0, 7]) for k in range(n_batches))
@@ -165,6 +170,7 @@ def test_batch(race: Any, dataset: Any, windows: Any) -> None:
         "rollcore, out= kept": lambda k: windows.gather(numbers[k], out=out),
         "mapped rows: slices and np.stack": numpy_slices,
         "h5py: slices and np.stack": h5py_slices,
+        "h5py: fancy index and np.stack": h5py_fancy,
     }
     for k in (0, n_batches - 1):
         _equal({name: batch(k) for name, batch in contenders.items()})
