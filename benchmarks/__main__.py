@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             process.back_memory()
         for question in options.questions or questions:
             measure(question)
-        worse: dict[str, list[str]] = {}
+        worse: dict[report.Peer, str] = {}
         if not options.quick:
             profile.write(results)
             report.write(results)
@@ -54,11 +54,13 @@ def main(argv: list[str] | None = None) -> int:
             report.save_baseline(results)
         else:
             worse = report.compare(results)
-            for _ in range(REPEATS if worse else 0):
-                for question in worse:
+            for _ in range(REPEATS):
+                if not worse:
+                    break
+                for question in sorted({question for question, _, _ in worse}):
                     measure(question)
-                worse = {question: lines for question, lines in report.compare(results).items() if question in worse}
-    for line in [line for lines in worse.values() for line in lines]:
+                worse = {peer: line for peer, line in report.compare(results).items() if peer in worse}
+    for line in worse.values():
         print(f"slower than the baseline: {line}", file=sys.stderr)
     for question in failed:
         print(f"failed: benchmarks/bench_{question}.py", file=sys.stderr)

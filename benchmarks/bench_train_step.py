@@ -11,6 +11,10 @@ import pytest
 
 from benchmarks import corpus, peers
 
+if peers.available("torch"):
+    # PyTorch's optimisers load it when first made; with TensorFlow in the process by then, that ends the process.
+    import torch._dynamo  # noqa: F401
+
 BATCH_SIZE = 64
 N_FILES = 1000
 FEED_SHARE_BAR = 0.02

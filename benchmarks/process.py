@@ -34,8 +34,10 @@ def back_memory() -> None:
     """Write to most of the free memory once and let go of it.
 
     A virtual machine has its host find a page the first time that each is used, which costs more than what any
-    contender does with it, and falls on whichever of them gets the page.
+    contender does with it, and falls on whichever of them gets the page. Only where the system tells how much is free.
     """
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") * 3 // 4
     with mmap.mmap(-1, size) as memory:
         for start in range(0, size, os.sysconf("SC_PAGE_SIZE")):

@@ -18,6 +18,9 @@ TOLERATED_LOSS = 0.30
 ORDER = ("parse", "build", "growth", "startup", "windows", "feed", "train_step", "sampling")
 TESTS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
+# Question, benchmark, contender.
+Peer = tuple[str, str, str]
+
 HEAD = """# Results
 
 Written by `python -m benchmarks.report` from `results/*.json`; measured by `make bench`. Do not edit.
@@ -27,6 +30,7 @@ page cache, and gave the same answer before a time was kept. Times are medians p
 brackets. **Ratio** is the contender's time over the reference's in the same round (median, quartiles): how
 many times faster the reference, the first row, is. A floor is the same work with everything left out that
 could be: no program can be faster than it, and its row says how many times its time the reference takes.
+Before a full run, most of the free memory is written to once: a virtual machine is slow to find new pages.
 """
 
 
@@ -140,45 +144,41 @@ def _profile(data: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def ratios(results: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Give question → benchmark → peer → median ratio; other seed files make another benchmark.
+def ratios(results: Path) -> dict[Peer, float]:
+    """Give the median ratio to every peer; other seed files make another benchmark.
 
     Floors and our own variants are left out: how far those are depends on the machine more than on the program.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for stem, machine, benchmark in _load(results):
-        found.setdefault(stem, {})[f"{benchmark['name']}, {machine['seed_files']}"] = {
-            name: ratio["median"]
-            for name, ratio in benchmark["extra_info"]["ratios"].items()
-            if not name.startswith(("floor", "rollcore"))
-        }
-    return found
+    return {
+        (question, f"{benchmark['name']}, {machine['seed_files']}", name): ratio["median"]
+        for question, machine, benchmark in _load(results)
+        for name, ratio in benchmark["extra_info"]["ratios"].items()
+        if not name.startswith(("floor", "rollcore"))
+    }
+
+
+def _baseline() -> dict[Peer, float]:
+    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else []
+    return {(question, benchmark, name): ratio for question, benchmark, name, ratio in stored}
 
 
 def save_baseline(results: Path) -> None:
     """Store this run's ratios for later ones to be held against, or the stored ones where they are lower."""
-    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    for question, benchmarks in ratios(results).items():
-        for benchmark, peers in benchmarks.items():
-            kept = stored.setdefault(question, {}).setdefault(benchmark, {})
-            kept |= {name: min(ratio, kept.get(name, ratio)) for name, ratio in peers.items()}
-    BASELINE.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
+    stored = _baseline()
+    stored |= {peer: min(ratio, stored.get(peer, ratio)) for peer, ratio in ratios(results).items()}
+    BASELINE.write_text(json.dumps([[*peer, ratio] for peer, ratio in sorted(stored.items())], indent=1) + "\n")
 
 
-def compare(results: Path) -> dict[str, list[str]]:
-    """Print this run's ratios beside the stored ones; give, by question, a line for each that has lost too much."""
-    stored = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    worse: dict[str, list[str]] = {}
-    for question, benchmarks in ratios(results).items():
-        for benchmark, peers in benchmarks.items():
-            for name, ratio in peers.items():
-                before = stored.get(question, {}).get(benchmark, {}).get(name)
-                line = f"{question}: {benchmark}: {name}: {_number(ratio)} times"
-                if before is not None:
-                    line += f", stored {_number(before)} times"
-                    if ratio < before * (1 - TOLERATED_LOSS):
-                        worse.setdefault(question, []).append(line)
-                print(line)
+def compare(results: Path) -> dict[Peer, str]:
+    """Print this run's ratios beside the stored ones; give a line for each peer against which too much was lost."""
+    stored, worse = _baseline(), {}
+    for peer, ratio in ratios(results).items():
+        line = f"{': '.join(peer)}: {_number(ratio)} times"
+        if peer in stored:
+            line += f", stored {_number(stored[peer])} times"
+            if ratio < stored[peer] * (1 - TOLERATED_LOSS):
+                worse[peer] = line
+        print(line)
     return worse
 
 
