@@ -24,12 +24,12 @@ def _races(race: Any, scratch: Path, sizes: list[int], rounds: int) -> None:
         return process.run([*rollcore, "build-dataset", corpus.corpus(n_files), out, *GRID])
 
     one = corpus.corpus(1)
-    names = {n: f"{n:,} files" for n in sizes}
+    names = {n: f"rollcore, {n:,} files" for n in sizes}
     for n in sizes:
         corpus.corpus(n)
     # The largest folder is the reference: should it alone become slower, the ratios to the others fall.
     contenders: dict[str, Any] = {names[n]: (lambda n=n: build(n), n) for n in reversed(sizes)}
-    start_up = "one file (start-up)"
+    start_up = "rollcore, one file (start-up)"
     contenders[start_up] = lambda: process.run([*rollcore, "build-dataset", one, out, *GRID])
     spreads = race(
         contenders,
@@ -41,14 +41,14 @@ def _races(race: Any, scratch: Path, sizes: list[int], rounds: int) -> None:
     fixed = spreads[start_up]["best"]
     slopes = {n: spreads[names[n]]["median"] - fixed / n for n in sizes}
     for n in sizes:
-        race.fact(f"time per file at {names[n]}, start-up taken off", slopes[n] * 1e6, "µs")
+        race.fact(f"time per file at {n:,} files, start-up taken off", slopes[n] * 1e6, "µs")
         usage = process.measure([*rollcore, "build-dataset", corpus.corpus(n), out, *GRID])
-        race.fact(f"peak memory at {names[n]}, mapped files aside", usage.private_mb, "MB", f"< {MEMORY_BAR_MB}")
-        race.fact(f"peak resident set at {names[n]}, everything", usage.resident_mb, "MB")
-        race.fact(f"output at {names[n]}", out.stat().st_size / 1e6, "MB")
+        race.fact(f"peak memory at {n:,} files, mapped files aside", usage.private_mb, "MB", f"< {MEMORY_BAR_MB}")
+        race.fact(f"peak resident set at {n:,} files, everything", usage.resident_mb, "MB")
+        race.fact(f"output at {n:,} files", out.stat().st_size / 1e6, "MB")
         out.unlink()
     first, last = slopes[sizes[0]], slopes[sizes[-1]]
-    race.fact(f"time per file, {names[sizes[-1]]} over {names[sizes[0]]}", last / first, "", "<= 1.1")
+    race.fact(f"time per file, {sizes[-1]:,} over {sizes[0]:,} files", last / first, "", "<= 1.1")
 
 
 @pytest.mark.only_quick

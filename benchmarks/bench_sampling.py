@@ -61,9 +61,9 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
         return lambda: made.sample(primer, FRAMES, outputs=outputs, **options), FRAMES * outputs
 
     contenders = {
-        "one output": drawn(),
-        f"{BATCH} outputs": drawn(BATCH),
-        "one output in a scale, 4 notes at most": drawn(steering=steering),
+        "seq2seq, one output": drawn(),
+        f"seq2seq, {BATCH} outputs": drawn(BATCH),
+        "seq2seq, one output in a scale, 4 notes at most": drawn(steering=steering),
     }
     if keras.config.backend() == "tensorflow":
         contenders["decoder and head once a frame by tf.function, nothing drawn"] = _compiled(model), FRAMES
@@ -114,8 +114,8 @@ def test_other_models(race: Any, sampler: Any, preset: str) -> None:
     primer = _primer(made.config.input_frames)
     race(
         {
-            "one output": (lambda: made.sample(primer, FRAMES), FRAMES),
-            f"{BATCH} outputs": (lambda: made.sample(primer, FRAMES, outputs=BATCH), FRAMES * BATCH),
+            "seq2seq, one output": (lambda: made.sample(primer, FRAMES), FRAMES),
+            f"seq2seq, {BATCH} outputs": (lambda: made.sample(primer, FRAMES, outputs=BATCH), FRAMES * BATCH),
         },
         question=f"Generating with `{preset}`, {made.config.head} head",
         unit="frame",
@@ -143,8 +143,8 @@ def test_a_long_piece(race: Any, sampler: Any) -> None:
     race.fact("seconds for 10,000 frames, 20.8 minutes of music", seconds, "s", "< 12.5")
     race(
         {
-            "1,000 frames": (lambda: made.sample(primer, 1000), 1000),
-            "2,000 frames": (lambda: made.sample(primer, 2000), 2000),
+            "seq2seq, 1,000 frames": (lambda: made.sample(primer, 1000), 1000),
+            "seq2seq, 2,000 frames": (lambda: made.sample(primer, 2000), 2000),
         },
         question="Does a frame cost more the longer the piece?",
         unit="frame",

@@ -105,14 +105,14 @@ def test_feed_share(race: Any, dataset: Any, preset: str) -> None:
     race(
         {
             "feed: one batch from the mapped dataset": lambda: batches[next(turn) % len(batches)],
-            f"update of {preset}": lambda: float(model.train_on_batch(*batch)),
+            f"seq2seq, update of {preset}": lambda: float(model.train_on_batch(*batch)),
         },
         question=f"Feeding and updating `{preset}`, {config.head} head, batch {BATCH_SIZE}, "
         f"{config.input_frames} + {config.target_frames} frames",
         unit="batch",
         rounds=15,
         quick_rounds=7,
-        bars={f"update of {preset}": 1 / FEED_SHARE_BAR},
+        bars={f"seq2seq, update of {preset}": 1 / FEED_SHARE_BAR},
     )
 
 
@@ -164,10 +164,10 @@ def test_fit(race: Any, dataset: Any) -> None:
         model.fit(feed, epochs=1, verbose=0)
 
     race(
-        {"fed from the mapped dataset": lambda: fit(Some()), "one batch, over and over": lambda: fit(Same())},
+        {"fed from the mapped dataset": lambda: fit(Some()), "floor: one batch, over and over": lambda: fit(Same())},
         question=f"`fit`, {n_updates} updates of `blog` at batch {BATCH_SIZE}",
         unit="update",
         units=n_updates,
         rounds=9,
-        bars={"one batch, over and over": 0.98},
+        bars={"floor: one batch, over and over": 0.98},
     )

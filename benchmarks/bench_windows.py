@@ -246,7 +246,7 @@ def test_call(race: Any, windows: Any) -> None:
             np.copyto(out, out)
 
     spreads = race(
-        {"rollcore, 8 windows": repeat, "np.copyto of as many bytes": copy},
+        {"rollcore, 8 windows": repeat, "floor: np.copyto of as many bytes": copy},
         question="The overhead of a call",
         unit="call",
         units=calls,

@@ -153,7 +153,7 @@ def ratios(results: Path) -> dict[Peer, float]:
         (question, f"{benchmark['name']}, {machine['seed_files']}", name): ratio["median"]
         for question, machine, benchmark in _load(results)
         for name, ratio in benchmark["extra_info"]["ratios"].items()
-        if not name.startswith(("floor", "rollcore"))
+        if not name.startswith(("floor", "rollcore", "seq2seq"))
     }
 
 
