@@ -125,8 +125,9 @@ def test_feed(race: Any, windows: Any) -> None:
 
 
 @pytest.mark.only_full
-def test_cold_disk(race: Any, scratch: Path) -> None:
-    """An epoch of a dataset that is not in memory: every window comes from the disk."""
+def test_cold_disk(race: Any, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch of a dataset larger than memory: every window comes from the disk."""
+    monkeypatch.setattr("rollcore.dataset.memory_bytes", lambda: 0)
     path = scratch / "out.h5"
     rollcore.build_dataset(corpus.corpus(6000), path)
     windows = rollcore.windows(rollcore.open_dataset(path), LENGTH)

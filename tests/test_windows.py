@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import pickle
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +145,19 @@ def test_windows_within_a_piece_are_read_only_views_of_the_map(dataset):
     for number in range(len(w)):
         assert np.shares_memory(w[number], dataset.mapped) == whole[number]
         assert not w[number].flags.writeable
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what was advised of a map")
+@pytest.mark.parametrize(("memory", "advised"), [(0, True), (2**60, False)])
+def test_the_system_reads_ahead_only_where_the_file_fits_the_memory(dataset, monkeypatch, memory, advised):
+    monkeypatch.setattr("rollcore.dataset.memory_bytes", lambda: memory)
+    opened = rollcore.open_dataset(dataset.path)
+    windows(opened, 6)
+    # The kernel's flags of every map; "rr" is random reads (proc_pid_smaps(5)).
+    maps = Path("/proc/self/smaps").read_text().split("VmFlags:")
+    at = f"{opened.mapped.ctypes.data:x}-"
+    flags = [after.split("\n")[0].split() for before, after in pairwise(maps) if f"\n{at}" in before]
+    assert [("rr" in each) for each in flags] == [advised]
 
 
 def test_views_and_batches_outlive_dataset_and_windows(dataset, pieces):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import operator
 import os
 from fractions import Fraction
@@ -86,6 +87,11 @@ def table_bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
 
 
+def memory_bytes() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 class Dataset:
     """An open dataset: its tables in memory, its rows mapped. Read-only.
 
@@ -151,9 +157,9 @@ class Dataset:
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
         identity.update(table_bytes(tables["checksums"]))
         self.fingerprint = str(identity.hexdigest())
-        self.mapped: NDArray[np.uint8] = np.memmap(self.path, np.uint8, mode="r")
-        # A plain array over the map: indexing a memmap subclass costs microseconds.
-        self.mapped = self.mapped.view(np.ndarray)
+        with open(self.path, "rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.mapped: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -211,6 +217,15 @@ class Dataset:
         shape = (int(entry["frames"]), len(self.planes), ROW_BYTES)
         start = int(entry["offset"])
         return self.mapped[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
+
+    def expect_random_reads(self) -> None:
+        """Tell the system not to read ahead, if the file takes more than half of the memory.
+
+        Reading ahead brings a file that fits into memory there sooner; of a larger one it reads megabytes for every
+        window of some kilobytes, and drops them again.
+        """
+        if hasattr(mmap, "MADV_RANDOM") and self.mapped.size > memory_bytes() // 2:
+            self._map.madvise(mmap.MADV_RANDOM)
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Return the indices of the pieces in a split."""

@@ -54,6 +54,7 @@ class Windows:
         self.partial = bool(partial)
         if self.lead >= self.length:
             raise ValueError(f"lead {self.lead}: expected fewer frames than the window's {self.length}")
+        dataset.expect_random_reads()
         self._pieces = np.arange(len(dataset)) if split is None else dataset.split(split)
         self._frames = dataset.pieces["frames"][self._pieces].astype(np.int64)
         self._offsets = dataset.pieces["offset"][self._pieces].astype(np.int64)
