@@ -11,6 +11,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 
 from seq2seq import kernels  # noqa: E402
 from seq2seq.config import ModelConfig  # noqa: E402
+from seq2seq.echo import find_echoes  # noqa: E402
 from seq2seq.model import build_model  # noqa: E402
 from seq2seq.music import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import Sampler, Steering, pack, unpack  # noqa: E402
@@ -27,6 +28,8 @@ def rng():
 KINDS = {
     "tied": {"model": "tied"},
     "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
+    "tied with echo": {"model": "tied", "echo": 64, "lags": (3,)},
+    "tied bernoulli with echo": {"model": "tied", "head": "bernoulli", "echo": 3},
     "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
     "tied bernoulli": {"model": "tied", "head": "bernoulli", "lags": (4,)},
     "seq2seq": {"model": "seq2seq"},
@@ -59,7 +62,16 @@ def random_rows(rng, config, *shape, density=0.1):
     return pack(bits.astype(np.uint8), config)
 
 
-def teacher_forced(model, rows, valid, start):
+def echoes_of(config, pieces, start, frames):
+    """Echoes, and their runs, of a window of the same frames of each of *pieces*."""
+    echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
+    match = np.zeros(echo.shape[:2], np.uint8)
+    for n, piece in enumerate(pieces):
+        find_echoes(piece, start, config.echo, echo[n], match[n])
+    return {"echo": echo, "match": match}
+
+
+def teacher_forced(model, rows, valid, start, **echoes):
     """Logits from the model itself, as in training and evaluation."""
     n = len(rows)
     inputs = {
@@ -67,16 +79,17 @@ def teacher_forced(model, rows, valid, start):
         "valid": np.repeat(valid[None].astype(np.uint8), n, axis=0),
         "start": np.full(n, start, np.int32),
         "shift": np.zeros(n, np.int32),
+        **echoes,
     }
     return keras.ops.convert_to_numpy(model(inputs))
 
 
-def stepped(model, rows, valid, start):
+def stepped(model, rows, valid, start, echo, match):
     """Logits from the stepper, each frame imposed on the draw."""
     config, stepper = model.config, stepper_of(model)
     bits = unpack(rows, config)
     n = len(bits)
-    stepper.read(bits, valid, start)
+    stepper.read(bits, valid, start, unpack(echo, config), match)
     logits = np.zeros((n, config.target_frames, *bits.shape[2:]), np.float32)
     frame, weight = np.zeros_like(bits[:, 0]), np.zeros(n)
     for step in range(config.target_frames):
@@ -101,8 +114,12 @@ def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, rng):
     valid = np.ones(rows.shape[1], bool)
     valid[:2] = False
     rows[:, :2] = 0
-    wanted = 1 / (1 + np.exp(-teacher_forced(model, rows, valid, -2)))
-    found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2)))
+    # Some frames come again, so that there are echoes.
+    rows[:, 5:9] = rows[:, 2:6]
+    echoes = echoes_of(config, rows[:, 2:], -2, rows.shape[1])
+    assert not config.echo or echoes["match"].any()
+    wanted = 1 / (1 + np.exp(-teacher_forced(model, rows, valid, -2, **echoes)))
+    found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2, **echoes)))
     assert wanted.std() > 0.01
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
@@ -195,6 +212,32 @@ def test_length_is_exact_and_goes_beyond_the_window(kind, rng):
     primer = random_rows(rng, sampler.config, 9)
     for steps in (1, 5, 6, 23):
         assert sampler.sample(primer, steps, outputs=2).shape == (2, steps, 1, 16)
+
+
+@pytest.mark.parametrize("planes", [("sounding",), BOTH], ids=len)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [3, 9])
+def test_the_likeliest_frames_are_those_of_the_model_window_by_window(kind, planes, length, rng):
+    model = tiny(planes=planes, **KINDS[kind])
+    config = model.config
+    steps, ahead = 17, config.target_frames
+    primer = np.tile(random_rows(rng, config, 3), (length // 3, 1, 1))
+    drawn = Sampler(model).sample(primer, steps, outputs=2, temperature=0)
+    pieces = np.concatenate([np.stack([primer] * 2), drawn], axis=1)
+    matched = False
+    for block in range(0, steps, ahead):
+        start = len(primer) + block - config.input_frames
+        frames = np.arange(start, start + config.input_frames + ahead)
+        valid = (frames >= 0) & (frames < pieces.shape[1])
+        rows = np.where(valid[:, None, None], pieces[:, frames.clip(0, pieces.shape[1] - 1)], 0).astype(np.uint8)
+        echoes = echoes_of(config, pieces, start, len(frames))
+        logits = teacher_forced(model, rows, valid, start, **echoes)[:, : steps - block]
+        sure = np.abs(logits) > 1e-4
+        matched |= bool(echoes["match"].any())
+        bits = unpack(drawn[:, block : block + ahead], config) > 0
+        assert np.array_equal((logits > 0)[:, :, 0] & sure[:, :, 0], bits[:, :, 0] & sure[:, :, 0])
+    # The longer primer repeats itself.
+    assert matched or not config.echo or length == 3
 
 
 def test_same_seed_same_bytes(onset_sampler, rng):

@@ -30,7 +30,9 @@ inputs = {{
     "start": np.zeros(2, np.int32),
     "shift": np.array([0, -3], np.int32),
 }}
-for kind in ({{"model": "blog", "head": "bernoulli"}}, {{"model": "seq2seq", "attention": True}}, {{"lags": (2, 3)}}):
+inputs["echo"], inputs["match"] = rows, inputs["valid"]
+blog, attention = {{"model": "blog", "head": "bernoulli"}}, {{"model": "seq2seq", "attention": True}}
+for kind in (blog, attention, {{"lags": (2, 3), "echo": 64}}):
     config = ModelConfig(
         planes=("sounding", "onset"), low=40, high=80, input_frames=3, target_frames=2, units=8, periods=(4,), **kind
     )

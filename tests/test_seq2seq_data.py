@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from rollcore import DatasetError, import_mat, open_dataset  # noqa: E402
 from seq2seq.config import ModelConfig, TrainConfig  # noqa: E402
 from seq2seq.data import RollBatches, cover  # noqa: E402
+from seq2seq.echo import find_echoes  # noqa: E402
 
 LENGTHS = {"traindata": (1, 7, 30, 12), "validdata": (9, 16), "testdata": (5, 23)}
 
@@ -123,6 +125,25 @@ def test_training_batches_are_transposed_and_say_by_how_much(dataset):
     share = counts / len(shifts)
     assert abs(share[5] - 0.25) < 0.06
     assert np.abs(share[np.arange(11) != 5] - 0.075).max() < 0.04
+
+
+def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
+    config = dataclasses.replace(CONFIG, echo=100)
+    for split, train in (("train", TrainConfig(batch_size=4, keep_key=0.25)), ("test", None)):
+        batches = RollBatches(dataset, config, train, split=split)
+        found = []
+        for i in range(len(batches)):
+            inputs, _, _ = batches[i]
+            part = batches.counted(i)
+            for n, shift in enumerate(inputs["shift"]):
+                roll = dataset.rows(int(batches.pieces[part.piece[n]]))
+                echo, match = np.empty((10, 1, 16), np.uint8), np.empty(10, np.uint8)
+                find_echoes(roll, int(part.frame[n]) - 4, 100, echo, match)
+                moved = np.roll(np.unpackbits(echo, axis=-1, bitorder="little"), shift, axis=-1)
+                np.testing.assert_array_equal(inputs["echo"][n], np.packbits(moved, axis=-1, bitorder="little"))
+                np.testing.assert_array_equal(inputs["match"][n], match)
+                found += match.tolist()
+        assert any(found)
 
 
 def test_the_same_seed_draws_the_same_epochs(dataset):

@@ -21,6 +21,8 @@ KINDS = {
     "seq2seq bernoulli attention": {"model": "seq2seq", "head": "bernoulli", "attention": True},
     "tied": {"model": "tied", "planes": BOTH, "lags": (2, 3, 7)},
     "tied bernoulli": {"model": "tied", "head": "bernoulli"},
+    "tied echo": {"model": "tied", "planes": BOTH, "lags": (2,), "echo": 64},
+    "tied bernoulli echo": {"model": "tied", "head": "bernoulli", "echo": 64},
 }
 CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
 
@@ -47,7 +49,11 @@ def window(config, n=3, seed=2):
     valid = np.ones((n, s), np.uint8)
     valid[0, :2] = bits[0, :2] = 0
     start, shift = np.arange(n, dtype=np.int32) - 2, np.array([0, 3, -4][:n], np.int32)
-    return bits, {"rows": pack(bits), "valid": valid, "start": start, "shift": shift}
+    inputs = {"rows": pack(bits), "valid": valid, "start": start, "shift": shift}
+    if config.echo:
+        inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
+        inputs["match"] = rng.integers(0, 33, (n, s)).astype(np.uint8)
+    return bits, inputs
 
 
 def pack(bits):
@@ -155,11 +161,14 @@ def test_stepping_gives_the_teacher_forced_logits(kind):
     frames = bits[..., config.low : config.high + 1].astype(np.float32)
     first = config.input_frames - 1
     rows, valid, start, shift = (inputs[key] for key in ("rows", "valid", "start", "shift"))
-    states = model.encode(*tensors(rows[:, :first], valid[:, :first], start, shift))
+    recalled = [inputs[key] for key in ("echo", "match") if key in inputs]
+    read = tensors(*(part[:, 1 : first + 1] for part in recalled))
+    states = model.encode(*tensors(rows[:, :first], valid[:, :first], start, shift), *read)
     for t in range(config.target_frames):
         previous, frame = tensors(frames[:, first + t], frames[:, first + t + 1])
         index, told, sound = tensors(start + first + t + 1, shift, valid[:, first + t])
-        features, after = model.advance(previous, index, told, sound, states)
+        echoes = tensors(*(part[:, first + t + 1] for part in recalled))
+        features, after = model.advance(previous, index, told, sound, states, *echoes)
         assert [state.shape for state in after] == [state.shape for state in states]
         states = after
         logits = keras.ops.convert_to_numpy(model.head(features, previous, frame))
@@ -232,6 +241,8 @@ def test_a_mask_is_refused():
         {"planes": ("onset",)},
         {"units": 0},
         {"lags": (1,)},
+        {"echo": -1},
+        {"model": "seq2seq", "echo": 64},
     ],
 )
 def test_what_no_model_can_be_built_from_is_refused_in_one_line(wrong):

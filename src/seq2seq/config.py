@@ -62,6 +62,9 @@ class ModelConfig:
     lags : tuple of int
         ``tied`` only: a frame is predicted with the frames this many frames before it at hand, too, so that
         what is repeated phrase by phrase can be recalled. Those before the window count as silent.
+    echo : int
+        ``tied`` only: the longest lag, in frames, at which an echo is looked for, and not only within the
+        window; 0 for none. See :mod:`seq2seq.echo`.
     """
 
     model: str = "tied"
@@ -80,6 +83,7 @@ class ModelConfig:
     reach: int = 18
     conv: int = 48
     lags: tuple[int, ...] = ()
+    echo: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no model can be built from."""
@@ -96,6 +100,10 @@ class ModelConfig:
                 raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
         if any(lag < 2 for lag in self.lags):
             raise DatasetError(f"lags must be at least 2 frames, not {min(self.lags)}")
+        if self.echo < 0:
+            raise DatasetError(f"echo must not be negative, but is {self.echo}")
+        if self.model != "tied" and (self.lags or self.echo):
+            raise DatasetError(f"model {self.model} recalls nothing: lags and echo are for tied")
 
     @property
     def pitches(self) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import rollcore
 from rollcore import DatasetError
 from seq2seq.config import ModelConfig, TrainConfig
+from seq2seq.echo import find_echoes
 
 Batch = tuple[dict[str, NDArray[Any]], NDArray[np.uint8], NDArray[np.float32]]
 
@@ -183,4 +184,14 @@ class RollBatches(keras.utils.PyDataset):
             "start": (part.frame - input_frames).astype(np.int32),
             "shift": shift.astype(np.int32),
         }
+        if self.model.echo:
+            inputs.update(self._echoes(part, rows, shift))
         return inputs, rows[:, input_frames:], counts.astype(np.float32)
+
+    def _echoes(self, part: Cover, rows: NDArray[np.uint8], shift: NDArray[np.int8]) -> dict[str, NDArray[np.uint8]]:
+        """Return the echoes of windows *rows*, and the lengths of their runs."""
+        echo, match = np.empty_like(rows), np.empty(rows.shape[:2], np.uint8)
+        for k, (piece, frame) in enumerate(zip(self.pieces[part.piece], part.frame, strict=True)):
+            piece_rows = self.windows.dataset.rows(int(piece))
+            find_echoes(piece_rows, int(frame) - self.model.input_frames, self.model.echo, echo[k], match[k])
+        return {"echo": rollcore.transpose(echo, shift) if shift.any() else echo, "match": match}

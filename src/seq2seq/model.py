@@ -7,6 +7,8 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
     valid  (n, s)        uint8   1 where the frame is of the piece, 0 where it is padding (zeros)
     start  (n,)          int32   index in the piece of the window's first frame (negative in the padding)
     shift  (n,)          int32   semitones by which the window was transposed; 0 at evaluation
+    echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.echo`
+    match  (n, s)        uint8   with ``echo`` only: the length of its run
     →      (n, target frames, c, p) float32
 
 ``blog`` reads the input frames and predicts all target frames at once. The other two are
@@ -42,6 +44,7 @@ from keras import ops
 
 from rollcore import DatasetError
 from seq2seq.config import ModelConfig
+from seq2seq.echo import TRUST
 from seq2seq.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
 
 Inputs = dict[str, Any]
@@ -89,6 +92,8 @@ class RollModel(keras.Model):
             "start": np.zeros(1, np.int32),
             "shift": np.zeros(1, np.int32),
         }
+        if config.echo:
+            silence.update(echo=silence["rows"], match=silence["valid"])
         self.call({name: ops.convert_to_tensor(array) for name, array in silence.items()})
         assert_cudnn_eligible(self)
 
@@ -144,7 +149,7 @@ class Tied(_Conditional):
         super().__init__(config, **kwargs)
         sizes = config.units, config.reach, min(config.conv, config.units)
         self.features = PitchFeatures(*sizes, name="features")
-        recalled = len(config.lags) * len(config.planes)
+        recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
         causal = config.head == "autoregressive"
         self.head = PitchHead(*sizes, causal, recalled, name="head")
         self.build()
@@ -156,7 +161,8 @@ class Tied(_Conditional):
         _, s, c, p = bits.shape
         index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
         context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
-        recalled, likeness = self._recall(bits[:, :-1])
+        echo = self._echo(inputs["echo"][:, 1:], inputs["match"][:, 1:]) if config.echo else None
+        recalled, likeness = self._recall(bits[:, :-1], echo)
         read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
         first = config.input_frames - 1
         _, states = self._encode(read[:, :first], training)
@@ -166,11 +172,16 @@ class Tied(_Conditional):
         logits = self.head(features, _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :]))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
-    def _recall(self, bits: Any) -> tuple[Any, Any]:
-        """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``.
+    def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
+        """Return echoes ``(…, c, 16)`` as bits, and which lengths their runs *match* ``(…)`` reach, ``(…, k)``."""
+        reached = ops.cast(match, "int32")[..., None] >= np.array(TRUST, np.int32)
+        return self.unpack(echo), ops.cast(reached, "float32")
 
-        The second of the pair, ``(n, s, lags)``, says how like the last frame and its own lag are: whether
-        the music has been repeating itself.
+    def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``, then its echo.
+
+        The second of the pair, ``(n, s, k)``, says for each lag how like the last frame and its own lag are:
+        whether the music has been repeating itself; then how long the echo's run is.
         """
         s = bits.shape[1]
         recalled, likeness = [bits[:, :, :0]], [bits[:, :, 0, :0]]
@@ -178,6 +189,9 @@ class Tied(_Conditional):
             past = ops.pad(bits, ((0, 0), (lag, 0), (0, 0), (0, 0)))
             recalled.append(past[:, 1 : s + 1])
             likeness.append(_likeness(bits, past[:, :s]))
+        if echo is not None:
+            recalled.append(echo[0])
+            likeness.append(echo[1])
         return ops.concatenate(recalled, axis=2), ops.concatenate(likeness, axis=-1)
 
     def _read(self, bits: Any, recalled: Any, context: Any) -> Any:
@@ -192,15 +206,16 @@ class Tied(_Conditional):
         """Return the head's features ``(n, p, k)``: the decoder's, then the recalled bits."""
         return ops.concatenate([decoded, ops.transpose(recalled, (0, 2, 1))], axis=-1)
 
-    def encode(self, rows: Any, valid: Any, start: Any, shift: Any) -> list[Any]:
+    def encode(self, rows: Any, valid: Any, start: Any, shift: Any, echo: Any = None, match: Any = None) -> list[Any]:
         """Return the states after frames *rows*, ready for the frame after them to be :meth:`advance`-d.
 
-        With lags, the last state is the past that they reach, ``(n, longest lag, c, p)``, silent where
-        *rows* does not go back so far.
+        *echo* ``(n, s, c, 16)`` and *match* ``(n, s)`` are those of the frames after each of *rows*. With lags,
+        the last state is the past that they reach, ``(n, longest lag, c, p)``, silent where *rows* does not go
+        back so far.
         """
         bits = self.unpack(rows)
         index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
-        recalled, likeness = self._recall(bits)
+        recalled, likeness = self._recall(bits, self._echo(echo, match) if self.config.echo else None)
         context = ops.concatenate([self.context(index, valid, shift[:, None]), likeness], axis=-1)
         _, states = self._encode(self._read(bits, recalled, context), False)
         if not self.config.lags:
@@ -208,8 +223,20 @@ class Tied(_Conditional):
         reach = max(self.config.lags)
         return [*states, ops.pad(bits, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, -reach:]]
 
-    def advance(self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states."""
+    def advance(
+        self,
+        previous: Any,
+        index: Any,
+        shift: Any,
+        valid: Any,
+        states: list[Any],
+        echo: Any = None,
+        match: Any = None,
+    ) -> tuple[Any, list[Any]]:
+        """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states.
+
+        *echo* ``(n, c, 16)`` and *match* ``(n,)`` are those of that frame.
+        """
         lags = self.config.lags
         heard, context, after = [previous], [self.context(index, valid, shift)], []
         if lags:
@@ -218,6 +245,10 @@ class Tied(_Conditional):
             context += [_likeness(previous, past[:, -lag]) for lag in lags]
             heard += [past[:, 1 - lag] for lag in lags]
             after = [ops.concatenate([past[:, 1:], previous[:, None]], axis=1)]
+        if self.config.echo:
+            bits, reached = self._echo(echo, match)
+            heard.append(bits)
+            context.append(reached)
         ahead = self.features(ops.concatenate(heard, axis=1), ops.concatenate(context, axis=-1))
         _, p, width = ahead.shape
         out, states = self._step(ops.reshape(ahead, (-1, width)), states)

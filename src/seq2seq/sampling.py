@@ -152,8 +152,9 @@ class _Drawer:
         top_p: float,
     ) -> None:
         from seq2seq import kernels
+        from seq2seq.echo import Echoes
 
-        self._kernels = kernels
+        self._kernels, self._echoes = kernels, Echoes
         self._stepper, self._config = stepper, config
         self._limit = steering.max_polyphony
         self._how = (temperature, top_p)
@@ -187,19 +188,29 @@ class _Drawer:
         if len(tail):
             bits[:, heard - len(tail) : heard] = tail
             valid[heard - len(tail) : heard] = True
-        drawn = np.zeros((n, steps, planes, 16), np.uint8)
+        rows = np.zeros((n, len(primer) + steps, planes, 16), np.uint8)
+        rows[:, : len(primer)] = primer[:, :planes]
+        echoes = self._echoes(rows, config.echo)
+        echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
+        # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
+        for place in [*[0] * (len(primer) - heard), *range(heard - len(tail), heard)]:
+            heard_again, match[:, place] = echoes.next()
+            echo[:, place] = unpack(heard_again, config)
         for step in range(steps):
             place = heard + step % ahead
             if place == heard:
                 if step:
                     bits[:, :heard] = bits[:, ahead:].copy()
                     valid[:heard] = valid[ahead:].copy()
-                stepper.read(bits, valid, len(primer) + step - heard)
+                    echo[:, :heard], match[:, :heard] = echo[:, ahead:].copy(), match[:, ahead:].copy()
+                stepper.read(bits, valid, len(primer) + step - heard, echo, match)
+            heard_again, match[:, place] = echoes.next()
+            echo[:, place] = unpack(heard_again, config)
             stepper.advance(place)
             bits[:, place] = self.draw(bits[:, place - 1, 0], step)
             valid[place] = True
-            drawn[:, step] = pack(bits[:, place], config)
-        return drawn
+            rows[:, len(primer) + step] = pack(bits[:, place], config)
+        return rows[:, len(primer) :]
 
     def draw(self, sounding_before: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
         """Return the frames ``(n, c, p)`` number *step*, those before having left *sounding_before* ``(n, p)``."""

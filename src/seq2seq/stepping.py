@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from seq2seq import kernels
 from seq2seq.config import ModelConfig
+from seq2seq.echo import TRUST
 
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
@@ -36,7 +37,14 @@ class Stepper:
     def __init__(self, model: Any) -> None:
         self.config: ModelConfig = model.config
 
-    def read(self, window: Bits, valid: npt.NDArray[np.bool_], start: int) -> None:
+    def read(
+        self,
+        window: Bits,
+        valid: npt.NDArray[np.bool_],
+        start: int,
+        echo: Bits,
+        match: Bits,
+    ) -> None:
         """Take in a window, to draw the frames after its first ``input_frames``.
 
         Parameters
@@ -47,8 +55,12 @@ class Stepper:
             ``(input_frames + target_frames,)``: which frames are of the piece, and not padding; kept.
         start
             Index in the piece of the window's first frame; negative in the padding.
+        echo, match
+            The echo of each frame ``(n, s, c, p)`` and its run ``(n, s)``, see `seq2seq.echo`; kept, and to be
+            written before a frame is advanced to.
         """
         self._window, self._valid, self._start = window, valid, start
+        self._echo, self._match = echo, match
         self._encode()
 
     def advance(self, place: int) -> None:
@@ -133,9 +145,13 @@ class TiedStepper(Stepper):
     def _features(self, first: int, last: int) -> tuple[Floats, Bits]:
         """Return the features ``(s, n * p, u)`` before frames *first* to *last*, and what was heard for them."""
         n, _, planes, pitches = self._window.shape
-        heard = np.empty((last - first, n, planes * (1 + len(self._lags)), pitches), np.uint8)
-        likeness = np.empty((last - first, n, len(self._lags)), np.float32)
+        lags, echo = len(self._lags), self.config.echo > 0
+        heard = np.empty((last - first, n, planes * (1 + lags + echo), pitches), np.uint8)
+        likeness = np.empty((last - first, n, lags + echo * len(TRUST)), np.float32)
         kernels.recall(self._window, first, self._lags, heard, likeness)
+        if echo:
+            heard[:, :, -planes:] = self._echo[:, first:last].swapaxes(0, 1)
+            likeness[:, :, lags:] = self._match[:, first:last].T[..., None] >= np.array(TRUST)
         shared = np.repeat(self._context(first, last)[:, None], n, axis=1)
         context = _apply(self._projection, np.concatenate([shared, likeness], axis=2))
         out = np.empty((last - first, n * pitches, self._place.shape[1]), np.float32)

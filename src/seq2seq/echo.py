@@ -1,0 +1,137 @@
+"""The echo: the frame that comes next if the music goes on repeating itself.
+
+Music repeats itself at distances that no fixed lag knows. So before a frame is predicted, every lag up to a
+reach is asked how many of the latest frames equal those so many frames before them. The lag that has the
+longest such run wins, the shorter one of equals; the frame a lag before the one to come is its *echo*, and
+the run says how far it may be trusted. Both are known from the past alone.
+
+A longest match is what compression by dictionary copies from (Ziv and Lempel 1977); to show a neural network
+what followed like moments of the same text is a cache (Grave et al. 2017).
+"""
+# mypy: disable-error-code="no-untyped-def"
+# Numba infers the types from the arguments; the docstrings state them.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+#: Longer runs count as this long.
+LONGEST = 32
+#: Lengths of a run that a model tells apart.
+TRUST = (1, 2, 3, 4, 6, 8, 12, 16, 24, LONGEST)
+
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def frame_keys(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return a number for each of *rows* ``(frames, c, 16)``: frames are equal where their numbers are."""
+    words = np.require(rows.reshape(len(rows), -1).view(np.uint64), requirements=("C", "A"))
+    keys = np.zeros(len(words), np.uint64)
+    _mix(words, keys)
+    return keys
+
+
+def find_echoes(
+    rows: NDArray[np.uint8], start: int, reach: int, echo: NDArray[np.uint8], match: NDArray[np.uint8]
+) -> None:
+    """Write the echoes of the frames of a window.
+
+    Parameters
+    ----------
+    rows
+        All frames of the piece, ``(frames, c, 16)``.
+    start
+        Which of them the window begins with; negative where it begins before the piece.
+    reach
+        The longest lag.
+    echo
+        ``(s, c, 16)``, written: the echo of each frame of the window, silent where there is none.
+    match
+        ``(s,)``, written: the length of its run, at most `LONGEST`; 0 where there is none.
+    """
+    end = min(start + len(match), len(rows))
+    echo[:], match[:] = 0, 0
+    if end > 0:
+        _find(frame_keys(rows[:end]), rows, start, np.zeros(min(reach, end), np.uint8), echo, match)
+
+
+class Echoes:
+    """The echoes of *n* outputs that grow from the same primer, a frame at a time.
+
+    Parameters
+    ----------
+    rows
+        ``(n, frames, c, 16)``: the primer's frames, then those to come, which are heard once they are written.
+    reach
+        The longest lag.
+    """
+
+    def __init__(self, rows: NDArray[np.uint8], reach: int) -> None:
+        self._rows = rows
+        self._words = rows.reshape(*rows.shape[:2], -1).view(np.uint64)
+        self._keys = np.zeros(rows.shape[:2], np.uint64)
+        self._runs = np.zeros((len(rows), min(reach, rows.shape[1])), np.uint8)
+        self._next = 0
+
+    def next(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return echo ``(n, c, 16)`` and run ``(n,)`` of the next frame, from all frames before it."""
+        n, _, planes, width = self._rows.shape
+        echo, match = np.zeros((n, planes, width), np.uint8), np.zeros(n, np.uint8)
+        if self._next:
+            _next(self._rows, self._words, self._keys, self._next, self._runs, echo, match)
+        self._next += 1
+        return echo, match
+
+
+@njit(cache=True, nogil=True)
+def _mix(words, keys):
+    """Write to *keys* the hash of each row of *words*, a round of splitmix64 for each word."""
+    for t in range(len(words)):
+        key = np.uint64(0)
+        for word in words[t]:
+            key = (key ^ word) * _MIX_1
+            key = (key ^ (key >> np.uint64(27))) * _MIX_2
+            key ^= key >> np.uint64(31)
+        keys[t] = key
+
+
+@njit(cache=True, nogil=True)
+def listen(keys, t, runs):
+    """Move *runs* on to the time before frame *t*; return the echo's lag, or 0, and its run.
+
+    ``runs[lag - 1]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`. They are
+    zeros before frame 1, or `LONGEST` frames before the runs are wanted.
+    """
+    lags = min(t - 1, len(runs))
+    last = keys[t - 1]
+    longest = np.uint8(0)
+    for lag in range(1, lags + 1):
+        run = np.uint8(min(runs[lag - 1] + 1, LONGEST)) if keys[t - 1 - lag] == last else np.uint8(0)
+        runs[lag - 1] = run
+        longest = max(longest, run)
+    if longest:
+        for lag in range(1, lags + 1):
+            if runs[lag - 1] == longest:
+                return lag, longest
+    return 0, longest
+
+
+@njit(cache=True, nogil=True)
+def _find(keys, rows, start, runs, echo, match):
+    for t in range(max(1, start - LONGEST + 1), len(keys)):
+        lag, run = listen(keys, t, runs)
+        if lag and t >= start:
+            echo[t - start] = rows[t - lag]
+            match[t - start] = run
+
+
+@njit(cache=True, nogil=True)
+def _next(rows, words, keys, t, runs, echo, match):
+    for n in range(len(rows)):
+        _mix(words[n, t - 1 : t], keys[n, t - 1 : t])
+        lag, match[n] = listen(keys[n], t, runs[n])
+        if lag:
+            echo[n] = rows[n, t - lag]
