@@ -174,7 +174,7 @@ class Tied(_Conditional):
 
     def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
         """Return echoes ``(…, c, 16)`` as bits, and which lengths their runs *match* ``(…)`` reach, ``(…, k)``."""
-        reached = ops.cast(match, "int32")[..., None] >= np.array(TRUST, np.int32)
+        reached = ops.greater_equal(ops.cast(match, "int32")[..., None], np.array(TRUST, np.int32))
         return self.unpack(echo), ops.cast(reached, "float32")
 
     def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
