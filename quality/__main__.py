@@ -38,6 +38,7 @@ MODEL: dict[str, dict[str, Any]] = {
         "input_frames": 16,
         "target_frames": 64,
         "lags": (),
+        "echo": 4096,
         "low": 43,
         "high": 96,
         "periods": (2, 4, 8, 16),
@@ -49,6 +50,7 @@ MODEL: dict[str, dict[str, Any]] = {
         "input_frames": 64,
         "target_frames": 96,
         "lags": (16, 24, 32, 48, 64, 96),
+        "echo": 4096,
         "low": 36,
         "high": 89,
     },
@@ -58,6 +60,7 @@ MODEL: dict[str, dict[str, Any]] = {
         "input_frames": 24,
         "target_frames": 48,
         "lags": (),
+        "echo": 4096,
         "low": 24,
         "high": 103,
     },
@@ -67,6 +70,7 @@ MODEL: dict[str, dict[str, Any]] = {
         "input_frames": 24,
         "target_frames": 48,
         "lags": (),
+        "echo": 4096,
         "low": 24,
         "high": 93,
     },
@@ -75,12 +79,16 @@ TRAIN: dict[str, dict[str, Any]] = {
     "jsb": {"epochs": 20, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False, "transpose": 6, "ema": 0.998},
     "nottingham": {"epochs": 1, "batch_size": 4, "learning_rate": 5e-3},
     "piano-midi": {"epochs": 6, "batch_size": 4, "learning_rate": 4e-3, "ema": 0.998},
-    "musedata": {"epochs": 7, "batch_size": 4, "learning_rate": 4e-3},
+    "musedata": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
 }
 # What differs between heads and variants.
 CHANGES: dict[str, dict[str, Any]] = {
     "jsb-bernoulli": {"units": 48, "epochs": 11, "learning_rate": 4e-3, "dropout": 0.2, "head_dropout": 0.0},
     "jsb-autoregressive-no-transposition": {"epochs": 12, "transpose": 0, "keep_key": 1.0},
+    "jsb-autoregressive-no-echo": {"echo": 0},
+    "nottingham-autoregressive-no-echo": {"echo": 0},
+    "piano-midi-autoregressive-no-echo": {"echo": 0},
+    "musedata-autoregressive-no-echo": {"echo": 0, "epochs": 7},
     "piano-midi-bernoulli": {"units": 48, "epochs": 2, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 3},
 }
@@ -101,6 +109,7 @@ def recipes() -> dict[str, dict[str, Any]]:
     """Return every recipe by name: its dataset, and the fields of the two configurations."""
     names = [(data, head, "") for head in ("autoregressive", "bernoulli") for data in FILES]
     names.append(("jsb", "autoregressive", "-no-transposition"))
+    names += [(data, "autoregressive", "-no-echo") for data in FILES]
     found = {}
     for data, head, variant in names:
         changes = CHANGES.get(f"{data}-{head}{variant}", {})

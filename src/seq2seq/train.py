@@ -21,6 +21,7 @@ from rollcore import DatasetError, console
 from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
 
 RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
+ECHO_FRAMES = 4096
 
 
 def model_config(dataset: Any, **settings: Any) -> ModelConfig:
@@ -28,7 +29,8 @@ def model_config(dataset: Any, **settings: Any) -> ModelConfig:
 
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
     sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
-    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches.
+    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and the
+    echo of up to `ECHO_FRAMES` frames ago.
     """
     import numpy as np
 
@@ -48,6 +50,7 @@ def model_config(dataset: Any, **settings: Any) -> ModelConfig:
             window += settings.get("target_frames", ModelConfig.target_frames)
             lags = sorted({int(dataset.grid.rate * beats) for beats in RECALLED_BEATS})
             settings.setdefault("lags", tuple(lag for lag in lags if 1 < lag < window))
+            settings.setdefault("echo", ECHO_FRAMES)
     return ModelConfig(**{"planes": tuple(dataset.planes), **settings})
 
 
@@ -247,6 +250,12 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
 @click.option("--attention", is_flag=True, help="For seq2seq: look back at the encoder's outputs.")
 @click.option("--lags", metavar="N,N", help="For tied: recall so many frames ago.  [default: whole bars]")
+@click.option(
+    "--echo",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"For tied: recall what followed the longest match within N frames.  [default: {ECHO_FRAMES} on the musical grid]",
+)
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
 @click.option(
