@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,11 @@ def sampler() -> Callable[..., Any]:
 
     def make(**changes: Any) -> tuple[Any, Any]:
         keras.utils.set_random_seed(0)
-        config = dataclasses.replace(ModelConfig(planes=("sounding", "onset"), periods=MUSICAL_PERIODS), **changes)
+        fields = {"planes": ("sounding", "onset"), "periods": MUSICAL_PERIODS, **changes}
+        if fields.get("model", "tied") == "tied":
+            # What `seq2seq-train` makes of a dataset of 4 steps a beat.
+            fields.update(lags=(12, 16, 24, 32, 48, 64), echo=4096)
+        config = ModelConfig(**fields)
         model = build_model(config)
         return model, Sampler(model)
 
@@ -88,7 +91,7 @@ def _compiled(model: Any) -> Callable[[], object]:
     @tf.function
     def step(previous: Any, index: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         one = tf.ones(1, tf.int32)
-        features, states = model.advance(previous, index, 0 * one, one, states)
+        features, states = model.advance(previous, index, 0 * one, one, states, echo, match)
         return model.head(features, previous, zeros), states
 
     heard = model.config.input_frames
@@ -97,7 +100,10 @@ def _compiled(model: Any) -> Callable[[], object]:
         np.ones((1, heard), np.uint8),
         np.zeros(1, np.int32),
         np.zeros(1, np.int32),
+        np.zeros((1, heard, planes, 16), np.uint8),
+        np.zeros((1, heard), np.uint8),
     )
+    echo, match = tf.zeros((1, planes, 16), tf.uint8), tf.zeros(1, tf.uint8)
 
     def call() -> object:
         states, logits = begun, zeros

@@ -76,7 +76,7 @@ MODEL: dict[str, dict[str, Any]] = {
     },
 }
 TRAIN: dict[str, dict[str, Any]] = {
-    "jsb": {"epochs": 20, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False, "transpose": 6, "ema": 0.998},
+    "jsb": {"epochs": 18, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False, "transpose": 6, "ema": 0.998},
     "nottingham": {"epochs": 1, "batch_size": 4, "learning_rate": 5e-3},
     "piano-midi": {"epochs": 6, "batch_size": 4, "learning_rate": 4e-3, "ema": 0.998},
     "musedata": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
@@ -85,10 +85,8 @@ TRAIN: dict[str, dict[str, Any]] = {
 CHANGES: dict[str, dict[str, Any]] = {
     "jsb-bernoulli": {"units": 48, "epochs": 11, "learning_rate": 4e-3, "dropout": 0.2, "head_dropout": 0.0},
     "jsb-autoregressive-no-transposition": {"epochs": 12, "transpose": 0, "keep_key": 1.0},
-    "jsb-autoregressive-no-echo": {"echo": 0},
-    "nottingham-autoregressive-no-echo": {"echo": 0},
-    "piano-midi-autoregressive-no-echo": {"echo": 0},
-    "musedata-autoregressive-no-echo": {"echo": 0, "epochs": 7},
+    "jsb-autoregressive-no-echo": {"epochs": 20},
+    "musedata-autoregressive-no-echo": {"epochs": 7},
     "piano-midi-bernoulli": {"units": 48, "epochs": 2, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 3},
 }
@@ -109,10 +107,12 @@ def recipes() -> dict[str, dict[str, Any]]:
     """Return every recipe by name: its dataset, and the fields of the two configurations."""
     names = [(data, head, "") for head in ("autoregressive", "bernoulli") for data in FILES]
     names.append(("jsb", "autoregressive", "-no-transposition"))
-    names += [(data, "autoregressive", "-no-echo") for data in FILES]
+    names += [(data, head, "-no-echo") for head in ("autoregressive", "bernoulli") for data in FILES]
     found = {}
     for data, head, variant in names:
-        changes = CHANGES.get(f"{data}-{head}{variant}", {})
+        changes = {**CHANGES.get(f"{data}-{head}", {}), **CHANGES.get(f"{data}-{head}{variant}", {})}
+        if variant == "-no-echo":
+            changes["echo"] = 0
         fields = {"model": "tied", "head": head, **MODEL[data]}
         fields.update({key: value for key, value in changes.items() if key in fields})
         train = {"hop": 0, "transpose": 5, "keep_key": 0.3, "seed": 0, "ema": 0.99, **TRAIN[data]}

@@ -39,6 +39,7 @@ ORDER = {
     ],
     "seq2seq": [
         "config",
+        "echo",
         "data",
         "layers",
         "model",

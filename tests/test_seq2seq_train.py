@@ -116,7 +116,9 @@ def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
     config = model_config(dataset)
     assert (config.low, config.high) == (used.argmax() - 5, 127 - used[::-1].argmax() + 5)
     assert config.lags == (3, 4, 6, 8, 12, 16)
+    assert config.echo == 4096
     assert config.periods
+    assert model_config(dataset, model="seq2seq").echo == 0
     assert model_config(dataset, input_frames=4, target_frames=4, low=30).lags == (3, 4, 6)
     assert model_config(dataset, low=30).low == 30
 

@@ -254,7 +254,7 @@ _DEFAULT_SETTINGS = TrainConfig()
     "--echo",
     type=click.IntRange(0),
     metavar="N",
-    help=f"For tied: recall what followed the longest match within N frames.  [default: {ECHO_FRAMES} on the musical grid]",
+    help=f"For tied: recall what followed alike, up to N frames ago.  [default: {ECHO_FRAMES} on the musical grid]",
 )
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
