@@ -125,6 +125,11 @@ def slow_figures(frames, onsets):
         same = set(frames[index]) == set(frames[index - 1]) and not (onsets and onsets[index])
         run = run + 1 if same else 1
         longest = max(longest, run)
+    shown = [(set(pitches), set(onsets[i]) if onsets else None) for i, pitches in enumerate(frames)]
+    repeated = sum(
+        any(shown[end - 2 : end] == shown[end - lag - 2 : end - lag] for lag in range(1, min(16, end - 2) + 1))
+        for end in range(2, len(frames) + 1)
+    )
     loud = [p for p in frames if p]
     every = [p for pitches in frames for p in pitches]
     silence = 1 - len(loud) / len(frames)
@@ -137,22 +142,27 @@ def slow_figures(frames, onsets):
         entropy,
         silence,
         longest,
+        repeated / len(frames),
     )
 
 
-pitch_sets = st.lists(st.lists(st.integers(50, 60), unique=True, max_size=3), min_size=1, max_size=20)
+pitch_sets = st.lists(st.lists(st.integers(50, 60), unique=True, max_size=3), min_size=1, max_size=20) | st.lists(
+    st.sampled_from([[50], [50, 57], []]), min_size=1, max_size=30
+)
 
 
+# A stretch is 4 units: 2 frames; it may have been heard 32 units ago: 16 frames.
 @given(pitch_sets, st.booleans())
 def test_figures_equal_plain_loops(frames, with_onsets):
     onsets = [pitches[:1] for pitches in frames] if with_onsets else None
-    found = figures([packed(frames, onsets)], frames_per_unit=4)
-    notes, low, high, polyphony, entropy, silence, longest = slow_figures(frames, onsets)
+    found = figures([packed(frames, onsets)], frames_per_unit=0.5)
+    notes, low, high, polyphony, entropy, silence, longest, repetition = slow_figures(frames, onsets)
     assert (found.notes, found.lowest, found.highest, found.longest_run) == (notes, low, high, longest)
     assert found.polyphony == pytest.approx(polyphony)
     assert found.pitch_class_entropy == pytest.approx(entropy)
     assert found.silence == pytest.approx(silence)
-    assert found.density == pytest.approx(4 * notes / len(frames))
+    assert found.density == pytest.approx(0.5 * notes / len(frames))
+    assert found.repetition == repetition
 
 
 def test_figures_of_several_rolls_are_pooled():
@@ -165,9 +175,17 @@ def test_figures_of_several_rolls_are_pooled():
     assert found.longest_run == 2.5
 
 
+def test_a_tune_played_twice_is_repeated():
+    tune = [[60 + step] for step in (0, 2, 4, 5, 7, 9, 11, 12)]
+    # From the fourth frame of the second time on; and once more after so long that it is forgotten.
+    assert figures([packed(tune * 2)], frames_per_unit=1).repetition == 5 / 16
+    assert figures([packed(tune + [[p] for p in range(36, 61)] + tune)], frames_per_unit=1).repetition == 0
+
+
 def test_figures_of_nothing_are_zero():
     for found in (figures([], 4), figures([np.zeros((0, 2, 16), np.uint8)], 4)):
         assert (found.notes, found.lowest, found.polyphony, found.longest_run) == (0, None, 0, 0)
+        assert found.repetition == 0
 
 
 def test_the_table_sets_columns_side_by_side():

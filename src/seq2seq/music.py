@@ -48,6 +48,8 @@ _MINOR_KEYS = ["Abm", "Ebm", "Bbm", "Fm", "Cm", "Gm", "Dm", "Am", "Em", "Bm", "F
 STUCK_SHARE = 0.5
 #: Less than this share of sounding frames is called silence.
 SILENT_SHARE = 0.05
+#: Beats or seconds of a stretch that counts as repeated, and how long ago it may have been heard.
+REPEATED, REMEMBERED = 4, 32
 #: Shorter rolls are not judged: a single chord is then all there is room for.
 JUDGED_FRAMES = 8
 
@@ -181,6 +183,7 @@ class Figures:
     pitch_class_entropy: float
     silence: float
     longest_run: float
+    repetition: float
 
 
 def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> Figures:
@@ -203,6 +206,8 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
         ``pitch_class_entropy``: of the notes' pitch classes, in bits; 0 to log2(12) = 3.58.
         ``silence``: share of the frames in which nothing sounds.
         ``longest_run``: frames that the longest stretch without any change lasts, mean over the rolls.
+        ``repetition``: share of the frames that end a stretch of `REPEATED` units that equals one which ended at
+        most `REMEMBERED` units earlier.
 
     Examples
     --------
@@ -211,7 +216,7 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
     >>> found.notes, found.density, found.longest_run
     (3, 3.0, 2.0)
     """
-    pieces = frames = sounding_frames = 0
+    pieces = frames = sounding_frames = repeated = 0
     notes = np.zeros(PITCHES, dtype=np.int64)
     sounding = np.zeros(PITCHES, dtype=np.int64)
     runs: list[int] = []
@@ -223,6 +228,7 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
         sounding += bits[:, 0].sum(axis=0, dtype=np.int64)
         notes += _beginnings(bits).sum(axis=0, dtype=np.int64)
         runs.append(_longest_run(rows))
+        repeated += _repeated(rows, round(REPEATED * frames_per_unit), round(REMEMBERED * frames_per_unit))
     pitches = np.flatnonzero(sounding)
     classes = np.bincount(np.arange(PITCHES) % 12, weights=notes)
     shares = classes[classes > 0] / max(1, notes.sum())
@@ -237,6 +243,7 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
         pitch_class_entropy=float(np.sum(shares * np.log2(1 / shares))),
         silence=1 - sounding_frames / max(1, frames),
         longest_run=float(np.mean(runs)) if runs else 0.0,
+        repetition=repeated / max(1, frames),
     )
 
 
@@ -260,6 +267,7 @@ def table(columns: Mapping[str, Figures], unit: str) -> str:
         ("pitch-class entropy", lambda f: f"{f.pitch_class_entropy:.2f} bits"),
         ("silence", lambda f: f"{f.silence:.1%}"),
         ("longest unchanged", lambda f: f"{f.longest_run:.0f} frames"),
+        ("repetition", lambda f: f"{f.repetition:.1%}"),
     ):
         lines.append([label, *(show(found) for found in columns.values())])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
@@ -327,6 +335,18 @@ def _longest_run(rows: npt.NDArray[np.uint8]) -> int:
         changed |= rows[1:, 1].any(axis=1)
     edges = np.flatnonzero(np.concatenate([[True], changed, [True]]))
     return int(np.diff(edges).max())
+
+
+def _repeated(rows: npt.NDArray[np.uint8], length: int, reach: int) -> int:
+    """Count the frames that end a stretch of *length* which also ended at most *reach* frames before."""
+    data, size = rows.tobytes(), rows[:1].nbytes
+    latest: dict[bytes, int] = {}
+    count = 0
+    for end in range(length, len(rows) + 1):
+        stretch = data[(end - length) * size : end * size]
+        count += end - latest.get(stretch, -reach) <= reach
+        latest[stretch] = end
+    return count
 
 
 def _range_text(found: Figures) -> str:
