@@ -102,19 +102,22 @@ def _mix(words, keys):
 def listen(keys, t, runs):
     """Move *runs* on to the time before frame *t*; return the echo's lag, or 0, and its run.
 
-    ``runs[lag - 1]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`. They are
-    zeros before frame 1, or `LONGEST` frames before the runs are wanted.
+    ``runs[-lag]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`: from the longest
+    lag to the shortest, as the frames stand in memory, so that LLVM makes vectors of the loop. They are zeros
+    before frame 1, or `LONGEST` frames before the runs are wanted.
     """
     lags = min(t - 1, len(runs))
-    last = keys[t - 1]
+    last, past = keys[t - 1], keys[t - 1 - lags : t - 1]
+    runs = runs[len(runs) - lags :]
+    for k in range(lags):
+        run = np.uint8(runs[k] + np.uint8(runs[k] < LONGEST))
+        runs[k] = run if past[k] == last else np.uint8(0)
     longest = np.uint8(0)
-    for lag in range(1, lags + 1):
-        run = np.uint8(min(runs[lag - 1] + 1, LONGEST)) if keys[t - 1 - lag] == last else np.uint8(0)
-        runs[lag - 1] = run
-        longest = max(longest, run)
+    for k in range(lags):
+        longest = max(longest, runs[k])
     if longest:
         for lag in range(1, lags + 1):
-            if runs[lag - 1] == longest:
+            if runs[lags - lag] == longest:
                 return lag, longest
     return 0, longest
 
