@@ -18,7 +18,7 @@ def test_help(race: Any, name: str, bar: float) -> None:
     contenders: dict[str, Any] = {
         name: lambda: process.run(command),
         "floor: an empty Python program": lambda: process.run([sys.executable, "-c", "pass"]),
-        "floor: import click": lambda: process.run([sys.executable, "-c", "floor: import click"]),
+        "floor: import click": lambda: process.run([sys.executable, "-c", "import click"]),
         "import numpy": lambda: process.run([sys.executable, "-c", "import numpy"]),
     }
     race(contenders, question=f"`{name} --help`", unit="run", rounds=15, quick_rounds=5, seconds_bar=bar)

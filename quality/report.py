@@ -48,8 +48,8 @@ datasets (Boulanger-Lewandowski et al. 2012). Every frame is predicted once, fro
 A model whose pitches know of each other within a frame is in another class than one whose pitches
 do not: compare within a table. The epoch was chosen on the validation split; one seed each.
 
-The echo is the frame that followed the longest earlier match, in the same piece, of what sounds now
-([architecture.md](architecture.md)). It is known from the past alone, but from all of it: a published model whose state
+The echo is the frame that followed the longest earlier match, in the same piece, of the latest frames
+([evaluation.md](evaluation.md)). It is known from the past alone, but from a long one: a published model whose state
 forgets what was played minutes ago is best compared with ours without the echo. The published rows are those whose
 figures could be checked; Walder 2016, to whom the rhythm is given, and Johnson 2017 (tied parallel networks) are not
 among them.

@@ -179,7 +179,11 @@ def test_a_tune_played_twice_is_repeated():
     tune = [[60 + step] for step in (0, 2, 4, 5, 7, 9, 11, 12)]
     # From the fourth frame of the second time on; and once more after so long that it is forgotten.
     assert figures([packed(tune * 2)], frames_per_unit=1).repetition == 5 / 16
-    assert figures([packed(tune + [[p] for p in range(36, 61)] + tune)], frames_per_unit=1).repetition == 0
+    others = [[p] for p in range(35, 60)]
+    assert figures([packed(tune + others[:24] + tune)], frames_per_unit=1).repetition == 5 / 40
+    assert figures([packed(tune + others + tune)], frames_per_unit=1).repetition == 0
+    # A frame is a stretch, where one lasts longer than that.
+    assert figures([packed([[60]] * 4)], frames_per_unit=0.01).repetition == 3 / 4
 
 
 def test_figures_of_nothing_are_zero():
@@ -196,6 +200,7 @@ def test_the_table_sets_columns_side_by_side():
         ["pitch", "range", "C4-E4", "C4-E4"],
         ["notes", "per", "beat", "4.00", "4.00"],
     ]
+    assert lines[-1].split() == ["repetition", "0.0%", "0.0%"]
 
 
 @pytest.mark.parametrize(

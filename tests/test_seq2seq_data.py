@@ -28,6 +28,8 @@ def write_dataset(folder, lengths=LENGTHS, seed=0):
         for i, n in enumerate(frames):
             cells[name][0, i] = np.repeat(rng.random((-(-n // 2), 88)) < 0.04, 2, axis=0)[:n].astype(np.uint8)
             cells[name][0, i][:, 40] = 1
+            # What is repeated is as long as the shorter pieces.
+            cells[name][0, i][8:16] = cells[name][0, i][: max(0, min(8, n - 8))]
     io.savemat(folder / "jsb.mat", cells)
     import_mat(folder / "jsb.mat", folder / "jsb.h5")
     return folder / "jsb.h5"
@@ -128,8 +130,12 @@ def test_training_batches_are_transposed_and_say_by_how_much(dataset):
 
 
 def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
-    config = dataclasses.replace(CONFIG, echo=100)
-    for split, train in (("train", TrainConfig(batch_size=4, keep_key=0.25)), ("test", None)):
+    for reach, split, train in (
+        (100, "train", TrainConfig(batch_size=4, keep_key=0.25)),
+        (100, "test", None),
+        (7, "test", None),
+    ):
+        config = dataclasses.replace(CONFIG, echo=reach)
         batches = RollBatches(dataset, config, train, split=split)
         found = []
         for i in range(len(batches)):
@@ -138,12 +144,13 @@ def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
             for n, shift in enumerate(inputs["shift"]):
                 roll = dataset.rows(int(batches.pieces[part.piece[n]]))
                 echo, match = np.empty((10, 1, 16), np.uint8), np.empty(10, np.uint8)
-                find_echoes(roll, int(part.frame[n]) - 4, 100, echo, match)
+                find_echoes(roll, int(part.frame[n]) - 4, reach, echo, match)
                 moved = np.roll(np.unpackbits(echo, axis=-1, bitorder="little"), shift, axis=-1)
                 np.testing.assert_array_equal(inputs["echo"][n], np.packbits(moved, axis=-1, bitorder="little"))
                 np.testing.assert_array_equal(inputs["match"][n], match)
                 found += match.tolist()
-        assert any(found)
+        # Frames come in pairs; runs of more than those are found at lag 8.
+        assert (max(found) > 2) == (reach > 7)
 
 
 def test_the_same_seed_draws_the_same_epochs(dataset):

@@ -36,7 +36,7 @@ def piece(request):
 
 
 @pytest.mark.parametrize("reach", [1, 7, 4096])
-@pytest.mark.parametrize("start", [-20, 0, 130, 199, 290])
+@pytest.mark.parametrize("start", [-20, 0, 130, 199, 255, 290])
 def test_echoes_are_those_of_the_longest_match(piece, start, reach):
     echo, match = np.full((60, *piece.shape[1:]), 255, np.uint8), np.full(60, 255, np.uint8)
     find_echoes(piece, start, reach, echo, match)

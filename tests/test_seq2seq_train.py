@@ -14,7 +14,7 @@ from test_seq2seq_data import write_dataset
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from rollcore import DatasetError, open_dataset  # noqa: E402
+from rollcore import DatasetError, build_dataset, make_chords, open_dataset  # noqa: E402
 from seq2seq import compare, evaluate, train  # noqa: E402
 from seq2seq.compare import main as compare_main  # noqa: E402
 from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
@@ -123,6 +123,35 @@ def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
     assert model_config(dataset, low=30).low == 30
 
 
+def test_in_seconds_there_is_neither_beat_nor_bar_nor_echo(tmp_path):
+    make_chords(tmp_path / "chords")
+    build_dataset(tmp_path / "chords", tmp_path / "chords.h5", fps=50)
+    config = model_config(open_dataset(tmp_path / "chords.h5"))
+    assert (config.periods, config.lags, config.echo) == ((), (), 0)
+
+
+def test_the_command_trains_what_its_options_say(data, tmp_path, monkeypatch, capsys):
+    def stop(data, run_dir, config, settings, **rest):
+        raise DatasetError(f"{config.echo} {config.lags} {config.units} {settings.transpose}")
+
+    monkeypatch.setattr(sys.modules["seq2seq.train"], "train", stop)
+    arguments = [
+        str(data),
+        "--run-dir",
+        str(tmp_path),
+        "--echo",
+        "7",
+        "--lags",
+        "3,5",
+        "--units",
+        "9",
+        "--transpose",
+        "2",
+    ]
+    assert train_main(arguments) == 1
+    assert "7 (3, 5) 9 2" in capsys.readouterr().err
+
+
 OPTIONS = ["--model", "blog", "--epochs", "2", "--units", "5", "--input-frames", "4", "--target-frames", "6"]
 
 
@@ -162,6 +191,8 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
         (train_main, ["{data}", "--model", "nonesuch"], 2, "nonesuch"),
         (train_main, ["{data}", "--model", "blog", "--head", "autoregressive"], 1, "bernoulli"),
         (train_main, ["{data}", "--lags", "4,x"], 2, "4,x"),
+        (train_main, ["{data}", "--model", "seq2seq", "--lags", "4"], 2, "--model tied"),
+        (train_main, ["{data}", "--model", "blog", "--echo", "9"], 2, "--model tied"),
         (train_main, ["{data}", "--run-dir", "{tmp}/no", "--resume"], 1, "not a run folder"),
         (evaluate_main, ["{tmp}"], 1, "not a run folder"),
         (evaluate_main, ["{run}", "{data}", "--split", "nonesuch"], 2, "nonesuch"),

@@ -87,6 +87,11 @@ def table_bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
 
 
+def _map(path: Path) -> mmap.mmap:
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def memory_bytes() -> int:
     """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -157,9 +162,7 @@ class Dataset:
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
         identity.update(table_bytes(tables["checksums"]))
         self.fingerprint = str(identity.hexdigest())
-        with open(self.path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.mapped: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
+        self.mapped: NDArray[np.uint8] = np.frombuffer(_map(self.path), np.uint8)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -218,14 +221,18 @@ class Dataset:
         start = int(entry["offset"])
         return self.mapped[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
 
-    def expect_random_reads(self) -> None:
-        """Tell the system not to read ahead, if the file takes more than half of the memory.
+    def map_for_windows(self) -> NDArray[np.uint8]:
+        """Return the mapped file as reads here and there are best served.
 
         Reading ahead brings a file that fits into memory there sooner; of a larger one it reads megabytes for every
-        window of some kilobytes, and drops them again.
+        window of some kilobytes, and drops them again. So of a file larger than half the memory this is another
+        map, of which the system is told not to read ahead; who reads in order does better with `mapped`.
         """
-        if hasattr(mmap, "MADV_RANDOM") and self.mapped.size > memory_bytes() // 2:
-            self._map.madvise(mmap.MADV_RANDOM)
+        if not hasattr(mmap, "MADV_RANDOM") or self.mapped.size <= memory_bytes() // 2:
+            return self.mapped
+        again = _map(self.path)
+        again.madvise(mmap.MADV_RANDOM)
+        return np.frombuffer(again, np.uint8)
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Return the indices of the pieces in a split."""

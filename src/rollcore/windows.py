@@ -54,7 +54,7 @@ class Windows:
         self.partial = bool(partial)
         if self.lead >= self.length:
             raise ValueError(f"lead {self.lead}: expected fewer frames than the window's {self.length}")
-        dataset.expect_random_reads()
+        self._mapped = dataset.map_for_windows()
         self._pieces = np.arange(len(dataset)) if split is None else dataset.split(split)
         self._frames = dataset.pieces["frames"][self._pieces].astype(np.int64)
         self._offsets = dataset.pieces["offset"][self._pieces].astype(np.int64)
@@ -193,7 +193,7 @@ class Windows:
             threads=threads,
         )
         return batches.gather(
-            self.dataset.mapped,
+            self._mapped,
             plan,
             length=self.length,
             planes=self._planes,

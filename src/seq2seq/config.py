@@ -63,8 +63,8 @@ class ModelConfig:
         ``tied`` only: a frame is predicted with the frames this many frames before it at hand, too, so that
         what is repeated phrase by phrase can be recalled. Those before the window count as silent.
     echo : int
-        ``tied`` only: the longest lag, in frames, at which an echo is looked for, and not only within the
-        window; 0 for none. See :mod:`seq2seq.echo`.
+        ``tied`` only: the longest lag, in frames, at which an echo is looked for, beyond the window too; 0 for
+        none. See :mod:`seq2seq.echo`.
     """
 
     model: str = "tied"
@@ -102,8 +102,8 @@ class ModelConfig:
             raise DatasetError(f"lags must be at least 2 frames, not {min(self.lags)}")
         if self.echo < 0:
             raise DatasetError(f"echo must not be negative, but is {self.echo}")
-        if self.model != "tied" and (self.lags or self.echo):
-            raise DatasetError(f"model {self.model} recalls nothing: lags and echo are for tied")
+        if self.echo and self.model != "tied":
+            raise DatasetError(f"model {self.model} hears no echo: leave it 0, or use model tied")
 
     @property
     def pitches(self) -> int:

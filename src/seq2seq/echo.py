@@ -5,8 +5,11 @@ reach is asked how many of the latest frames equal those so many frames before t
 longest such run wins, the shorter one of equals; the frame a lag before the one to come is its *echo*, and
 the run says how far it may be trusted. Both are known from the past alone.
 
-A longest match is what compression by dictionary copies from (Ziv and Lempel 1977); to show a neural network
-what followed like moments of the same text is a cache (Grave et al. 2017).
+Runs are counted up to `LONGEST` frames. So where a chord stands for longer than that, its echo is that it goes on,
+whatever followed it before: an echo is for a grid on which music moves within 32 frames.
+
+Data compression knows this as a match model (Mahoney 2005, PAQ8), and copies from the longest match since Ziv
+and Lempel (1977); to show a neural network what followed like moments of the same text is a cache (Grave et al. 2017).
 """
 # mypy: disable-error-code="no-untyped-def"
 # Numba infers the types from the arguments; the docstrings state them.
@@ -27,7 +30,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def frame_keys(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return a number for each of *rows* ``(frames, c, 16)``: frames are equal where their numbers are."""
+    """Return a hash of each of *rows* ``(frames, c, 16)``; two that differ share one with a chance of 2 ** -64."""
     words = np.require(rows.reshape(len(rows), -1).view(np.uint64), requirements=("C", "A"))
     keys = np.zeros(len(words), np.uint64)
     _mix(words, keys)
@@ -52,6 +55,9 @@ def find_echoes(
     match
         ``(s,)``, written: the length of its run, at most `LONGEST`; 0 where there is none.
     """
+    # What no run before the window's first frame can reach is not looked at.
+    cut = max(0, start - reach - 2 * LONGEST)
+    rows, start = rows[cut:], start - cut
     end = min(start + len(match), len(rows))
     echo[:], match[:] = 0, 0
     if end > 0:
@@ -80,7 +86,7 @@ class Echoes:
         """Return echo ``(n, c, 16)`` and run ``(n,)`` of the next frame, from all frames before it."""
         n, _, planes, width = self._rows.shape
         echo, match = np.zeros((n, planes, width), np.uint8), np.zeros(n, np.uint8)
-        if self._next:
+        if self._next and self._runs.size:
             _next(self._rows, self._words, self._keys, self._next, self._runs, echo, match)
         self._next += 1
         return echo, match
@@ -99,7 +105,7 @@ def _mix(words, keys):
 
 
 @njit(cache=True, nogil=True)
-def listen(keys, t, runs):
+def _listen(keys, t, runs):
     """Move *runs* on to the time before frame *t*; return the echo's lag, or 0, and its run.
 
     ``runs[-lag]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`: from the longest
@@ -125,7 +131,7 @@ def listen(keys, t, runs):
 @njit(cache=True, nogil=True)
 def _find(keys, rows, start, runs, echo, match):
     for t in range(max(1, start - LONGEST + 1), len(keys)):
-        lag, run = listen(keys, t, runs)
+        lag, run = _listen(keys, t, runs)
         if lag and t >= start:
             echo[t - start] = rows[t - lag]
             match[t - start] = run
@@ -135,6 +141,6 @@ def _find(keys, rows, start, runs, echo, match):
 def _next(rows, words, keys, t, runs, echo, match):
     for n in range(len(rows)):
         _mix(words[n, t - 1 : t], keys[n, t - 1 : t])
-        lag, match[n] = listen(keys[n], t, runs[n])
+        lag, match[n] = _listen(keys[n], t, runs[n])
         if lag:
             echo[n] = rows[n, t - lag]

@@ -15,12 +15,14 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
 conditional: target frame *t* is predicted from the true frames before it, and with the
 autoregressive head from the pitches below within it. They can be stepped with the same weights:
 
-``model.encode(rows, valid, start, shift) -> states``
+``model.encode(rows, valid, start, shift[, echo, match]) -> states``
     Read a primer *without its last frame*, ``rows`` being ``(n, any, c, 16)``. The encoder hands its states
-    to the decoder and is done.
-``model.advance(previous, index, shift, valid, states) -> (features, states)``
+    to the decoder and is done. Where the model has an echo, *echo* and *match* are those of the frames after
+    each of *rows*.
+``model.advance(previous, index, shift, valid, states[, echo, match]) -> (features, states)``
     One decoder step: *previous* ``(n, c, p) float32`` is the frame before the one with index *index*
-    ``(n,) int32``; *shift* and *valid* are ``(n,)``. States are a list of tensors of constant shape.
+    ``(n,) int32``; *shift* and *valid* are ``(n,)``, *echo* ``(n, c, 16)`` and *match* ``(n,)`` those of the frame
+    to come. States are a list of tensors of constant shape.
 ``model.head(features, previous, frame) -> logits (n, c, p)``
     The logits of that frame. Logit *p* of the autoregressive head reads no plane of *frame* at *p* or above, so
     that a frame is drawn from the lowest pitch up; since notes are few, it is enough to evaluate all

@@ -228,7 +228,7 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
         sounding += bits[:, 0].sum(axis=0, dtype=np.int64)
         notes += _beginnings(bits).sum(axis=0, dtype=np.int64)
         runs.append(_longest_run(rows))
-        repeated += _repeated(rows, round(REPEATED * frames_per_unit), round(REMEMBERED * frames_per_unit))
+        repeated += _repeated(rows, *(max(1, round(units * frames_per_unit)) for units in (REPEATED, REMEMBERED)))
     pitches = np.flatnonzero(sounding)
     classes = np.bincount(np.arange(PITCHES) % 12, weights=notes)
     shares = classes[classes > 0] / max(1, notes.sum())
@@ -339,14 +339,19 @@ def _longest_run(rows: npt.NDArray[np.uint8]) -> int:
 
 def _repeated(rows: npt.NDArray[np.uint8], length: int, reach: int) -> int:
     """Count the frames that end a stretch of *length* which also ended at most *reach* frames before."""
-    data, size = rows.tobytes(), rows[:1].nbytes
-    latest: dict[bytes, int] = {}
-    count = 0
-    for end in range(length, len(rows) + 1):
-        stretch = data[(end - length) * size : end * size]
-        count += end - latest.get(stretch, -reach) <= reach
-        latest[stretch] = end
-    return count
+    if len(rows) < length:
+        return 0
+    kinds = np.unique(rows.reshape(len(rows), -1), axis=0, return_inverse=True)[1].reshape(-1)
+    # Stretches are told apart by those of half their length, or a little more than half.
+    span = 1
+    while span < length:
+        further = min(span, length - span)
+        pairs = kinds[: len(kinds) - further] * len(rows) + kinds[further:]
+        kinds = np.unique(pairs, return_inverse=True)[1]
+        span += further
+    order = np.argsort(kinds, kind="stable")
+    again = kinds[order[1:]] == kinds[order[:-1]]
+    return int((again & (np.diff(order) <= reach)).sum())
 
 
 def _range_text(found: Figures) -> str:

@@ -29,8 +29,8 @@ def model_config(dataset: Any, **settings: Any) -> ModelConfig:
 
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
     sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
-    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and the
-    echo of up to `ECHO_FRAMES` frames ago.
+    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and hears
+    the echo of up to `ECHO_FRAMES` frames ago, on any grid.
     """
     import numpy as np
 
@@ -254,7 +254,8 @@ _DEFAULT_SETTINGS = TrainConfig()
     "--echo",
     type=click.IntRange(0),
     metavar="N",
-    help=f"For tied: recall what followed alike, up to N frames ago.  [default: {ECHO_FRAMES} on the musical grid]",
+    help=f"For tied: hear what followed the longest earlier match, up to N frames ago; 0 for nothing.  "
+    f"[default: {ECHO_FRAMES} on the musical grid]",
 )
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
@@ -283,6 +284,8 @@ def cli(
     if model == "blog":
         usual = {"head": "bernoulli", "batch_size": 32, "dropout": 0.3, "transpose": 0, "learning_rate": 6e-3}
     chosen = {**usual, **{name: value for name, value in options.items() if value is not None}}
+    if model != "tied" and (lags is not None or options["echo"]):
+        raise click.UsageError(f"--lags and --echo are for --model tied, not {model}")
     if lags is not None:
         try:
             chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
