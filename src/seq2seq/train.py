@@ -30,7 +30,7 @@ def model_config(dataset: Any, **settings: Any) -> ModelConfig:
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
     sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
     played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and hears
-    the echo of up to `ECHO_FRAMES` frames ago, on any grid.
+    the echo of up to `ECHO_FRAMES` frames ago, however fine the grid is.
     """
     import numpy as np
 
