@@ -175,4 +175,7 @@ def test_cold_disk(race: Any, scratch: Path, monkeypatch: pytest.MonkeyPatch) ->
         check=check,
         rounds=5,
     )
-    race.note("The disk decides: a window is one or two pages, each a read of its own. Threads wait side by side.")
+    race.note(
+        "The file is read as one larger than memory would be, without reading ahead. The disk decides: a window is one "
+        "or two pages, each a read of its own. Threads wait side by side."
+    )

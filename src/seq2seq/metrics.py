@@ -7,9 +7,8 @@ sounds in on the training split, so that no frame is impossible.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -148,7 +147,7 @@ def score_baselines(dataset: Any, config: ModelConfig, split: str) -> dict[str, 
     pitches whose probability exceeds the threshold that has the best F1 on the training split.
     """
     ahead = config.target_frames if config.model == "blog" else 1
-    config = dataclasses.replace(config, echo=0)
+    config = replace(config, echo=0)
     fit = RollBatches(dataset, config, split="train", batch_size=64)
     shape = (len(config.planes), ahead, 2, config.pitches)
     sounded, frames = np.zeros(shape, np.int64), np.zeros(shape, np.int64)

@@ -192,10 +192,14 @@ class _Drawer:
         rows[:, : len(primer)] = primer[:, :planes]
         echoes = self._echoes(rows, config.echo)
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
+
+        def listen(place: int) -> None:
+            packed, match[:, place] = echoes.next()
+            echo[:, place] = unpack(packed, config)
+
         # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
         for place in [*[0] * (len(primer) - heard), *range(heard - len(tail), heard)]:
-            heard_again, match[:, place] = echoes.next()
-            echo[:, place] = unpack(heard_again, config)
+            listen(place)
         for step in range(steps):
             place = heard + step % ahead
             if place == heard:
@@ -204,8 +208,7 @@ class _Drawer:
                     valid[:heard] = valid[ahead:].copy()
                     echo[:, :heard], match[:, :heard] = echo[:, ahead:].copy(), match[:, ahead:].copy()
                 stepper.read(bits, valid, len(primer) + step - heard, echo, match)
-            heard_again, match[:, place] = echoes.next()
-            echo[:, place] = unpack(heard_again, config)
+            listen(place)
             stepper.advance(place)
             bits[:, place] = self.draw(bits[:, place - 1, 0], step)
             valid[place] = True
