@@ -52,6 +52,29 @@ def test_every_real_file_is_its_piano_roll(midi_folder, tmp_path, options):
     assert dataset.verify() == []
 
 
+@pytest.mark.parametrize("seconds", [4, 60, 1500, 6000], ids=["200", "3,000", "75,000", "300,000"])
+def test_tracks_that_lie_over_each_other_in_few_pitches(tmp_path, seconds):
+    # Track after track in the file, each a melody, and their notes of one pitch overlap: only in order of time can
+    # they be painted. As many frames as a sort by digits meets.
+    rng = np.random.default_rng(seconds)
+    times = np.sort(rng.integers(0, seconds * 960, (3, 81)))
+    notes = np.zeros(3 * 80, rollcore.NOTE_DTYPE)
+    notes["track"] = np.repeat([0, 1, 2], 80)
+    notes["velocity"] = 80
+    notes["onset_tick"], notes["offset_tick"] = times[:, :-1].ravel(), times[:, 1:].ravel()
+    notes["pitch"] = rng.integers(60, 63, len(notes))
+    midi = Midi.from_notes(notes[np.argsort(notes["onset_tick"])])
+    rollcore.write_midi(midi, tmp_path / "three.mid")
+    rollcore.build_dataset(tmp_path / "three.mid", tmp_path / "out.h5", fps=50)
+    rows = rollcore.open_dataset(tmp_path / "out.h5").rows(0)
+    sounding = np.unpackbits(rows[:, 0], axis=-1, bitorder="little")
+    expected = np.zeros_like(sounding)
+    for note in notes:  # 480 ticks a beat, two beats a second: 960 ticks in 50 frames
+        start, end = int(note["onset_tick"]) * 50 // 960, int(note["offset_tick"]) * 50 // 960
+        expected[start : max(end, start + 1), note["pitch"]] = 1
+    assert np.array_equal(sounding, expected)
+
+
 def test_same_input_same_bytes(many, tmp_path, monkeypatch):
     def build(folder, **options):
         rollcore.build_dataset(folder, tmp_path / "out.h5", **options)

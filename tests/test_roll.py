@@ -342,6 +342,21 @@ def test_frames_beyond_the_narrow_arithmetic_are_exact_too():
     assert np.nonzero(bits(rows, 1)[:, 60])[0].tolist() == expected
 
 
+@pytest.mark.parametrize("ticks_per_beat", [997, 32767])
+def test_a_frame_begins_at_its_very_tick_wherever_the_arithmetic_changes(ticks_per_beat):
+    # A tempo of one microsecond makes ticks the unit of time, and at one frame a second there are so many of them in
+    # a frame that its first one and the one before are as close as can be: up to 2^54, and on both sides of 2^50.
+    # 997 million is a number whose float reciprocal is too small.
+    per_frame = ticks_per_beat * 1_000_000
+    frames = {*range(1, min(2**54 // per_frame, 10**6), 4999), *range(1, 20)}
+    frames |= {k for k in range(2**50 // per_frame - 3, 2**50 // per_frame + 3) if k < 10**6}
+    notes = notes_of(*((k * per_frame - before, k * per_frame, 60 + before) for k in frames for before in (0, 1)))
+    midi = Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=np.array([(0, 1)], rollcore.TEMPO_DTYPE))
+    onsets = bits(rollcore.piano_roll(midi, fps=1, planes=("sounding", "onset"), max_minutes=20_000), 1)
+    assert np.flatnonzero(onsets[:, 60]).tolist() == sorted(frames)
+    assert np.flatnonzero(onsets[:, 61]).tolist() == [k - 1 for k in sorted(frames)]
+
+
 # ---- and back ---------------------------------------------------------------------------------------------------
 
 

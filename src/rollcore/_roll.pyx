@@ -55,6 +55,7 @@ cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
 cdef Py_ssize_t READ_AHEAD = 512 << 10
 cdef size_t KEPT_BYTES = 8 << 20
 cdef int64_t SATURATED = <int64_t> 1 << 62
+cdef double EXACT = 1125899906842624.0   # 2^50, see clock_frame
 
 cdef struct Spec:
     bint beats                   # steps per beat, or frames per second
@@ -97,9 +98,9 @@ cdef struct Clock:
     int64_t numerator
     int64_t denominator
     int64_t unit                 # elapsed units in one second (or one beat)
-    int64_t divisor              # unit * denominator
-    double inverse               # numerator / divisor
-    bint narrow                  # elapsed * numerator fits in 63 bits for every tick in question
+    int64_t multiplier           # numerator over unit * denominator in lowest terms, where narrow
+    double inverse               # one over that divisor
+    bint narrow                  # the products are small enough for doubles to be exact
 
 
 cdef inline bint grow(void **array, Py_ssize_t *capacity, Py_ssize_t needed, size_t item) noexcept nogil:
@@ -176,14 +177,17 @@ cdef bint clock_time(Clock *clock, Song *song, Py_ssize_t first, Py_ssize_t last
 
 
 cdef void clock_rate(Clock *clock, int64_t numerator, int64_t denominator, int64_t elapsed_end) noexcept nogil:
+    cdef int64_t divisor, rest, common = numerator
     clock.numerator = numerator
     clock.denominator = denominator
-    clock.narrow = (
-        <double> elapsed_end * <double> numerator < 4e18 and <double> clock.unit * <double> denominator < 4e18
-    )
+    clock.narrow = <double> clock.unit * <double> denominator < 4e18
     if clock.narrow:
-        clock.divisor = clock.unit * denominator
-        clock.inverse = <double> numerator / <double> clock.divisor
+        divisor = rest = clock.unit * denominator
+        while rest:
+            common, rest = rest, common % rest
+        clock.multiplier = numerator // common
+        clock.inverse = 1.0 / <double> (divisor // common)
+        clock.narrow = <double> elapsed_end * <double> clock.multiplier < EXACT and divisor // common < EXACT
 
 
 cdef struct Stretch:             # a segment with its end, as one note after the other uses it
@@ -209,12 +213,10 @@ cdef void seek(Clock *clock, Stretch *stretch, int64_t tick) noexcept nogil:
 
 
 cdef inline int64_t clock_frame(const Clock *clock, int64_t elapsed) noexcept nogil:
-    cdef int64_t frame, rest
     if clock.narrow:
-        # A float gives the quotient to within one, the integer remainder corrects it: exact, and no division.
-        frame = <int64_t> (<double> elapsed * clock.inverse)
-        rest = elapsed * clock.numerator - frame * clock.divisor
-        return frame - (rest < 0) + (rest >= clock.divisor)
+        # For whole x, (x + 1/2) / d is at least 1 / 2d away from any whole number. Two roundings move it by less than
+        # x / d / 2^52, which is a quarter of 1 / d while x < 2^50: so the floor is that of x / d, without a division.
+        return <int64_t> ((<double> (elapsed * clock.multiplier) + 0.5) * clock.inverse)
     # floor((q*u + r) * n / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
     return (
         elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit
@@ -479,31 +481,35 @@ cdef int quantise(
 # ---- spans to rows ------------------------------------------------------------------------------------------------
 
 cdef void sort_spans(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames) noexcept nogil:
-    """Sort by start, keeping the order of equals: radix sort, 11 bits a pass."""
+    """Sort by start, keeping the order of equals: radix sort in equal digits of 9 bits at most."""
     cdef Py_ssize_t i
-    cdef int shift = 0
-    cdef int32_t at, count, digit
-    cdef int32_t places[2048]
+    cdef int bits = 1, width, shift = 0
+    cdef int32_t at, count, digit, mask
+    cdef int32_t places[512]
     cdef Span *source = spans
     cdef Span *target = scratch
     cdef Span *swapped
-    while frames >> shift:
-        memset(places, 0, sizeof(places))
+    while frames >> bits:
+        bits += 1
+    width = (bits + (bits + 8) // 9 - 1) // ((bits + 8) // 9)
+    mask = (1 << width) - 1
+    while shift < bits:
+        memset(places, 0, (mask + 1) * sizeof(int32_t))
         for i in range(n):
-            places[source[i].start >> shift & 2047] += 1
+            places[source[i].start >> shift & mask] += 1
         at = 0
-        for digit in range(2048):
+        for digit in range(mask + 1):
             count = places[digit]
             places[digit] = at
             at += count
         for i in range(n):
-            digit = source[i].start >> shift & 2047
+            digit = source[i].start >> shift & mask
             target[places[digit]] = source[i]
             places[digit] += 1
         swapped = source
         source = target
         target = swapped
-        shift += 11
+        shift += width
     if source != spans:
         memcpy(spans, source, n * sizeof(Span))
 
@@ -523,7 +529,8 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
     cdef int32_t ends[128]       # up to where each pitch sounds already
     cdef int32_t start, end
     cdef int pitch
-    cdef bint overlap = False
+    cdef int32_t previous = 0
+    cdef bint overlap = False, in_order = True
     cdef int64_t frame
     cdef uint64_t sounding[2]
     cdef uint64_t flips[2]
@@ -532,10 +539,12 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
     memset(ends, 0, sizeof(ends))
     for i in range(n):
         overlap |= spans[i].start < ends[spans[i].pitch]
+        in_order &= spans[i].start >= previous
+        previous = spans[i].start
         ends[spans[i].pitch] = spans[i].end
         if onsets:
             rows[spans[i].start * stride + ROW_BYTES + (spans[i].pitch >> 3)] |= <uint8_t> (1 << (spans[i].pitch & 7))
-    if overlap:
+    if overlap and not in_order:
         sort_spans(spans, scratch, n, frames)
     memset(ends, 0, sizeof(ends))
     for i in range(n):
