@@ -376,6 +376,31 @@ def test_interrupted(tmp_path, midi):
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
+def test_imports_of_a_command_are_kept_from_the_collector_and_later_garbage_is_not(tmp_path):
+    (tmp_path / "heavy.py").write_text("import gc\ncollecting = gc.isenabled()\nkept = [[i] for i in range(1000)]\n")
+    (tmp_path / "broken.py").write_text("raise ImportError('no')\n")
+    program = """
+import gc
+from rollcore.console import import_quickly
+before = gc.get_freeze_count()
+import_quickly("heavy")
+import heavy
+assert not heavy.collecting and gc.isenabled() and gc.get_freeze_count() > before + 1000
+frozen = gc.get_freeze_count()
+later = [[i] for i in range(1000)]
+import_quickly("heavy")
+assert gc.get_freeze_count() == frozen, "what is loaded already freezes nothing"
+try:
+    import_quickly("broken")
+except ImportError:
+    assert gc.isenabled()
+else:
+    raise AssertionError
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rollcore import __version__
-from rollcore.console import Progress, printable, run_command
+from rollcore.console import Progress, import_quickly, printable, run_command
 from rollcore.errors import RollcoreError
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def build_dataset(
     """
     # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import_quickly("rollcore.build")
     from rollcore.build import build_dataset as build
     from rollcore.build import check_split
     from rollcore.grid import MAX_MINUTES

@@ -95,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
     """Print an evaluation."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    console.import_quickly("seq2seq.model")
     result = evaluate(run_dir, data, split=split, hop=hop)
     if as_json:
         click.echo(json.dumps(result, indent=1))

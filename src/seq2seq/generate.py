@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rollcore import RollcoreError
-from rollcore.console import printable, run_command
+from rollcore.console import import_quickly, printable, run_command
 from seq2seq.config import ModelConfig, load_run
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]
 def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     """Make music."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_quickly("seq2seq.model")
     try:
         made = generate(run_dir, **options)
     except ValueError as error:

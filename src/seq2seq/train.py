@@ -294,6 +294,7 @@ def cli(
     dataset = rollcore.open_dataset(data)
     config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
     settings = TrainConfig(**_fields(TrainConfig, chosen))
+    console.import_quickly("seq2seq.model")
     result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume)
     _report(data, target, result)
 
