@@ -37,6 +37,7 @@ no recurrent dropout; :func:`assert_cudnn_eligible` holds whenever a model is bu
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,20 +84,22 @@ class RollModel(keras.Model):
         return cls(ModelConfig.from_dict(config["config"]))
 
     def build(self, input_shape: Any = None) -> None:
-        """Create all weights by reading one window of silence; the configuration alone decides their shapes."""
+        """Create all weights by reading a little silence; the configuration alone decides their shapes."""
         if self.built:
             return
-        config = self.config
-        frames = config.input_frames + config.target_frames
+        # No weight depends on how long a window is, and every frame of one takes its time.
+        whole, frames = self.config, 4
         silence = {
-            "rows": np.zeros((1, frames, len(config.planes), 16), np.uint8),
+            "rows": np.zeros((1, frames, len(whole.planes), 16), np.uint8),
             "valid": np.zeros((1, frames), np.uint8),
             "start": np.zeros(1, np.int32),
             "shift": np.zeros(1, np.int32),
         }
-        if config.echo:
+        if whole.echo:
             silence.update(echo=silence["rows"], match=silence["valid"])
+        self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
         self.call({name: ops.convert_to_tensor(array) for name, array in silence.items()})
+        self.config = whole
         assert_cudnn_eligible(self)
 
 

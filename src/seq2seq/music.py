@@ -341,7 +341,11 @@ def _repeated(rows: npt.NDArray[np.uint8], length: int, reach: int) -> int:
     """Count the frames that end a stretch of *length* which also ended at most *reach* frames before."""
     if len(rows) < length:
         return 0
-    kinds = np.unique(rows.reshape(len(rows), -1), axis=0, return_inverse=True)[1].reshape(-1)
+    # Frames are told apart by their words of eight bytes, one after the other: much quicker than as rows.
+    kinds = np.zeros(len(rows), np.int64)
+    for word in np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint64).T:
+        pairs = kinds * len(rows) + np.unique(word, return_inverse=True)[1]
+        kinds = np.unique(pairs, return_inverse=True)[1]
     # Stretches are told apart by those of half their length, or a little more than half.
     span = 1
     while span < length:
