@@ -51,6 +51,7 @@ ORDER = {
         "music",
         "score",
         "primer",
+        "startup",
         "train",
         "generate",
         "evaluate",

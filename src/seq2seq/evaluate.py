@@ -7,7 +7,6 @@ DATA is the dataset that the run was trained on, if not given.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import click
 
 from rollcore import DatasetError, console
 from seq2seq.config import load_run
+from seq2seq.startup import import_keras
 
 SPLITS = ("train", "validation", "test")
 
@@ -94,8 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
     """Print an evaluation."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    console.import_quickly("seq2seq.model")
+    import_keras()
     result = evaluate(run_dir, data, split=split, hop=hop)
     if as_json:
         click.echo(json.dumps(result, indent=1))

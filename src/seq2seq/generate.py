@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rollcore import RollcoreError
-from rollcore.console import import_quickly, printable, run_command
+from rollcore.console import printable, run_command
 from seq2seq.config import ModelConfig, load_run
+from seq2seq.startup import import_keras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -269,8 +269,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     """Make music."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import_quickly("seq2seq.model")
+    import_keras()
     try:
         made = generate(run_dir, **options)
     except ValueError as error:

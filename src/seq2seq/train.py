@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +18,7 @@ import click
 
 from rollcore import DatasetError, console
 from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
+from seq2seq.startup import import_keras
 
 RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
 ECHO_FRAMES = 4096
@@ -275,7 +275,6 @@ def cli(
     **options: Any,
 ) -> None:
     """Train a model."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import rollcore
 
     target = Path(run_dir) if run_dir else Path("runs") / Path(data).stem
@@ -294,7 +293,7 @@ def cli(
     dataset = rollcore.open_dataset(data)
     config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
     settings = TrainConfig(**_fields(TrainConfig, chosen))
-    console.import_quickly("seq2seq.model")
+    import_keras()
     result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume)
     _report(data, target, result)
 

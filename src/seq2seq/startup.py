@@ -1,0 +1,36 @@
+"""What a command does before it needs Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+
+from rollcore.console import import_quickly
+
+# TensorFlow writes these at each import, past its own log level and through no Python object.
+_NOTICES = "All log messages before absl::InitializeLog|oneDNN custom operations are on"
+
+
+def import_keras() -> None:
+    """Import Keras and the models as a command should: quickly, and without TensorFlow's notices."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _without_notices():
+        import_quickly("seq2seq.model")
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Let standard error go through grep meanwhile, which outlives even a crash; where it cannot, as it is."""
+    with contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):
+            stderr = os.dup(2)
+            undo.callback(os.close, stderr)
+            grep = undo.enter_context(
+                subprocess.Popen(["grep", "-a", "-v", "-E", _NOTICES], stdin=subprocess.PIPE, stdout=stderr)
+            )
+            assert grep.stdin is not None
+            os.dup2(grep.stdin.fileno(), 2)
+            undo.callback(os.dup2, stderr, 2)
+        yield
