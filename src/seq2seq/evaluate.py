@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
     """Print an evaluation."""
+    load_run(run_dir)  # a wrong folder shows at once
     import_keras()
     result = evaluate(run_dir, data, split=split, hop=hop)
     if as_json:

@@ -269,6 +269,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     """Make music."""
+    load_run(run_dir)  # a wrong folder shows at once
     import_keras()
     try:
         made = generate(run_dir, **options)
