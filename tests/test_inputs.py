@@ -104,6 +104,24 @@ def test_several_inputs_keep_their_own_names(tree, monkeypatch):
     assert names(["a", "a/y.Midi", "a"]) == [b"a/y.Midi", b"a/z.KAR"]  # met again, counted once
 
 
+def test_the_extensions_of_midi_files(tmp_path):
+    """The same five in a folder and in archives, in any case; what only looks like one of them is left alone."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    midi = ["a.mid", "b.midi", "c.kar", "d.rmi", "e.smf", "f.RMI", "g.Smf", "h.x.rMi"]
+    other = ["a.rmid", "b.smfx", "c.rm", "rmi", "d.mid.txt", "e.mp3", "smf", "f.mid~"]
+    for name in midi + other:
+        (folder / name).write_bytes(MIDI)
+    with zipfile.ZipFile(tmp_path / "box.zip", "w") as archive:
+        for name in midi + other:
+            archive.write(folder / name, name)
+    with tarfile.open(tmp_path / "box.tar", "w") as archive:
+        for name in midi + other:
+            archive.add(folder / name, name)
+    for source in (folder, tmp_path / "box.zip", tmp_path / "box.tar"):
+        assert [name.decode() for name in names(source)] == midi
+
+
 def test_a_file_named_outright_needs_no_extension(tree):
     assert members(tree / "notes.txt") == [(b"notes.txt", b"no", None)]
     assert members(os.fsencode(tree / "b.mid")) == [(b"b.mid", MIDI, None)]

@@ -19,6 +19,7 @@ __all__ = ["MAX_MEMBER_BYTES", "ArchiveError", "is_archive", "is_midi_name", "ne
 #: A member larger than this is left alone: no MIDI file comes near, a decompression bomb does.
 MAX_MEMBER_BYTES = 64 << 20
 
+_MIDI = (b".mid", b".midi", b".kar", b".rmi", b".smf")
 _ZIP = (b".zip",)
 _GZIP = (b".tar.gz", b".tgz")
 _BZ2 = (b".tar.bz2", b".tbz2")
@@ -36,14 +37,14 @@ class ArchiveError(RollcoreError):
 
 
 def is_midi_name(name: bytes) -> bool:
-    """Say whether a name ends in ``.mid``, ``.midi`` or ``.kar``, in any case.
+    """Say whether a name ends in ``.mid``, ``.midi``, ``.kar``, ``.rmi`` or ``.smf``, in any case.
 
     Examples
     --------
     >>> is_midi_name(b"Fugue.MID"), is_midi_name(b"fugue.mp3")
     (True, False)
     """
-    return name[-4:].lower() in (b".mid", b".kar") or name[-5:].lower() == b".midi"
+    return name.lower().endswith(_MIDI)
 
 
 def is_archive(path: bytes) -> bool:

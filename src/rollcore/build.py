@@ -400,7 +400,7 @@ def _paint(
 def _nothing(sources: list[Any], ledger: _Ledger) -> str:
     where = ", ".join(os.fsdecode(source) for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     if not ledger.found:
-        return f"{where}: no .mid, .midi or .kar file found; check the path"
+        return f"{where}: no .mid, .midi or .kar file found, nor .rmi or .smf; check the path"
     reason, count = max(ledger.skipped.items(), key=lambda item: item[1])
     return f"{where}: none of {ledger.found:,} files gave a piece; the commonest reason ({count:,}): {reason}"
 

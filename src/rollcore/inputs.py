@@ -58,10 +58,10 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256) -> Iter
     """Find the MIDI files of some inputs, in an order that depends on names alone.
 
     A folder is walked in sorted byte order, links followed, each directory entered once; its ``.mid``,
-    ``.midi`` and ``.kar`` files count, in any case. A file named outright counts whatever its extension,
-    unless it is an archive (``.zip``, or ``.tar``, plain or with ``.gz``, ``.bz2``, ``.xz``, ``.zst``): then
-    its members with those extensions do, those of a zip in the order of the same folder, those of a tar in
-    its own. Archives inside folders and archives are left alone. A string ``@files.txt`` is a list, one path a
+    ``.midi``, ``.kar``, ``.rmi`` and ``.smf`` files count, in any case. A file named outright counts whatever
+    its extension, unless it is an archive (``.zip``, or ``.tar``, plain or with ``.gz``, ``.bz2``, ``.xz``,
+    ``.zst``): then its members with those extensions do, those of a zip in the order of the same folder, those
+    of a tar in its own. Archives inside folders and archives are left alone. A string ``@files.txt`` is a list, one path a
     line (or each ended by NUL, as by ``find -print0``), ``-`` is one on standard input; relative paths count
     from the current directory, and a line may name a folder or an archive too.
 
