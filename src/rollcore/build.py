@@ -133,6 +133,7 @@ class _Ledger:
     names: list[bytes] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
+    first: dict[str, bytes] = field(default_factory=dict)  # the first file skipped for each reason
     found: int = 0
     name_bytes: int = 0
     frames: int = 0
@@ -160,6 +161,7 @@ class _Ledger:
             files["outcome"][i] = OUTCOMES.index("skipped")
             files["reason"][i] = self.reasons.setdefault(reason, len(self.reasons))
             self.skipped[reason] = self.skipped.get(reason, 0) + 1
+            self.first.setdefault(reason, names[i])
         repairs = np.zeros(len(at), REPAIR_DTYPE)
         repairs["file"] = self.found + at
         repairs["code"] = code
@@ -271,7 +273,7 @@ def build_dataset(
     ------
     RollcoreError
         If an input is missing, an option is out of range, or no file gave a piece; the message names the commonest
-        reason.
+        reason and the first file skipped for it.
     DatasetError
         If the target cannot be written. What was there before is unchanged.
     """
@@ -402,7 +404,11 @@ def _nothing(sources: list[Any], ledger: _Ledger) -> str:
     if not ledger.found:
         return f"{where}: no .mid, .midi or .kar file found, nor .rmi or .smf; check the path"
     reason, count = max(ledger.skipped.items(), key=lambda item: item[1])
-    return f"{where}: none of {ledger.found:,} files gave a piece; the commonest reason ({count:,}): {reason}"
+    first = os.fsdecode(ledger.first[reason])
+    return (
+        f"{where}: none of {ledger.found:,} files gave a piece; "
+        f"the commonest reason ({count:,}): {reason}; the first file: {first}"
+    )
 
 
 def _cores() -> int:

@@ -61,9 +61,9 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256) -> Iter
     ``.midi``, ``.kar``, ``.rmi`` and ``.smf`` files count, in any case. A file named outright counts whatever
     its extension, unless it is an archive (``.zip``, or ``.tar``, plain or with ``.gz``, ``.bz2``, ``.xz``,
     ``.zst``): then its members with those extensions do, those of a zip in the order of the same folder, those
-    of a tar in its own. Archives inside folders and archives are left alone. A string ``@files.txt`` is a list, one path a
-    line (or each ended by NUL, as by ``find -print0``), ``-`` is one on standard input; relative paths count
-    from the current directory, and a line may name a folder or an archive too.
+    of a tar in its own. Archives inside folders and archives are left alone. A string ``@files.txt`` is a list,
+    one path a line (or each ended by NUL, as by ``find -print0``), ``-`` is one on standard input; relative
+    paths count from the current directory, and a line may name a folder or an archive too.
 
     Parameters
     ----------
@@ -173,7 +173,13 @@ def _members(sources: Sequence[PathInput]) -> Iterator[_Member]:
             if (missing := _missing(path)) is None:
                 yield from _of_input(path, named=True)
             else:
-                yield path, path, b"", f"listed: {missing}"
+                yield path, path, b"", f"listed: {missing}{_hint(path, missing)}"
+
+
+def _hint(path: bytes, missing: str) -> str:
+    """Say where a listed path that is absent was looked for: many mean the folder of the list."""
+    absent = missing == os.strerror(errno.ENOENT).lower() and not os.path.isabs(path)
+    return " (relative paths count from the current directory)" if absent else ""
 
 
 def _lines(source: str) -> list[bytes]:
