@@ -277,13 +277,18 @@ def test_bad_data(run, midi, dataset, tmp_path):
     (tmp_path / "pages" / "a.mid").write_bytes(HTML)
     (tmp_path / "pages" / "b.mid").write_bytes(HTML)
     (tmp_path / "pages" / "c.mid").write_bytes(b"")
+    (tmp_path / "pages" / "list.txt").write_bytes(b"gone2.mid\ngone1.mid\n")
     (tmp_path / "cut.h5").write_bytes(dataset.read_bytes()[:-5000])
     (tmp_path / "text.h5").write_text("mine")
     new = tmp_path / "new.h5"
     for arguments, words in [
         (["build-dataset", tmp_path / "nowhere", new], ["nowhere", "no such file"]),
         (["build-dataset", tmp_path / "empty", new], ["empty", "no .mid"]),
-        (["build-dataset", tmp_path / "pages", new], ["none of 3", "(2)", "not a MIDI file"]),
+        (["build-dataset", tmp_path / "pages", new], ["none of 3", "(2)", "not a MIDI file", "first file: a.mid"]),
+        (
+            ["build-dataset", f"@{tmp_path / 'pages' / 'list.txt'}", new],
+            ["none of 2", "(2)", "no such file", "from the current directory", "first file: gone2.mid"],
+        ),
         (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
         (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no HDF5 file"]),
         (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
@@ -304,8 +309,12 @@ def test_bad_data(run, midi, dataset, tmp_path):
         (["plot", dataset, "0", tmp_path / "x.gif"], [".png"]),
         (["plot", dataset, "0", tmp_path / "no" / "x.png"], ["cannot be written"]),
         (["plot", "--start", "9999", dataset, "0", tmp_path / "x.png"], ["nothing to draw"]),
-        (["import-mat", tmp_path / "no.mat", new, "--steps-per-beat", "4"], ["no.mat"]),
-        (["import-mat", tmp_path / "no.mat", new], ["--steps-per-beat"]),
+        (
+            ["import-mat", tmp_path / "no.mat", new, "--steps-per-beat", "4"],
+            ["no.mat", "No such file", "check the path"],
+        ),
+        (["import-mat", tmp_path / "no.mat", new], ["no.mat", "No such file", "check the path"]),
+        (["import-mat", midi / "C_major.mid", new], ["C_major.mid", "not a .mat file", "check the name"]),
         (["make-chords", tmp_path / "text.h5"], ["cannot make the folder"]),
     ]:
         status, out, err = run(*arguments)

@@ -115,15 +115,34 @@ def test_arrays_of_another_kind(tmp_path, train, message):
 
 
 def test_files_of_another_kind(tmp_path):
-    with pytest.raises(RollcoreError, match="cannot be read"):
+    with pytest.raises(RollcoreError, match=r"jsb\.mat: cannot be read: No such file or directory; check the path"):
         import_mat(tmp_path / "jsb.mat", tmp_path / "out.h5")
+    with pytest.raises(RollcoreError, match="cannot be read: Is a directory; check the path"):
+        import_mat(tmp_path, tmp_path / "out.h5")
     scipy_io.savemat(tmp_path / "jsb.mat", {"other": np.zeros(3)})
     with pytest.raises(RollcoreError, match="holds no traindata"):
         import_mat(tmp_path / "jsb.mat", tmp_path / "out.h5")
-    for content in (b"", b"not a mat file" * 50, (tmp_path / "jsb.mat").read_bytes()[:-9]):
+    roll = np.eye(9, 88, dtype=np.uint8)
+    whole = write(tmp_path / "whole.mat", [roll], [roll], [roll]).read_bytes()
+    for content in (b"", b"not a mat file" * 50, whole[:-9]):
         (tmp_path / "jsb.mat").write_bytes(content)
-        with pytest.raises(RollcoreError, match=r"jsb\.mat: "):
+        with pytest.raises(RollcoreError, match=r"jsb\.mat: not a \.mat file that scipy reads; .* download it again"):
             import_mat(tmp_path / "jsb.mat", tmp_path / "out.h5")
+
+
+@pytest.mark.parametrize("content", [None, b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0", b"", b"<html>" * 100])
+def test_the_time_step_is_asked_for_last(tmp_path, content):
+    """Under a name that is not known, what is wrong with the file comes before the option that would not mend it."""
+    path = tmp_path / "x.mid"
+    if content is not None:
+        path.write_bytes(content)
+    for options in ({}, {"steps_per_beat": 4}):
+        with pytest.raises(RollcoreError) as error:
+            import_mat(path, tmp_path / "out.h5", **options)
+        wrong = "cannot be read: No such file" if content is None else "not a .mat file"
+        assert str(error.value).startswith(f"{path}: {wrong}")
+        assert "--steps-per-beat" not in str(error.value)
+    assert not (tmp_path / "out.h5").exists()
 
 
 def test_scipy_missing(tmp_path, monkeypatch):

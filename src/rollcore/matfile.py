@@ -65,13 +65,16 @@ def import_mat(
         When the dataset cannot be written; what was there before is unchanged.
     """
     path = Path(mat_path)
-    if steps_per_beat is None:
+    grid = None if steps_per_beat is None else Grid.beats(steps_per_beat)
+    cells = _load(path)
+    if grid is None:  # asked for last: the option is no remedy where the file is not there, or something else
         known = [steps for name, steps in _STEPS_PER_BEAT.items() if path.name.lower().startswith(name)]
         if not known:
-            raise RollcoreError(f"{path}: not a name known here; give the rows a beat with --steps-per-beat")
-        steps_per_beat = known[0]
-    grid = Grid.beats(steps_per_beat)
-    cells = _load(path)
+            raise RollcoreError(
+                f"{path}: not named as one of the four standard files, so its time step is not known; "
+                "say how many rows a quarter note has with --steps-per-beat"
+            )
+        grid = Grid.beats(known[0])
     pieces = np.zeros(sum(map(len, cells)), PIECE_DTYPE)
     files = np.zeros(len(pieces), FILE_DTYPE)
     files["outcome"] = OUTCOMES.index("read")
@@ -118,15 +121,18 @@ def _load(path: Path) -> list[list[NDArray[np.uint8]]]:
     except ImportError:
         raise RollcoreError("reading .mat files needs scipy: pip install 'rollcore[mat]'") from None
     try:
-        contents: dict[str, Any] = loadmat(path, variable_names=_VARIABLES)
-    except OSError as error:
-        raise RollcoreError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
-    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file
-        raise RollcoreError(f"{path}: no .mat file that scipy reads; download it again") from error
+        with open(path, "rb") as file:  # scipy hides why it cannot open one
+            contents: dict[str, Any] = loadmat(file, variable_names=_VARIABLES)
+    except Exception as error:  # scipy raises whatever it stumbles over in a damaged file, OSError too
+        if isinstance(error, OSError) and error.errno:
+            raise RollcoreError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+        raise RollcoreError(
+            f"{path}: not a .mat file that scipy reads; check the name, or download it again"
+        ) from error
     splits = []
     for name in _VARIABLES:
         if name not in contents:
-            raise RollcoreError(f"{path}: holds no {name}; expected {', '.join(_VARIABLES)}")
+            raise RollcoreError(f"{path}: holds no {name}; name a .mat file that holds {', '.join(_VARIABLES)}")
         arrays = []
         for index, cell in enumerate(np.atleast_1d(contents[name]).ravel()):
             array = np.asarray(cell)
