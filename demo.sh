@@ -21,12 +21,12 @@ seq2seq-generate demo/run --steps 128 --num-outputs 3 --seed 7 --output-dir demo
 step "Done"
 cat <<'END'
   demo/midi/         the 156 files it learnt from
-  demo/chords.h5     the dataset           rollcore info demo/chords.h5
+  demo/chords.h5     the dataset           .venv/bin/rollcore info demo/chords.h5
   demo/run/          the model, its metrics and its loss curves
   demo/generated/    the music: .mid files to play, .png files to look at
 
 Next, with your own files:
-  .venv/bin/rollcore build-dataset ~/midi my.h5 --steps-per-beat 4
+  .venv/bin/rollcore build-dataset ~/midi my.h5 --steps-per-beat 4 --planes sounding,onset
   .venv/bin/seq2seq-train my.h5 --run-dir runs/mine
   .venv/bin/seq2seq-generate runs/mine --steps 128 --output-dir generated
 END
