@@ -148,7 +148,7 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
         before = load_run(run_dir)
         resume = before["model"] == config.to_dict() and before["train"] == json.loads(json.dumps(vars(settings)))
     cpu = time.process_time()
-    done = train(path, run_dir, config, settings, resume=resume)
+    done = train(path, run_dir, config, settings, resume=resume, overwrite=True)
     if done["interrupted"]:
         raise click.Abort
     cpu = time.process_time() - cpu

@@ -221,6 +221,7 @@ def test_a_score_is_read_back_as_the_roll(tmp_path, steps_per_beat):
 
 def test_silence_is_not_passed_off_as_music(run, tmp_path, capsys):
     arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "20", "--temperature", "0"]
+    (tmp_path / "tiny-seed0-1.mid").write_text("what an earlier call made of the same seed")
     assert main(arguments) == 1
     told = capsys.readouterr()
     assert "NOT MUSIC, silence: not one note in 20 frames" in told.out
@@ -301,6 +302,21 @@ def test_run_folders_that_are_none_are_told(run, tmp_path, capsys):
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
     assert main([str(tmp_path)]) == 1
     assert "no model here: train one" in capsys.readouterr().err
+
+
+def test_another_dataset_than_that_of_the_training_is_named_so(run, tmp_path, capsys):
+    paths = rollcore.make_chords(tmp_path / "midi")
+    rollcore.build_dataset(paths[:100], tmp_path / "fewer.h5", steps_per_beat=4, planes=PLANES)
+    arguments = [str(run), "--steps", "30", "--output-dir", str(tmp_path), "--data", str(tmp_path / "fewer.h5")]
+    main(arguments)
+    told = capsys.readouterr().out
+    assert "dataset (" in told
+    assert "training (" not in told
+    assert "the dataset is not that of the training" in told
+    main([*arguments, "--json"])
+    assert json.loads(capsys.readouterr().out)["trained_on_it"] is False
+    main([*arguments[:-2], "--json"])
+    assert json.loads(capsys.readouterr().out)["trained_on_it"] is True
 
 
 def test_the_dataset_may_be_gone_but_not_needed(run, tmp_path, riff, capsys):

@@ -52,9 +52,9 @@ ORDER = {
         "score",
         "primer",
         "startup",
+        "evaluate",
         "train",
         "generate",
-        "evaluate",
         "compare",
     ],
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,13 +101,64 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_an_interruption_before_the_first_epoch_is_said(data, tmp_path, monkeypatch):
-    def interrupt(self, epoch, logs=None):
-        raise KeyboardInterrupt
+QUICK = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]
 
+
+@pytest.mark.parametrize(("complete", "said"), [(0, "nothing kept"), (1, "--resume goes on")])
+def test_an_interrupted_command_ends_as_interrupted(complete, said, data, tmp_path, monkeypatch, capsys):
+    def interrupt(self, epoch, logs=None):
+        if epoch == complete:
+            raise KeyboardInterrupt
+        begin(self, epoch, logs)
+
+    begin = Epochs.on_epoch_begin
     monkeypatch.setattr(Epochs, "on_epoch_begin", interrupt)
-    with pytest.raises(DatasetError, match="before an epoch was complete"):
-        train(data, tmp_path / "none", model_config(open_dataset(data), **SMALL), FAST)
+    assert train_main([str(data), "--run-dir", str(tmp_path / "run"), *QUICK]) == 130
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "nats/frame" not in shown, "no evaluation is begun"
+    assert (tmp_path / "run" / "last.keras").exists() == bool(complete)
+
+
+def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    shutil.copytree(run, kept)
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    arguments = [str(data), "--run-dir", str(kept), *QUICK[:-1], "1"]
+    assert train_main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert train_main([*arguments, "--overwrite"]) == 0
+    assert len(read_history(kept)) == 1
+
+
+def test_the_table_after_the_training_is_that_of_the_evaluation(data, tmp_path, capsys):
+    run_dir = str(tmp_path / "run")
+    assert train_main([str(data), "--run-dir", run_dir, *QUICK]) == 0
+    trained = capsys.readouterr().out
+    assert evaluate_main([run_dir, str(data)]) == 0
+    evaluated = capsys.readouterr().out
+    row = next(line for line in evaluated.splitlines() if line.startswith("model "))
+    figures = row.removeprefix("model").split()
+    assert any(line.split()[-len(figures) :] == figures for line in trained.splitlines() if "(epoch" in line)
+    assert "windows 3 frames apart" in trained
+    assert "windows 3 frames apart" in evaluated
+    assert "another dataset" not in evaluated
+    assert train_main([str(data), "--run-dir", run_dir, "--resume"]) == 0
+    assert "all 2 epochs are done" in capsys.readouterr().out
+
+
+def test_an_evaluation_on_another_dataset_says_so(run, tmp_path, capsys):
+    other = write_dataset(tmp_path, seed=1)
+    assert evaluate_main([str(run), str(other)]) == 0
+    assert "may have been trained on" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("seq2seq.epochs.score_model", lambda *_: SimpleNamespace(per_frame=float("nan")))
+    with pytest.raises(DatasetError, match="epoch 1 is no number: lower the learning rate"):
+        train(data, tmp_path / "run", model_config(open_dataset(data), **SMALL), FAST)
+    assert not (tmp_path / "run" / "best.keras").exists()
 
 
 def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
@@ -194,6 +247,16 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
         (train_main, ["{data}", "--model", "seq2seq", "--lags", "4"], 2, "--model tied"),
         (train_main, ["{data}", "--model", "blog", "--echo", "9"], 2, "--model tied"),
         (train_main, ["{data}", "--run-dir", "{tmp}/no", "--resume"], 1, "not a run folder"),
+        (train_main, ["{data}", "--run-dir", "{run}", "--resume", "--units", "7"], 2, "--units cannot change"),
+        (train_main, ["{data}", "--run-dir", "{data}"], 1, "is a file"),
+        (train_main, ["{data}", "--learning-rate", "-1"], 1, "learning rate"),
+        (train_main, ["{data}", "--learning-rate", "nan"], 1, "learning rate"),
+        (train_main, ["{data}", "--run-dir", "{tmp}/no", "--max-minutes", "-1"], 1, "max_minutes"),
+        (train_main, ["{data}", "--seed", "-1"], 2, "--seed"),
+        (train_main, ["{data}", "--attention"], 1, "no attention"),
+        (train_main, ["{data}", "--low", "80", "--high", "40"], 1, "the lower one first"),
+        (evaluate_main, ["{data}"], 1, "not a run folder"),
+        (compare_main, ["{run}", "--picture", "{tmp}/x.xyz"], 1, "PNG"),
         (evaluate_main, ["{tmp}"], 1, "not a run folder"),
         (evaluate_main, ["{run}", "{data}", "--split", "nonesuch"], 2, "nonesuch"),
         (evaluate_main, ["{run}", "--hop", "7"], 1, "hop 7"),

@@ -51,8 +51,15 @@ def import_quickly(module: str) -> None:
         gc.enable()
 
 
-# What the core does not bring, and the extra that does.
-_EXTRAS = {"keras": "cpu", "tensorflow": "cpu", "matplotlib": "plot", "scipy": "mat"}
+# What the core does not bring, and how to install it.
+_EXTRAS = {
+    "keras": "'rollcore[cpu]'",
+    "tensorflow": "'rollcore[cpu]'",
+    "torch": "'rollcore[torch]'",
+    "jax": "jax",
+    "matplotlib": "'rollcore[plot]'",
+    "scipy": "'rollcore[mat]'",
+}
 
 
 def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
@@ -96,7 +103,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        return _fail(f"{name} needs {error.name}: pip install 'rollcore[{_EXTRAS[error.name]}]'", 1)
+        return _fail(f"{name} needs {error.name}: pip install {_EXTRAS[error.name]}", 1)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
     except MemoryError:

@@ -64,7 +64,7 @@ def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
 def comparison_table(rows: list[dict[str, Any]]) -> str:
     """Return rows of :func:`compare` as the lines of a table, the lowest validation loss first."""
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
-    head = ["run", *names, "epochs", "best", "train", "validation", "minutes"]
+    head = ["run", *names, "done", "best", "train", "validation", "minutes"]
     cells = [head]
     for row in sorted(rows, key=lambda row: row["validation"]):
         values = (row["settings"].get(name, "-") for name in names)
@@ -92,7 +92,13 @@ def cli(runs: tuple[str, ...], picture: str) -> None:
 
     rows = compare(runs)
     click.echo(comparison_table(rows))
+    if any("dataset" in row["settings"] for row in rows):
+        click.echo("losses on different datasets cannot be compared")
     if plot_losses({row["run"]: row["history"] for row in rows}, Path(picture)):
         click.echo(f"loss curves: {picture}")
     else:
         click.echo("no picture: matplotlib is not installed (pip install 'rollcore[plot]')")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

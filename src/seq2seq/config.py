@@ -92,7 +92,7 @@ class ModelConfig:
         if self.model == "blog" and self.head != "bernoulli":
             raise DatasetError("model blog predicts all frames and pitches at once: use --head bernoulli")
         if not 0 <= self.low <= self.high <= 127:
-            raise DatasetError(f"pitch range {self.low}..{self.high} is not within 0..127")
+            raise DatasetError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
         if self.planes not in (("sounding",), ("sounding", "onset")):
             raise DatasetError(f"planes {self.planes} are not sounding, or sounding and onset")
         for name in ("input_frames", "target_frames", "units", "layers"):
@@ -104,6 +104,8 @@ class ModelConfig:
             raise DatasetError(f"echo must not be negative, but is {self.echo}")
         if self.echo and self.model != "tied":
             raise DatasetError(f"model {self.model} hears no echo: leave it 0, or use model tied")
+        if self.attention and self.model != "seq2seq":
+            raise DatasetError(f"model {self.model} has no attention: leave it out, or use model seq2seq")
 
     @property
     def pitches(self) -> int:
@@ -167,6 +169,10 @@ class TrainConfig:
             raise DatasetError(f"hop must not be negative, but is {self.hop}")
         if not 0 <= self.transpose <= MAX_TRANSPOSE:
             raise DatasetError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
+        if not 0 < self.learning_rate <= 1:
+            raise DatasetError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
+        if not 0 <= self.seed < 2**32:
+            raise DatasetError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
 
 
 def load_run(run_dir: str | Path) -> dict[str, Any]:
@@ -176,7 +182,7 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
     -------
     dict
         ``"model"`` and ``"train"`` (the fields of the two configurations), ``"dataset"`` (path,
-        fingerprint, grid, planes) and ``"versions"``.
+        fingerprint, grid, pieces) and ``"versions"``.
 
     Raises
     ------
@@ -187,7 +193,7 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         ModelConfig.from_dict(run["model"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None

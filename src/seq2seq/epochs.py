@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 
+from rollcore import DatasetError
 from seq2seq.data import RollBatches
 from seq2seq.metrics import Outside, score_model
 
@@ -70,6 +72,8 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Score and save the weights, which are the averaged ones by now."""
         loss = score_model(self.model, self.validation, self.outside).per_frame
+        if not math.isfinite(loss + logs["loss"]):
+            raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
         best = min((row[COLUMNS[2]] for row in self.history), default=float("inf"))
         seconds = time.monotonic() - self.epoch_began
         if loss < best:

@@ -75,6 +75,7 @@ def evaluate(
         "run": str(run_dir),
         "data": str(dataset.path),
         "fingerprint": dataset.fingerprint,
+        "trained_on_it": dataset.fingerprint == run["dataset"]["fingerprint"],
         "split": split,
         "hop": hop,
         "scores": {name: score.to_dict() for name, score in scores.items()},
@@ -103,5 +104,14 @@ def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bo
     from seq2seq.metrics import score_table
 
     model = result["scores"]["model"]
-    click.echo(f"{run_dir}, {split} split of {result['data']}: {model['frames']:,} frames of {model['pieces']} pieces")
+    click.echo(
+        f"{run_dir}, {split} split of {result['data']}: {model['frames']:,} frames of {model['pieces']} pieces, "
+        f"windows {result['hop']} frames apart"
+    )
     click.echo(score_table(result["scores"]))
+    if not result["trained_on_it"]:
+        click.echo("another dataset than that of the training: the model may have been trained on some of these pieces")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

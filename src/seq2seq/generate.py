@@ -65,6 +65,8 @@ class Generated:
     primer: str
     training: Figures | None
     unit: str
+    trained_on_it: bool
+    """Whether the dataset at hand is that of the training; if not, nor are the figures."""
 
 
 def generate(
@@ -186,7 +188,10 @@ def generate(
     )
 
     output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RollcoreError(f"{output_dir}: is a file or lies in one: name another --output-dir") from None
     rate = float(source.grid.rate)
     beats, value = time_signature
     outputs = []
@@ -194,7 +199,11 @@ def generate(
         before = start.rows if include_primer else start.rows[:0]
         rows = np.concatenate([before, new]) if len(before) else detach(new)
         why = degeneration(new)
-        stem = f"{run_dir.resolve().name}-seed{seed}-{number}" + ("" if why is None else "-degenerate")
+        stem = f"{run_dir.resolve().name}-seed{seed}-{number}"
+        for kind in ("", "-degenerate"):  # of the same seed there is one outcome, the latest
+            for old in (output_dir / f"{stem}{kind}.mid", output_dir / f"{stem}{kind}.png"):
+                old.unlink(missing_ok=True)
+        stem += "" if why is None else "-degenerate"
         voices = [("Piano", rows)]
         if melody is not None:
             silence = np.zeros_like(before)
@@ -216,7 +225,7 @@ def generate(
             picture = None
         outputs.append(Output(output_dir / f"{stem}.mid", picture, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
-    return Generated(outputs, start.name, source.figures(), unit)
+    return Generated(outputs, start.name, source.figures(), unit, source.trained_on_it)
 
 
 def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
@@ -291,13 +300,15 @@ def _report(made: Generated) -> None:
 
     columns = {str(number): output.figures for number, output in enumerate(made.outputs, start=1)}
     if made.training is not None:
-        columns[f"training ({made.training.pieces} pieces)"] = made.training
+        columns[f"{'training' if made.trained_on_it else 'dataset'} ({made.training.pieces} pieces)"] = made.training
     click.echo(f"going on from {printable(made.primer)}\n\n{table(columns, made.unit)}\n")
     for number, output in enumerate(made.outputs, start=1):
         picture = "no picture: pip install 'rollcore[plot]'" if output.picture is None else str(output.picture)
         click.echo(printable(f"{number}: {output.midi}, {picture}"))
         if output.degenerate is not None:
             click.echo(f"{number}: NOT MUSIC, {output.degenerate}")
+    if not made.trained_on_it:
+        click.echo("the dataset is not that of the training: it was built anew, or --data names another")
     if made.training is None:
         click.echo("no figures of the training data: its dataset is gone (--data names another place)")
 
@@ -314,4 +325,9 @@ def _plain(made: Generated) -> dict[str, Any]:
         for output in made.outputs
     ]
     training = None if made.training is None else dataclasses.asdict(made.training)
-    return {"primer": made.primer, "unit": made.unit, "outputs": outputs, "training": training}
+    kept = {"primer": made.primer, "unit": made.unit, "outputs": outputs}
+    return {**kept, "training": training, "trained_on_it": made.trained_on_it}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -383,6 +383,11 @@ def build_model(config: ModelConfig) -> RollModel:
     return {"blog": Blog, "seq2seq": Seq2Seq, "tied": Tied}[config.model](config, name=config.model)
 
 
+def most_steps_per_execution() -> int:
+    """Return how many updates may be one call of the backend: a chunk saves overhead, but PyTorch's has one."""
+    return 1 if keras.config.backend() == "torch" else 8
+
+
 def load_model(path: str | Path) -> RollModel:
     """Return the model saved at *path*, safe mode on, its LSTMs checked once more.
 
@@ -401,6 +406,8 @@ def load_model(path: str | Path) -> RollModel:
         raise DatasetError(f"{path}: not a model that can be loaded ({reason})") from error
     if not isinstance(model, RollModel):
         raise DatasetError(f"{path}: a Keras model, but not one of this package")
+    # A model says how it was trained, which may have been on another backend.
+    model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
     assert_cudnn_eligible(model)
     return model
 

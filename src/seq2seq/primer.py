@@ -36,6 +36,8 @@ class Source:
         self._path = Path(data if data is not None else run["dataset"]["path"])
         self._named = data is not None
         self.grid = read_grid(run["dataset"]["grid"])
+        self._fingerprint = run["dataset"]["fingerprint"]
+        self.trained_on_it = True
 
     def dataset(self) -> rollcore.Dataset:
         """Return the dataset, which must be cut like the one of the training."""
@@ -45,6 +47,7 @@ class Source:
         if (dataset.grid, dataset.planes) != (self.grid, self.config.planes):
             planes = ", ".join(self.config.planes)
             raise DatasetError(f"{self._path}: the model needs {self.grid} with planes {planes}: name such a dataset")
+        self.trained_on_it = dataset.fingerprint == self._fingerprint
         return dataset
 
     def figures(self) -> Figures | None:

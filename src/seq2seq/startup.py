@@ -7,7 +7,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 
+from rollcore import RollcoreError
 from rollcore.console import import_quickly
+
+_BACKENDS = ("tensorflow", "jax", "torch")
 
 # TensorFlow writes these at each import, past its own log level and through no Python object.
 _NOTICES = "All log messages before absl::InitializeLog|oneDNN custom operations are on"
@@ -15,6 +18,9 @@ _NOTICES = "All log messages before absl::InitializeLog|oneDNN custom operations
 
 def import_keras() -> None:
     """Import Keras and the models as a command should: quickly, and without TensorFlow's notices."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in _BACKENDS:
+        raise RollcoreError(f"KERAS_BACKEND={backend}: Keras has no such backend; choose {', '.join(_BACKENDS)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _without_notices():
         import_quickly("seq2seq.model")

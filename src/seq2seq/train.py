@@ -18,6 +18,7 @@ import click
 
 from rollcore import DatasetError, console
 from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
+from seq2seq.evaluate import evaluate
 from seq2seq.startup import import_keras
 
 RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
@@ -62,6 +63,7 @@ def train(
     *,
     max_minutes: float | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train a model, write its run folder, and return its history.
 
@@ -70,7 +72,7 @@ def train(
     data : path
         A dataset written by ``rollcore``.
     run_dir : path
-        Where the run is written; what a former run left there is replaced.
+        Where the run is written.
     model : ModelConfig, optional
         The architecture; what :func:`model_config` returns by default.
     settings : TrainConfig, optional
@@ -80,6 +82,8 @@ def train(
     resume : bool
         Go on from last.keras, with the configuration found there: to the end that the run would have had, but
         for the random numbers of dropout.
+    overwrite : bool
+        Replace the model that a former run left in the folder.
 
     Returns
     -------
@@ -90,7 +94,10 @@ def train(
     Raises
     ------
     DatasetError
-        If the dataset has no pieces to train or validate on, or there is nothing to resume.
+        If the dataset has no pieces to train or validate on, there is nothing to resume, the folder holds a model
+        already, or the loss ceases to be a number.
+    KeyboardInterrupt
+        If interrupted before the first epoch is complete; later, the epochs so far are the result.
     """
     import keras
 
@@ -99,10 +106,16 @@ def train(
     from seq2seq.epochs import COLUMNS, Epochs
     from seq2seq.layers import RollLoss
     from seq2seq.metrics import Outside
-    from seq2seq.model import build_model, load_model
+    from seq2seq.model import build_model, load_model, most_steps_per_execution
 
     run_dir = Path(run_dir)
     dataset = rollcore.open_dataset(data)
+    if max_minutes is not None and not max_minutes >= 0:
+        raise DatasetError(f"max_minutes must not be negative, but is {max_minutes}")
+    if not resume and not overwrite and (run_dir / "last.keras").exists():
+        raise DatasetError(
+            f"{run_dir}: holds a trained model: --resume to go on with it, --overwrite to replace it, or name another"
+        )
     if resume:
         run = load_run(run_dir)
         model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
@@ -132,12 +145,12 @@ def train(
             warmup_steps=warm,
         )
         adam = keras.optimizers.Adam(rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=settings.ema)
-        # XLA and cuDNN exclude each other on TensorFlow; a chunk of steps per call saves overhead.
+        # XLA and cuDNN exclude each other on TensorFlow.
         net.compile(
             adam,
             RollLoss(model.low, model.high),
             jit_compile=False,
-            steps_per_execution=min(8, len(batches)),
+            steps_per_execution=min(most_steps_per_execution(), len(batches)),
         )
         _start_run(run_dir, dataset, model, settings)
     print(
@@ -151,6 +164,8 @@ def train(
     average._ema_weights_in_model = resume
     epochs = Epochs(run_dir, validation, Outside(dataset, model), history, max_minutes)
     interrupted = False
+    if len(history) >= settings.epochs:
+        print(f"{run_dir}: all {settings.epochs} epochs are done; for more of them train a new run")
     try:
         if len(history) < settings.epochs:
             net.fit(
@@ -163,7 +178,8 @@ def train(
             )
     except KeyboardInterrupt:
         if not history:
-            raise DatasetError(f"{run_dir}: interrupted before an epoch was complete: nothing kept") from None
+            print(f"\n{run_dir}: interrupted before an epoch was complete: nothing kept")
+            raise
         interrupted = True
         print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
 
@@ -185,7 +201,10 @@ def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainC
 
     import rollcore
 
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DatasetError(f"{run_dir}: is a file or lies in one: name another folder") from None
     for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
         (run_dir / name).unlink(missing_ok=True)
     config = {
@@ -212,6 +231,8 @@ def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
+    if path.suffix.lower() != ".png":
+        raise DatasetError(f"{path}: pictures are PNG files; name it so that it ends in .png")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for k, (name, history) in enumerate(runs.items()):
@@ -244,7 +265,7 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option("--input-frames", type=click.IntRange(2), default=50, show_default=True)
 @click.option("--target-frames", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
-@click.option("--learning-rate", type=float, help="[default: 0.004; 0.006 for blog]")
+@click.option("--learning-rate", type=float, metavar="RATE", help="[default: 0.004; 0.006 for blog]")
 @click.option("--units", type=click.IntRange(2), default=64, show_default=True, help="Width of each LSTM.")
 @click.option("--layers", type=click.IntRange(1), default=2, show_default=True, help="LSTMs on either side.")
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
@@ -262,9 +283,10 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option(
     "--transpose", type=click.IntRange(0, 6), help="Shift windows by up to N semitones.  [default: 5; 0 for blog]"
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--max-minutes", type=float, help="Begin no epoch that would end later.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch that would end later.")
 @click.option("--resume", is_flag=True, help="Go on with the run, as it was configured.")
+@click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
 def cli(
     data: str,
     run_dir: str | None,
@@ -272,8 +294,9 @@ def cli(
     lags: str | None,
     max_minutes: float | None,
     resume: bool,
+    overwrite: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Train a model."""
     import rollcore
 
@@ -290,12 +313,17 @@ def cli(
             chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
         except ValueError:
             raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32") from None
+    if resume:
+        _check_unchanged(target, {"model": model, **chosen})
     dataset = rollcore.open_dataset(data)
     config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
     settings = TrainConfig(**_fields(TrainConfig, chosen))
     import_keras()
-    result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume)
+    result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume, overwrite=overwrite)
+    if result["interrupted"]:
+        return console.INTERRUPTED
     _report(data, target, result)
+    return 0
 
 
 def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
@@ -303,25 +331,42 @@ def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options[field.name] for field in dataclasses.fields(kind) if field.name in options}
 
 
+def _check_unchanged(run_dir: Path, chosen: dict[str, Any]) -> None:
+    """Refuse options that are given, but are not those of the run that is to go on."""
+    context = click.get_current_context()
+    run = load_run(run_dir)
+    kept = ModelConfig.from_dict(run["model"]).to_dict() | run["train"]
+    for name, value in chosen.items():
+        value = list(value) if isinstance(value, tuple) else value
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and name in kept and kept[name] != value:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} cannot change: {run_dir} is to go on with {kept[name]}", context)
+
+
 def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
-    from seq2seq.data import RollBatches
-    from seq2seq.metrics import Outside, fit_threshold, score_baselines, score_model, score_table
-    from seq2seq.model import load_model
+    from seq2seq.metrics import score_table
 
-    net = load_model(run_dir / "best.keras")
-    dataset = rollcore.open_dataset(data)
-    split = "test" if len(dataset.split("test")) else "validation"
-    batches = RollBatches(dataset, net.config, split=split)
-    threshold = fit_threshold(net, RollBatches(dataset, net.config, split="validation"))
-    model = score_model(net, batches, Outside(dataset, net.config), threshold)
-    scores = {f"{net.config.model} (epoch {result['best_epoch']})": model}
-    scores.update(score_baselines(dataset, net.config, split))
-    task = "the target window from the input window" if net.config.model == "blog" else "each frame from those before"
-    print(f"\n{split} split, {task}:\n{score_table({k: s.to_dict() for k, s in scores.items()})}")
-    for name in ("unigram", "repeat"):
-        better = [model.per_frame < scores[name].per_frame, model.f1 > scores[name].f1]
+    split = "test" if len(rollcore.open_dataset(data).split("test")) else "validation"
+    found = evaluate(run_dir, data, split=split)
+    model, scores = load_run(run_dir)["model"]["model"], found["scores"]
+    task = "the target window from the input window" if model == "blog" else "each frame from those before"
+    shown = {f"{model} (epoch {result['best_epoch']})": scores["model"], **scores}
+    del shown["model"]
+    print(f"\n{split} split, {task}, windows {found['hop']} frames apart:\n{score_table(shown)}")
+    for name, baseline in scores.items():
+        if name == "model":
+            continue
+        better = [
+            scores["model"]["nats_per_frame"] < baseline["nats_per_frame"],
+            scores["model"]["f1"] > baseline["f1"],
+        ]
         said = {2: "in nats and in F1", 1: "in nats only" if better[0] else "in F1 only", 0: "in neither nats nor F1"}
         print(f"better than {name} {said[sum(better)]}")
     print(f"run folder: {run_dir}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
