@@ -172,6 +172,7 @@ def test_info(run, dataset):
     assert facts["splits"]["all"]["frames"] == sum(len(opened.rows(i)) for i in range(13))
     assert facts["splits"]["all"]["notes"] == int(opened.pieces["notes"].sum())
     assert (facts["grid"], facts["planes"], facts["fingerprint"]) == ("50 fps", ["sounding"], opened.fingerprint)
+    assert (facts["grid_unit"], facts["grid_rate"]) == ("seconds", "50")
     assert facts["bytes"] == dataset.stat().st_size
 
 

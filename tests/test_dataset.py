@@ -82,7 +82,7 @@ def test_rows_are_read_only_views_of_the_map(built):
 
 def test_pieces_are_found_by_number_name_and_base_name(built):
     dataset = rollcore.open_dataset(built)
-    assert [dataset.find(piece) for piece in (1, np.int64(1), "b/c.mid", "c.mid")] == [1, 1, 1, 1]
+    assert {dataset.find(piece) for piece in (1, np.int64(1), "b/c.mid", "c.mid", "c")} == {1}
     assert dataset.name(2) == "d.MIDI"
     for missing in (3, -1, "e.kar", "mid"):
         with pytest.raises(RollcoreError, match="no piece"):

@@ -191,22 +191,22 @@ class Dataset:
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
 
     def find(self, piece: str | SupportsIndex) -> int:
-        """Return the index of a piece given by number, name, or base name if no other piece shares it."""
+        """Return the index of a piece given by number, name, or base name, with or without its ending, if unique."""
         if not isinstance(piece, str):
             return self._index(operator.index(piece))
         wanted = piece.encode("utf-8", "surrogateescape")
-        base = []
+        alike = []
         blob, ends = self._names.tobytes(), self.files["name_end"]
         for index, file in enumerate(self.pieces["file"].tolist()):
             name = blob[int(ends[file - 1]) if file else 0 : int(ends[file])]
             if name == wanted:
                 return index
-            if os.path.basename(name) == wanted:
-                base.append(index)
-        if len(base) == 1:
-            return base[0]
-        if base:
-            raise RollcoreError(f"{self.path}: {len(base)} pieces are called {piece!r}; give the folder too")
+            if wanted in (base := os.path.basename(name), os.path.splitext(base)[0]):
+                alike.append(index)
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            raise RollcoreError(f"{self.path}: {len(alike)} pieces are called {piece!r}; give the whole name")
         raise RollcoreError(f"{self.path}: no piece {piece!r}; `rollcore info` shows how they are named")
 
     def _index(self, piece: int) -> int:

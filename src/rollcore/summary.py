@@ -21,9 +21,9 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``bytes``, ``grid``, ``planes``, ``options``, ``files`` (numbers found, read, repaired and skipped;
-        read counts the repaired), ``splits`` (``pieces``, ``frames``, ``hours`` and ``notes`` of each and of all),
-        ``shards``, ``fingerprint``.
+        ``path``, ``bytes``, ``grid`` (in words), ``grid_unit``, ``grid_rate`` (as a fraction), ``planes``,
+        ``options``, ``files`` (numbers found, read, repaired and skipped; read counts the repaired), ``splits``
+        (``pieces``, ``frames``, ``hours`` and ``notes`` of each and of all), ``shards``, ``fingerprint``.
     """
     number = np.bincount(dataset.files["outcome"], minlength=len(OUTCOMES)).tolist()
     counted = dict(zip(OUTCOMES, number, strict=True))
@@ -40,6 +40,8 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "path": str(dataset.path),
         "bytes": dataset.path.stat().st_size,
         "grid": str(dataset.grid),
+        "grid_unit": dataset.grid.unit,
+        "grid_rate": str(dataset.grid.rate),
         "planes": list(dataset.planes),
         "options": dataset.options,
         "files": {

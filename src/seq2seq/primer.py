@@ -82,7 +82,12 @@ class Source:
             # A bar of it, struck on every beat; or a second.
             frames = bar if self.grid.unit == "beats" else int(self.grid.rate) or 1
             bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
-            bits[:, :, list(parse_pitches(pitches))] = 1
+            chord = parse_pitches(pitches)
+            beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
+            if beyond:
+                span = f"{pitch_name(self.config.low)} to {pitch_name(self.config.high)}"
+                raise RollcoreError(f"primer pitches: the model knows {span}, not {' '.join(beyond)}: choose others")
+            bits[:, :, list(chord)] = 1
             struck = np.arange(frames) % (int(self.grid.rate) or 1) == 0
             bits[~struck, 1:] = 0
             found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches, None)
