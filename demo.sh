@@ -12,7 +12,7 @@ step "2/4  MIDI files -> piano-roll dataset, 4 steps per beat, with onsets"
 rollcore info demo/chords.h5
 
 step "3/4  Train: 32 steps in, the next 64 out"
-[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --epochs 3 --input-frames 32 \
+[ -f demo/run/best.keras ] || seq2seq-train demo/chords.h5 --run-dir demo/run --epochs 4 --input-frames 32 \
     --target-frames 64 --units 48 --learning-rate 0.005
 
 step "4/4  Generate: three pieces of 32 beats"
