@@ -1,7 +1,6 @@
 #!/bin/sh
 # The whole path, from nothing to music. `make demo` sets up the commands and calls this.
 set -eu
-export TF_CPP_MIN_LOG_LEVEL=3
 step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 
 step "1/4  The sample pack: 156 MIDI files of every scale's own chords"

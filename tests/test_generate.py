@@ -253,6 +253,7 @@ def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
         (["--scale", "C major", "--pitch-range", "C#4:C#4"], 2, "leave no pitch"),
         (["--primer-pitches", "H4"], 2, "'H4' is not a pitch"),
         (["--primer-pitches", "C0 C4 C9"], 1, "the model knows E2 to E6, not C0 C9"),
+        (["--output-dir", __file__], 1, "is a file or lies in one"),
         (["--primer", "none.mid"], 1, "none.mid: no such MIDI file"),
         (["--primer", "none.mid", "--primer-pitches", "C4"], 2, "not both"),
         (["--steps", "4", "--seconds", "1"], 2, "not both"),

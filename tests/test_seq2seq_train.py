@@ -148,10 +148,17 @@ def test_the_table_after_the_training_is_that_of_the_evaluation(data, tmp_path, 
     assert "all 2 epochs are done" in capsys.readouterr().out
 
 
-def test_an_evaluation_on_another_dataset_says_so(run, tmp_path, capsys):
+def test_what_was_trained_on_another_dataset_is_said_to_be(run, tmp_path, capsys):
     other = write_dataset(tmp_path, seed=1)
     assert evaluate_main([str(run), str(other)]) == 0
     assert "may have been trained on" in capsys.readouterr().out
+    picture = ["--picture", str(tmp_path / "curves.png")]
+    assert train_main([str(other), "--run-dir", str(tmp_path / "second"), *QUICK]) == 0
+    capsys.readouterr()
+    assert compare_main([str(run), str(tmp_path / "second"), *picture]) == 0
+    assert "different datasets cannot be compared" in capsys.readouterr().out
+    assert compare_main([str(run), str(run), *picture]) == 0
+    assert "cannot be compared" not in capsys.readouterr().out
 
 
 def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, monkeypatch):

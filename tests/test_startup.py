@@ -5,6 +5,10 @@ import sys
 
 import pytest
 
+from rollcore import RollcoreError
+from seq2seq.startup import import_keras
+
+COMMANDS = ("train", "generate", "evaluate", "compare")
 PROGRAM = """
 import os
 from seq2seq.startup import _without_notices
@@ -40,3 +44,27 @@ def test_a_closed_standard_error_is_no_error():
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"in\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_runs_as_a_module_too(name):
+    done = subprocess.run([sys.executable, "-m", f"seq2seq.{name}", "--help"], stdout=subprocess.PIPE, check=True)
+    assert done.stdout.startswith(f"Usage: seq2seq-{name}".encode())
+
+
+def test_a_backend_that_is_none_is_told(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "nonesuch")
+    with pytest.raises(RollcoreError, match=r"KERAS_BACKEND=nonesuch: .* choose tensorflow, jax, torch"):
+        import_keras()
+
+
+@pytest.mark.parametrize("name", ["generate", "evaluate"])
+def test_a_wrong_run_folder_shows_before_keras_is_imported(name, tmp_path):
+    program = f"""
+import sys
+from seq2seq.{name} import main
+assert main([{str(tmp_path)!r}]) == 1
+assert "keras" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=True)
+    assert b"not a run folder" in done.stderr

@@ -200,6 +200,20 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
     return run
 
 
+def make_folder(path: str | Path) -> None:
+    """Make a folder, and those it lies in, unless it is there.
+
+    Raises
+    ------
+    DatasetError
+        If a file stands in its place, or in that of one it lies in.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DatasetError(f"{path}: is a file or lies in one: name another folder") from None
+
+
 def read_history(run_dir: str | Path) -> list[dict[str, float]]:
     """Return metrics.csv of a run folder: a dict of its columns for every epoch.
 

@@ -21,7 +21,7 @@ import click
 
 from rollcore import RollcoreError
 from rollcore.console import printable, run_command
-from seq2seq.config import ModelConfig, load_run
+from seq2seq.config import ModelConfig, load_run, make_folder
 from seq2seq.startup import import_keras
 
 if TYPE_CHECKING:
@@ -188,10 +188,7 @@ def generate(
     )
 
     output_dir = Path(output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise RollcoreError(f"{output_dir}: is a file or lies in one: name another --output-dir") from None
+    make_folder(output_dir)
     rate = float(source.grid.rate)
     beats, value = time_signature
     outputs = []

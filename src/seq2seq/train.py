@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from rollcore import DatasetError, console
-from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, read_history
+from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, make_folder, read_history
 from seq2seq.evaluate import evaluate
 from seq2seq.startup import import_keras
 
@@ -201,10 +201,7 @@ def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainC
 
     import rollcore
 
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise DatasetError(f"{run_dir}: is a file or lies in one: name another folder") from None
+    make_folder(run_dir)
     for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
         (run_dir / name).unlink(missing_ok=True)
     config = {
