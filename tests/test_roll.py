@@ -205,6 +205,47 @@ def test_pieces_that_no_file_can_hold_are_refused(fields, message):
         rollcore.piano_roll(midi)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("pitch", 128, "pitches 0-127"),
+        ("channel", 16, "channels 0-15"),
+        ("onset_tick", -1, "0 <= onset_tick"),
+        ("offset_tick", 479, "onset_tick <= offset_tick"),
+    ],
+)
+def test_a_note_out_of_range_is_refused_wherever_it_stands(column, value, message):
+    for bad in range(3):
+        notes = notes_of((480, 480, 60), (480, 960, 127), (960, 961, 0))
+        notes["channel"] = 15
+        tempos = np.zeros(0, TEMPO_DTYPE)
+        assert len(rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480))) == 51
+        notes[column][bad] = value
+        with pytest.raises(RollcoreError, match=message):
+            rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480))
+
+
+@pytest.mark.parametrize("tempos", [[(-1, 500000)], [(0, 0)], [(0, 500000), (10, -1)], [(10, 500000), (9, 500000)]])
+def test_tempos_out_of_order_or_range_are_refused(tempos):
+    midi = Midi(notes_of((0, 480, 60)), np.array(tempos, TEMPO_DTYPE), ticks_per_beat=480)
+    with pytest.raises(RollcoreError, match="ticks in ascending order and at least 1 microsecond"):
+        rollcore.piano_roll(midi)
+
+
+def test_rows_of_another_dtype_are_refused_by_name():
+    notes, tempos = notes_of((0, 480, 60)), np.zeros(0, TEMPO_DTYPE)
+    wide = notes.astype([(name, "i8") for name in notes.dtype.names])
+    with pytest.raises(RollcoreError, match="notes: expected an array of dtype NOTE_DTYPE"):
+        rollcore.piano_roll(Midi(wide, tempos, ticks_per_beat=480))
+    with pytest.raises(RollcoreError, match="pedals: expected an array of dtype PEDAL_DTYPE"):
+        rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480, pedals=tempos))
+    apart = np.repeat(notes, 2)[::2]  # not contiguous, and the same notes
+    assert np.array_equal(
+        rollcore.piano_roll(Midi(apart, tempos, ticks_per_beat=480)),
+        rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480)),
+    )
+
+
 def test_the_longest_piece_that_can_be_asked_for_does_not_overflow():
     slow = np.array([(0, 2**24 - 1)], TEMPO_DTYPE)
     midi = Midi.from_notes(notes_of((0, 480, 60)), ticks_per_beat=32767, tempos=slow)

@@ -10,6 +10,8 @@ STATUS_ONLY_DRUMS: int
 STATUS_TOO_LONG: int
 STATUS_NO_BEATS: int
 STATUS_NO_MEMORY: int
+STATUS_BAD_NOTES: int
+STATUS_BAD_TEMPOS: int
 MAX_FILE_BYTES: int
 RECORD_BYTES: int
 
@@ -39,18 +41,10 @@ class Batch:
         ticks_per_beat: int,
         smpte_fps: int,
         smpte_ticks_per_frame: int,
-        onset_ticks: NDArray[np.int64],
-        offset_ticks: NDArray[np.int64],
-        pitches: NDArray[np.uint8],
-        channels: NDArray[np.uint8],
-        tracks: NDArray[np.uint16],
-        tempo_ticks: NDArray[np.int64],
-        tempos: NDArray[np.int32],
-        tempo_tracks: NDArray[np.uint16],
-        pedal_ticks: NDArray[np.int64],
-        pedal_tracks: NDArray[np.uint16],
-        pedal_channels: NDArray[np.uint8],
-        pedal_downs: NDArray[np.uint8],
+        notes: NDArray[np.uint8],
+        tempos: NDArray[np.uint8],
+        pedals: NDArray[np.uint8],
         records: NDArray[np.uint8],
     ) -> None: ...
     def paint(self, records: NDArray[np.uint8], keep: NDArray[np.uint8], room: int) -> memoryview: ...
+    def roll(self, records: NDArray[np.uint8], rows: NDArray[np.uint8]) -> None: ...

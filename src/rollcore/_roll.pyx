@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
-from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, Pedal, Song, Tempo, song_free, song_init, song_parse
+from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, NoteRow, Pedal, Song, Tempo, song_free, song_init, song_parse
 
 cdef extern from "<fcntl.h>" nogil:
     int open(const char *path, int flags)
@@ -40,6 +40,8 @@ STATUS_ONLY_DRUMS = 12
 STATUS_TOO_LONG = 13
 STATUS_NO_BEATS = 14     # SMPTE division on the beat grid
 STATUS_NO_MEMORY = 15
+STATUS_BAD_NOTES = 16    # of rows that are given, not read
+STATUS_BAD_TEMPOS = 17
 cdef enum:
     OK = 0
     IO = 10
@@ -48,6 +50,8 @@ cdef enum:
     TOO_LONG = 13
     NO_BEATS = 14
     NO_MEMORY = 15
+    BAD_NOTES = 16
+    BAD_TEMPOS = 17
 
 MAX_FILE_BYTES = 64 << 20
 cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
@@ -716,22 +720,20 @@ cdef class Batch:
         return digests
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
-                   const int64_t[::1] onset_ticks, const int64_t[::1] offset_ticks, const uint8_t[::1] pitches,
-                   const uint8_t[::1] channels, const uint16_t[::1] tracks,
-                   const int64_t[::1] tempo_ticks, const int32_t[::1] tempos, const uint16_t[::1] tempo_tracks,
-                   const int64_t[::1] pedal_ticks, const uint16_t[::1] pedal_tracks,
-                   const uint8_t[::1] pedal_channels, const uint8_t[::1] pedal_downs, uint8_t[::1] records):
-        """Quantise one song given as columns, checked by the caller; the notes are grouped by track."""
+                   const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,
+                   uint8_t[::1] records):
+        """Quantise one song given as rows of NoteRow, grouped by track in format 2, of Tempo and of Pedal."""
         cdef Song *song = &self.song
         cdef Record *record = <Record *> &records[0]
+        cdef const NoteRow *row = <const NoteRow *> &notes[0] if notes.shape[0] else NULL
         cdef Py_ssize_t i
         song.format = format
         song.ticks_per_beat = ticks_per_beat
         song.smpte_fps = smpte_fps
         song.smpte_ticks_per_frame = smpte_ticks_per_frame
-        song.n_notes = onset_ticks.shape[0]
-        song.n_tempos = tempo_ticks.shape[0]
-        song.n_pedals = pedal_ticks.shape[0]
+        song.n_notes = notes.shape[0] // sizeof(NoteRow)
+        song.n_tempos = tempos.shape[0] // sizeof(Tempo)
+        song.n_pedals = pedals.shape[0] // sizeof(Pedal)
         if not (grow(<void **> &song.notes, &song.notes_capacity, song.n_notes, sizeof(song.notes[0]))
                 and grow(<void **> &song.tempos, &song.tempos_capacity, song.n_tempos, sizeof(song.tempos[0]))
                 and grow(<void **> &song.pedals, &song.pedals_capacity, song.n_pedals, sizeof(song.pedals[0]))):
@@ -739,22 +741,35 @@ cdef class Batch:
             raise MemoryError
         with nogil:
             for i in range(song.n_notes):
-                song.notes[i].onset_tick = onset_ticks[i]
-                song.notes[i].offset_tick = offset_ticks[i]
-                song.notes[i].pitch = pitches[i]
-                song.notes[i].channel = channels[i]
-                song.notes[i].track = tracks[i]
+                if row[i].onset_tick < 0 or row[i].offset_tick < row[i].onset_tick or (
+                        row[i].pitch > 127 or row[i].channel > 15):
+                    record.status = BAD_NOTES
+                song.notes[i].onset_tick = row[i].onset_tick
+                song.notes[i].offset_tick = row[i].offset_tick
+                song.notes[i].pitch = row[i].pitch
+                song.notes[i].channel = row[i].channel
+                song.notes[i].track = row[i].track
+            if song.n_tempos:
+                memcpy(song.tempos, &tempos[0], song.n_tempos * sizeof(Tempo))
             for i in range(song.n_tempos):
-                song.tempos[i].tick = tempo_ticks[i]
-                song.tempos[i].microseconds_per_beat = tempos[i]
-                song.tempos[i].track = tempo_tracks[i]
-            for i in range(song.n_pedals):
-                song.pedals[i].tick = pedal_ticks[i]
-                song.pedals[i].track = pedal_tracks[i]
-                song.pedals[i].channel = pedal_channels[i]
-                song.pedals[i].down = pedal_downs[i]
-            record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
-                                     &self.spans_capacity, record)
+                if song.tempos[i].microseconds_per_beat < 1 or (
+                        song.tempos[i].tick < (song.tempos[i - 1].tick if i else 0)):
+                    record.status = BAD_TEMPOS
+            if song.n_pedals:
+                memcpy(song.pedals, &pedals[0], song.n_pedals * sizeof(Pedal))
+            if record.status == OK:
+                record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
+                                         &self.spans_capacity, record)
+
+    def roll(self, uint8_t[::1] records, uint8_t[::1] rows):
+        """Paint the only member into `rows`, which has room for one row more than it has frames."""
+        cdef Record *record = <Record *> &records[0]
+        if record.status != OK:
+            return
+        if not grow(<void **> &self.scratch, &self.scratch_capacity, record.notes, sizeof(Span)):
+            raise MemoryError
+        with nogil:
+            paint_piece(self.spans, self.scratch, record.notes, record.frames, self.spec.onsets, &rows[0])
 
     def paint(self, uint8_t[::1] records, const uint8_t[::1] keep, Py_ssize_t room):
         """Return the rows of the next kept members as a buffer, valid until the next call; empty at the end.

@@ -21,12 +21,22 @@ cdef struct Note:
     uint8_t velocity
     uint8_t channel
 
-cdef struct Tempo:
+cdef struct NoteRow:             # midi.NOTE_DTYPE
+    int64_t onset_tick
+    int64_t offset_tick
+    uint8_t pitch
+    uint8_t velocity
+    uint8_t channel
+    uint8_t padding
+    uint16_t track
+    uint16_t more_padding
+
+cdef struct Tempo:               # midi.TEMPO_ROW_DTYPE
     int64_t tick
     int32_t microseconds_per_beat
     uint16_t track
 
-cdef struct Pedal:               # controller 64, only the changes of state
+cdef struct Pedal:               # midi.PEDAL_DTYPE; controller 64, only the changes of state
     int64_t tick
     uint16_t track
     uint8_t channel

@@ -615,16 +615,6 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
 
 # ---------------------------------------------------------------- order
 
-cdef struct NoteRow:             # midi.NOTE_DTYPE
-    int64_t onset_tick
-    int64_t offset_tick
-    uint8_t pitch
-    uint8_t velocity
-    uint8_t channel
-    uint8_t padding
-    uint16_t track
-    uint16_t more_padding
-
 ctypedef fused Row:
     NoteRow
     Tempo

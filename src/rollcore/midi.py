@@ -45,7 +45,7 @@ NOTE_DTYPE = np.dtype(
 )
 TEMPO_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4")], align=True)
 PEDAL_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("down", "?")], align=True)
-_TEMPO_ROW = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
+TEMPO_ROW_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
 
 #: Microseconds per beat before the first tempo event: 120 beats per minute.
 DEFAULT_TEMPO = 500_000
@@ -198,7 +198,7 @@ def read_midi(
         raise MidiError(name, 0, "a MIDI file (MThd)", found)
     if strict and first[0] >= 0:
         raise strict_error(name, *first)
-    rows = np.frombuffer(tempos, _TEMPO_ROW)
+    rows = np.frombuffer(tempos, TEMPO_ROW_DTYPE)
     changes = np.empty(len(rows), TEMPO_DTYPE)
     for key in TEMPO_DTYPE.names or ():
         changes[key] = rows[key]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rollcore import _roll
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, Grid, choose_grid
-from rollcore.midi import NOTE_DTYPE, TEMPO_DTYPE, Midi
+from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TEMPO_ROW_DTYPE, Midi
 
 PLANES = ("sounding", "onset")
 ROW_BYTES = 16
@@ -36,8 +36,10 @@ RECORD_DTYPE = np.dtype(
 assert RECORD_DTYPE.itemsize == _roll.RECORD_BYTES
 
 _REFUSALS = {
-    _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes",
-    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats: choose a grid in frames per second",
+    _roll.STATUS_TOO_LONG: "piece: longer than {minutes:g} minutes",
+    _roll.STATUS_NO_BEATS: "piece: SMPTE time division has no beats: choose a grid in frames per second",
+    _roll.STATUS_BAD_NOTES: "notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick",
+    _roll.STATUS_BAD_TEMPOS: "tempos: expected ticks in ascending order and at least 1 microsecond per beat",
 }
 
 
@@ -117,57 +119,49 @@ def piano_roll(
     grid = choose_grid(fps, steps_per_beat)
     planes = check_planes(planes)
     batch = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
-    notes, tempos, pedals = midi.notes, midi.tempos, midi.pedals
-    by_track = np.argsort(notes["track"], kind="stable") if midi.format == 2 else slice(None)
-    columns = {name: np.ascontiguousarray(notes[name][by_track]) for name in NOTE_DTYPE.names or ()}
-    if len(notes) and (
-        columns["pitch"].max() > 127
-        or columns["channel"].max() > 15
-        or columns["onset_tick"].min() < 0
-        or (columns["offset_tick"] < columns["onset_tick"]).any()
-    ):
-        raise RollcoreError("notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick")
-    if len(tempos) and (
-        tempos["microseconds_per_beat"].min() < 1 or (np.diff(tempos["tick"]) < 0).any() or tempos["tick"][0] < 0
-    ):
-        raise RollcoreError("tempos: expected ticks in ascending order and at least 1 microsecond per beat")
-    # Only format 2 asks whose tempo it is.
-    tempo_tracks = midi.tempo_tracks if midi.format == 2 else np.zeros(len(tempos), np.uint16)
-    if len(tempo_tracks) != len(tempos):
-        raise RollcoreError(f"tempo_tracks: expected one for each of {len(tempos)} tempos, found {len(tempo_tracks)}")
     if midi.smpte is None:
         if not 1 <= midi.ticks_per_beat <= 32767:
             raise RollcoreError(f"ticks_per_beat {midi.ticks_per_beat}: expected 1 to 32767")
     elif midi.smpte[0] not in (24, 25, 29, 30) or not 1 <= midi.smpte[1] <= 255:
         raise RollcoreError(f"smpte {midi.smpte}: expected 24, 25, 29 or 30 frames per second of 1 to 255 ticks")
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
+    notes = midi.notes
+    tempos = np.zeros(len(midi.tempos), TEMPO_ROW_DTYPE)
+    for name in TEMPO_DTYPE.names or ():
+        tempos[name] = midi.tempos[name]
+    if midi.format == 2:  # every track has tempos of its own
+        if len(midi.tempo_tracks) != len(tempos):
+            raise RollcoreError(
+                f"tempo_tracks: expected one for each of {len(tempos)} tempos, found {len(midi.tempo_tracks)}"
+            )
+        notes = notes[np.argsort(notes["track"], kind="stable")]
+        tempos["track"] = midi.tempo_tracks
     record = np.zeros(1, RECORD_DTYPE)
     batch.load_notes(
         midi.format,
         0 if midi.smpte else midi.ticks_per_beat,
         smpte_fps,
         smpte_ticks,
-        columns["onset_tick"],
-        columns["offset_tick"],
-        columns["pitch"],
-        columns["channel"],
-        columns["track"],
-        np.ascontiguousarray(tempos["tick"]),
-        np.ascontiguousarray(tempos["microseconds_per_beat"]),
-        np.ascontiguousarray(tempo_tracks, np.uint16),
-        np.ascontiguousarray(pedals["tick"]),
-        np.ascontiguousarray(pedals["track"]),
-        np.ascontiguousarray(pedals["channel"]),
-        np.ascontiguousarray(pedals["down"]),
+        _bytes_of(notes, NOTE_DTYPE, "notes"),
+        tempos.view(np.uint8),
+        _bytes_of(midi.pedals, PEDAL_DTYPE, "pedals"),
         record.view(np.uint8),
     )
     status = int(record["status"][0])
     if status in _REFUSALS:
-        raise RollcoreError(f"piece: {_REFUSALS[status].format(minutes=max_minutes)}")
+        raise RollcoreError(_REFUSALS[status].format(minutes=max_minutes))
     if status == _roll.STATUS_NO_MEMORY:
         raise MemoryError
-    rows = batch.paint(record.view(np.uint8), np.ones(1, np.uint8), 0)
-    return np.frombuffer(bytearray(rows), np.uint8).reshape(-1, len(planes), ROW_BYTES)
+    frames = int(record["frames"][0])
+    rows = np.empty((frames + 1, len(planes), ROW_BYTES), np.uint8)  # the kernel needs one row more
+    batch.roll(record.view(np.uint8), rows.reshape(-1))
+    return rows[:frames]
+
+
+def _bytes_of(array: NDArray[np.void], dtype: np.dtype[np.void], name: str) -> NDArray[np.uint8]:
+    if array.dtype != dtype:
+        raise RollcoreError(f"{name}: expected an array of dtype {name[:-1].upper()}_DTYPE, found {array.dtype}")
+    return np.ascontiguousarray(array).view(np.uint8)
 
 
 def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, velocity: int = 80) -> NDArray[np.void]:
