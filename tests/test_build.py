@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -233,11 +234,15 @@ def test_a_link_to_a_target_stays_a_link(many, tmp_path):
 def test_targets_that_cannot_be(many, tmp_path):
     notes = tmp_path / "notes.txt"
     notes.write_text("keep me")
+    weights = tmp_path / "model.weights.h5"
+    with h5py.File(weights, "w") as file:
+        file["layer"] = [1.0, 2.0]
     pipe = tmp_path / "pipe.h5"
     os.mkfifo(pipe)
     for target, message in [
         (tmp_path, "is a folder"),
-        (notes, "is no HDF5 file"),
+        (notes, "is no rollcore dataset"),
+        (weights, "is no rollcore dataset"),
         (Path("/"), "is a folder"),
         (Path("."), "is a folder"),
         (pipe, "no regular file"),
@@ -247,6 +252,38 @@ def test_targets_that_cannot_be(many, tmp_path):
         with pytest.raises(DatasetError, match=message):
             rollcore.build_dataset(many, target)
     assert notes.read_text() == "keep me"
+    with h5py.File(weights) as file:
+        assert file["layer"][:].tolist() == [1.0, 2.0]
+
+
+def test_a_dataset_cut_short_is_built_again(many, tmp_path):
+    path = tmp_path / "out.h5"
+    rollcore.build_dataset(many, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    rollcore.build_dataset(many, path)
+    assert path.read_bytes() == whole
+
+
+def test_a_link_in_the_place_of_the_partial_file_is_not_followed(many, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("keep me")
+    (tmp_path / ".out.h5.partial").symlink_to(precious)
+    with pytest.raises(DatasetError, match="cannot be written"):
+        rollcore.build_dataset(many, tmp_path / "out.h5")
+    assert precious.read_text() == "keep me"
+
+
+def test_the_report_counts_repairs_of_files_that_were_read(tmp_path):
+    header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96])
+    silent = header + b"MTrk" + bytes([0, 0, 0, 0])  # no end of track, and no notes
+    played = bytes.fromhex("00 90 3C 50  60 80 3C 00")
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi" / "a.mid").write_bytes(silent)
+    (tmp_path / "midi" / "b.mid").write_bytes(header + b"MTrk" + len(played).to_bytes(4, "big") + played)
+    report = rollcore.build_dataset(tmp_path / "midi", tmp_path / "out.h5")
+    assert (report.read, report.repaired, report.skipped) == (1, 1, 1)
+    assert report.repairs == {"missing_end_of_track": 1}
 
 
 @pytest.mark.parametrize(

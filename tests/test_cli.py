@@ -291,7 +291,7 @@ def test_bad_data(run, midi, dataset, tmp_path):
             ["none of 2", "(2)", "no such file", "from the current directory", "first file: gone2.mid"],
         ),
         (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
-        (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no HDF5 file"]),
+        (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no rollcore dataset"]),
         (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
         (["build-dataset", midi, "."], ["is a folder"]),
         (["build-dataset", midi, tmp_path / "no" / "new.h5"], ["cannot be written", "No such file"]),

@@ -187,6 +187,8 @@ def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, va
         ("options", "{"),
         ("options", "3"),
         ("reasons", "null"),
+        ("options", "[" * 100_000),
+        ("grid_rate", "1e999999999"),
         ("grid_rate", "fast"),
         ("grid_rate", "1/0"),
         ("grid_rate", "-1"),

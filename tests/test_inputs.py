@@ -1,5 +1,6 @@
 """Folders, files, lists and archives become the same members, in an order that names alone decide."""
 
+import gzip
 import io
 import itertools
 import os
@@ -441,6 +442,71 @@ def test_an_archive_cut_anywhere_gives_what_is_whole_and_says_so(tmp_path, suffi
         assert all(contents[name.decode()] == blob for name, blob in good)
         if len(good) < 4 and not (suffix == ".tar" and length % 512 == 0 and length):
             assert found[-1] == (os.fsencode(path.name), b"", "archive: damaged or cut short")
+
+
+@pytest.mark.parametrize("offset", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_a_zip64_entry_that_points_nowhere(tmp_path, offset):
+    path = tmp_path / "box.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.mid", MIDI)
+        archive.writestr("y.mid", MIDI)
+    data = bytearray(path.read_bytes())
+    entry, end = data.index(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    extra = struct.pack("<HHQ", 1, 8, offset)  # APPNOTE 4.5.3: the 64-bit offset of the local header
+    data[entry + 30 : entry + 32] = struct.pack("<H", len(extra))
+    data[entry + 42 : entry + 46] = b"\xff" * 4
+    data[entry + 51 : entry + 51] = extra
+    size = struct.unpack_from("<I", data, end + len(extra) + 12)[0]
+    data[end + len(extra) + 12 : end + len(extra) + 16] = struct.pack("<I", size + len(extra))
+    path.write_bytes(data)
+    assert members(path) == [(b"x.mid", b"", "in archive: damaged"), (b"y.mid", MIDI, None)]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_name_of_a_gigabyte_is_not_taken_into_memory(tmp_path, kind):
+    path = tmp_path / "box.tar.gz"
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, 1 << 30
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        with tarfile.open(fileobj=file, mode="w|") as archive:
+            add(archive, "a.mid", MIDI)
+            add(archive, "b.wav", bytes(6 << 20))  # content may be as large as it likes
+            add(archive, "c.mid", MIDI)
+            archive.addfile(tarfile.TarInfo("d.txt"))
+        file.write(info.tobuf())
+    whole = gzip.decompress(path.read_bytes())
+    end = whole.index(bytes(1024), whole.index(b"d.txt") + 512)
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(whole[:end] + info.tobuf())
+        for _ in range(1 << 6):
+            file.write(b"x" * (1 << 20))
+    tracemalloc.start()
+    found = members(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(name, reason) for name, _, reason in found] == [
+        (b"a.mid", None),
+        (b"c.mid", None),
+        (b"box.tar.gz", "archive: damaged or cut short"),
+    ]
+    assert peak < 40 << 20
+
+
+def test_headers_in_a_chain_without_end(tmp_path):
+    """tarfile goes one call deeper for each header that stands before another's."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2
+    (tmp_path / "box.tar").write_bytes((info.tobuf() + b"a\0".ljust(512, b"\0")) * 1200)
+    assert members(tmp_path / "box.tar") == [(b"box.tar", b"", "archive: damaged or cut short")]
+
+
+def test_a_zip_whose_name_is_not_the_utf8_it_says(tmp_path):
+    path = tmp_path / "box.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ñ.mid", MIDI)
+    path.write_bytes(path.read_bytes().replace("ñ".encode(), b"\xff\xfe"))
+    [(name, _, reason)] = members(path)
+    assert (name, reason) == (b"box.zip", "archive: a member's name is not the UTF-8 that it says it is")
 
 
 def test_large_members_do_not_pile_up_in_a_batch(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,8 @@ __all__ = ["MAX_MEMBER_BYTES", "ArchiveError", "is_archive", "is_midi_name", "ne
 
 #: A member larger than this is left alone: no MIDI file comes near, a decompression bomb does.
 MAX_MEMBER_BYTES = 64 << 20
+#: A tar header, with the long name or the attributes that may stand before it, has ended by then.
+MAX_HEADER_BYTES = 4 << 20
 
 _MIDI = (b".mid", b".midi", b".kar", b".rmi", b".smf")
 _ZIP = (b".zip",)
@@ -91,6 +94,8 @@ def _read_zip(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
         try:
             with ZipFile(file) as archive:
                 members = [(_zip_name(info), info) for info in archive.infolist()]
+        except UnicodeDecodeError:
+            raise ArchiveError("archive: a member's name is not the UTF-8 that it says it is") from None
         except (BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError):
             raise ArchiveError(_CUT) from None
         members = [(name, info) for name, info in members if is_midi_name(name)]
@@ -113,6 +118,8 @@ def _zip_member(descriptor: int, info: ZipInfo) -> tuple[bytes, str | None]:
         return b"", _TOO_LARGE
     if info.compress_type not in (0, 8):
         return b"", "in archive: packed by a method other than deflate"
+    if not 0 <= info.header_offset < 1 << 62:
+        return b"", _DAMAGED
     header = os.pread(descriptor, 30, info.header_offset)
     if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
         return b"", _DAMAGED
@@ -129,21 +136,23 @@ def _zip_member(descriptor: int, info: ZipInfo) -> tuple[bytes, str | None]:
 
 
 class _Stream:
-    """What tarfile reads from: counts the bytes, and says so when it is asked for many more than there are.
+    """What tarfile reads from: counts the bytes, and raises where a header would have them read without end.
 
-    Without that, a header that declares a terabyte has tarfile skip over it for minutes past the end.
+    Without that, a header that declares a terabyte has tarfile skip over it for minutes past the end, and one that
+    declares a name of a gigabyte has it take that into memory.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._reads_past_end = 0
         self.count = 0
+        self.limit = MAX_HEADER_BYTES  # byte of the archive by which the next header must have ended
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.count += len(data)
         self._reads_past_end += not data
-        if self._reads_past_end > 2:
+        if self._reads_past_end > 2 or self.count > self.limit:
             raise EOFError
         return data
 
@@ -161,6 +170,7 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
             zlib.error,
             ValueError,
             OverflowError,
+            RecursionError,
             *own_errors,
         )
         try:
@@ -168,6 +178,8 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
                 tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", encoding="utf-8", errors="surrogateescape")
             )
             while (info := archive.next()) is not None:
+                # Up to the header after this member there is its content, however large.
+                stream.limit = archive.offset + MAX_HEADER_BYTES
                 archive.members.clear()  # type: ignore[attr-defined]  # else it remembers every header it met
                 name = info.name.encode("utf-8", "surrogateescape").removeprefix(b"./")
                 if info.isdir() or not is_midi_name(name):
@@ -184,6 +196,7 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
                         yield name, b"", _DAMAGED
                         raise
                     yield name, blob, None
+            stream.limit = sys.maxsize
             while stream.read(1 << 18):  # to the end, where a compressed stream has its checksum
                 pass
             if stream.count % tarfile.BLOCKSIZE:  # tarfile takes a header cut in two for the end

@@ -60,7 +60,7 @@ class BuildReport:
     reasons : dict
         Why files were skipped, and how many for each reason.
     repairs : dict
-        How often each repair was made, by code.
+        How often each repair was made in the files that were read, by code.
     pieces, frames, notes : int
         What the dataset holds.
     splits : tuple of int
@@ -326,13 +326,15 @@ def build_dataset(
             "sustain": bool(sustain),
         }
         size = writer.commit(tables, options)
-    repairs = np.bincount(tables.repairs["code"], tables.repairs["count"], len(REPAIR_CODES))
+    repaired = tables.files["outcome"] == OUTCOMES.index("repaired")
+    mended = tables.repairs[repaired[tables.repairs["file"]]]
+    repairs = np.bincount(mended["code"], mended["count"], len(REPAIR_CODES))
     skipped = int((tables.files["outcome"] == OUTCOMES.index("skipped")).sum())
     return BuildReport(
         path=Path(out),
         found=len(tables.files),
         read=len(tables.files) - skipped,
-        repaired=int((tables.files["outcome"] == OUTCOMES.index("repaired")).sum()),
+        repaired=int(repaired.sum()),
         skipped=skipped,
         reasons=dict(ledger.skipped),
         repairs={code: int(count) for code, count in zip(REPAIR_CODES, repairs, strict=True) if count},

@@ -10,7 +10,6 @@ import json
 import mmap
 import operator
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -134,11 +133,11 @@ class Dataset:
         if unit not in ("seconds", "beats"):
             raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
         try:
-            rate = Fraction(attributes["grid_rate"])
+            rate = attributes["grid_rate"]
             self.grid = Grid.seconds(rate) if unit == "seconds" else Grid.beats(rate)
             self.options: dict[str, Any] = dict(json.loads(attributes["options"]))
-            self.reasons: list[str] = list(json.loads(attributes["reasons"]))
-        except (ValueError, TypeError, ZeroDivisionError, RollcoreError) as error:
+            self.reasons = [str(reason) for reason in json.loads(attributes["reasons"])]
+        except (ValueError, TypeError, RecursionError, RollcoreError) as error:
             raise DatasetError(f"{self.path}: damaged: an attribute of its root group; build it again") from error
         self.planes = tuple(attributes["planes"].split(","))
         if self.planes not in (PLANES[:1], PLANES):
@@ -285,7 +284,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
         raise DatasetError(f"{path}: not an HDF5 file; build a dataset with `rollcore build-dataset`")
     try:
         with h5py.File(path, "r", locking=False) as file:
-            if _text(file.attrs.get("format")) != FORMAT:
+            if not is_dataset(file):
                 raise DatasetError(
                     f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`"
                 )
@@ -334,6 +333,11 @@ def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], si
         and (files["name_end"][1:] >= files["name_end"][:-1]).all()
         and ends[-1] <= len(tables["names"])
     )
+
+
+def is_dataset(file: h5py.File) -> bool:
+    """Whether an open HDF5 file says that it is a dataset, of whatever version."""
+    return _text(file.attrs.get("format")) == FORMAT
 
 
 def _text(value: Any) -> str:

@@ -186,6 +186,8 @@ def _lines(source: str) -> list[bytes]:
     """Give the paths of a list; one made on Windows ends its lines with CR LF and may begin with a byte order mark."""
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise RollcoreError("-: standard input is closed; name a list")
             text = sys.stdin.buffer.read()
         else:
             with open(source[1:], "rb") as file:

@@ -23,6 +23,7 @@ from rollcore.dataset import (
     TABLES,
     VERSION,
     checksum,
+    is_dataset,
     table_bytes,
 )
 from rollcore.errors import DatasetError
@@ -70,7 +71,7 @@ class DatasetWriter:
             if self.path.exists() and not self.path.is_file():
                 raise DatasetError(f"{self.path}: is no regular file; choose another name")
             if self.path.exists() and not _replaceable(self.path):
-                raise DatasetError(f"{self.path}: exists and is no HDF5 file; choose another name or remove it")
+                raise DatasetError(f"{self.path}: exists and is no rollcore dataset; choose another name or remove it")
             self._fd = self._lock()
             if os.fstat(self._fd).st_size:
                 os.ftruncate(self._fd, 0)
@@ -87,7 +88,8 @@ class DatasetWriter:
 
     def _lock(self) -> int:
         while True:
-            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # A link there is none of ours, and what it points to must not be written over.
+            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -266,9 +268,16 @@ class _Sink:
 
 
 def _replaceable(path: Path) -> bool:
+    """Whether a file is a dataset, perhaps a damaged one, or empty: HDF5 holds what cannot be built again, too."""
     with open(path, "rb") as file:
         head = file.read(len(HDF5_SIGNATURE))
-    return not head or head == HDF5_SIGNATURE
+    if head != HDF5_SIGNATURE:
+        return not head
+    try:
+        with h5py.File(path, "r", locking=False) as held:
+            return is_dataset(held)
+    except (OSError, RuntimeError):
+        return True  # cut short, as far as one can see; a dataset is told to be built again then
 
 
 def _create(sink: _Sink) -> h5py.File:
