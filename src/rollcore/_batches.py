@@ -6,14 +6,15 @@ the GIL, and raise nothing. Uncompiled (`kernel.py_func`) they do the same, slow
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
+
+from rollcore.compiled import compiled
 
 # The next windows lie anywhere in a mapped file: their first bytes are asked for this many windows early. The
 # processor's own prefetcher follows from there.
@@ -30,11 +31,6 @@ AT, BEFORE, FRAMES = 0, 1, 2
 
 # Places are unsigned: a signed index may be negative, and the test for that costs LLVM its vectors.
 _Place = int | np.uint64
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-
-
-def _compiled(kernel: _Kernel) -> _Kernel:
-    return cast(_Kernel, njit(nogil=True, cache=True)(kernel))
 
 
 def _prefetch(source: NDArray[np.uint8], at: int) -> None:
@@ -81,7 +77,7 @@ overload(_prefetch)(lambda source, at: lambda source, at: _prefetch_at_once(sour
 overload(_spread)(lambda out, at, bits: lambda out, at, bits: _spread_at_once(out, at, bits))
 
 
-@_compiled
+@compiled
 def plan_windows(
     indices: NDArray[np.int64],
     firsts: NDArray[np.int64],
@@ -120,7 +116,7 @@ def plan_windows(
     return -1
 
 
-@_compiled
+@compiled
 def _word(source: NDArray[np.uint8], at: _Place) -> np.uint64:
     """Read 8 bytes, little-endian, at any address: LLVM makes one load of it."""
     word = np.uint64(0)
@@ -129,7 +125,7 @@ def _word(source: NDArray[np.uint8], at: _Place) -> np.uint64:
     return word
 
 
-@_compiled
+@compiled
 def gather(
     source: NDArray[np.uint8],
     plan: NDArray[np.int64],
@@ -169,7 +165,7 @@ def gather(
     return -1
 
 
-@_compiled
+@compiled
 def shift(words: NDArray[np.uint64], semitones: NDArray[np.int8], begin: int, end: int, size: int) -> None:
     """Shift the rows of windows of `size` words in place, each row two words; what passes either end is lost."""
     zero, one = np.uint64(0), np.uint64(1)
@@ -204,7 +200,7 @@ def shift(words: NDArray[np.uint64], semitones: NDArray[np.int8], begin: int, en
                 words[at], words[at + one] = low << up, (high << up) | (low >> carry >> one)
 
 
-@_compiled
+@compiled
 def gather_shifted(
     source: NDArray[np.uint8],
     plan: NDArray[np.int64],
@@ -221,14 +217,14 @@ def gather_shifted(
     """
     for few in range(begin, end, WINDOWS_A_TURN):
         last = min(few + WINDOWS_A_TURN, end)
-        bad = gather(source, plan, few, last, length, frame_bytes, out)
+        bad: int = gather(source, plan, few, last, length, frame_bytes, out)
         if bad >= 0:
             return bad
         shift(out, semitones, few, last, length * (frame_bytes >> 3))
     return -1
 
 
-@_compiled
+@compiled
 def _from_bit(low: np.uint64, high: np.uint64, bit: _Place) -> np.uint64:
     """Return the 64 bits of a row from `bit` (below 128) upwards, zeros beyond its end."""
     if bit >= 64:
@@ -236,7 +232,7 @@ def _from_bit(low: np.uint64, high: np.uint64, bit: _Place) -> np.uint64:
     return (low >> bit) | (high << np.uint64(1) << (np.uint64(63) - bit))
 
 
-@_compiled
+@compiled
 def unpack(source: NDArray[np.uint8], low: int, pitches: int, out: NDArray[Any]) -> None:
     """Write pitches `low` onwards of each row, as many as `pitches`, one number each."""
     first, width, lanes = np.uint64(low), np.uint64(pitches), np.uint64(LANES)

@@ -93,7 +93,7 @@ def plan_windows(
     """
     plan = np.empty((len(indices), 3), np.int64)
 
-    def work(begin: int, end: int) -> int:
+    def work(begin: int, end: int) -> Any:
         return _batches.plan_windows(
             indices, firsts, ends, guide, guide_shift, frames, offsets, hop, lead, length, frame_bytes, begin, end, plan
         )
@@ -157,7 +157,7 @@ def gather(
         raise ValueError("out: expected an array that begins at a multiple of 8 bytes")
     shifts = None if semitones is None else _shifts(semitones, len(plan))
 
-    def work(begin: int, end: int) -> int:
+    def work(begin: int, end: int) -> Any:
         if shifts is None:
             return _batches.gather(source, plan, begin, end, length, frame_bytes, words)
         return _batches.gather_shifted(source, plan, begin, end, length, frame_bytes, words, shifts)

@@ -17,8 +17,9 @@ and Lempel (1977); to show a neural network what followed like moments of the sa
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rollcore.compiled import compiled
 
 #: Longer runs count as this long.
 LONGEST = 32
@@ -92,7 +93,7 @@ class Echoes:
         return echo, match
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mix(words, keys):
     """Write to *keys* the hash of each row of *words*, a round of splitmix64 for each word."""
     for t in range(len(words)):
@@ -104,7 +105,7 @@ def _mix(words, keys):
         keys[t] = key
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _listen(keys, t, runs):
     """Move *runs* on to the time before frame *t*; return the echo's lag, or 0, and its run.
 
@@ -128,7 +129,7 @@ def _listen(keys, t, runs):
     return 0, longest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find(keys, rows, start, runs, echo, match):
     for t in range(max(1, start - LONGEST + 1), len(keys)):
         lag, run = _listen(keys, t, runs)
@@ -137,7 +138,7 @@ def _find(keys, rows, start, runs, echo, match):
             match[t - start] = run
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next(rows, words, keys, t, runs, echo, match):
     for n in range(len(rows)):
         _mix(words[n, t - 1 : t], keys[n, t - 1 : t])

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from rollcore.compiled import compiled
 
 # What may become of a pitch in the frame to draw.
 FREE, SILENT, HELD, STRUCK = 0, 1, 2, 3
@@ -24,7 +25,7 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def uniform(states, n):
     """Return the next number in [0, 1) of stream *n*, by splitmix64 (Steele et al. 2014)."""
     states[n] += _GOLDEN
@@ -35,7 +36,7 @@ def uniform(states, n):
     return (z >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chance(logit, temperature, top_p):
     """Return the probability of *yes* once temperature and nucleus have had their say.
 
@@ -49,12 +50,12 @@ def _chance(logit, temperature, top_p):
     return p
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _log_sigmoid(x):
     return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
     """Decide pitch *p* of output *n* in *frame*; return the log-probability of what was imposed.
 
@@ -79,7 +80,7 @@ def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
     return log_weight
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_independent(logits, may_hold, rules, temperature, top_p, states, todo, frame, log_weight):
     """Draw one frame for every output of *todo*, each pitch by itself, from *logits* ``(n, c, p)``.
 
@@ -102,7 +103,7 @@ def draw_independent(logits, may_hold, rules, temperature, top_p, states, todo, 
                 log_weight[n] += _settle(logits, n, p, rules[n, p], may_hold, temperature, top_p, states, frame)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_framewise(
     base, entry, inward, outward, logits, may_hold, rules, temperature, top_p, states, todo, frame, log_weight
 ):
@@ -133,7 +134,7 @@ def draw_framewise(
                         hidden[unit] += inward[plane, p, unit]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_pitchwise(
     base,
     told,
@@ -213,7 +214,7 @@ def draw_pitchwise(
                             around[above, i] += note[channel] * below[p - above + reach, channel, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hear_past_below(previous, past, below, counts, out):
     """Add to *out* ``(n, p, u)`` what the causal head knows of the pitches below without the frame itself.
 
@@ -243,7 +244,7 @@ def hear_past_below(previous, past, below, counts, out):
                 above -= np.float32(0.25) * past[n, kind, p]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def recall(window, first, lags, heard, likeness):
     """Gather what is heard before each of the m frames of *window* ``(n, s, c, p)`` that begin with *first*.
 
@@ -271,7 +272,7 @@ def recall(window, first, lags, heard, likeness):
                 likeness[m, n, i] = both / max(either, 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pitch_features(frames, context, neighbours, harmony, place, out):
     """Write the ReLU features ``(m, p, u)`` of *m* frames ``(m, c, p)``, as `PitchFeatures` has them.
 
@@ -294,7 +295,7 @@ def pitch_features(frames, context, neighbours, harmony, place, out):
                 out[m, p, i] = max(np.float32(0), out[m, p, i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scatter(frame, kernel, out):
     """Add to *out* ``(p, u)`` the centred convolution of *frame* ``(c, p)``; *kernel* is ``(width, c, j)``."""
     reach = len(kernel) // 2
@@ -306,14 +307,14 @@ def _scatter(frame, kernel, out):
                         out[p, i] += kernel[q - p + reach, plane, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hear_around(previous, around, out):
     """Add to *out* ``(n, p, u)`` what the pitches hear around them in *previous* ``(n, c, p)``."""
     for n in range(len(previous)):
         _scatter(previous[n], around, out[n])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cell(gates, c):
     """Move the cells *c* ``(rows, u)`` on, by the tanh of the gates i, f, g, o ``(rows, 4 * u)``."""
     units = c.shape[1]
@@ -324,7 +325,7 @@ def cell(gates, c):
             c[row, i] = keep * c[row, i] + take * gates[row, 2 * units + i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def open_output(gates, h):
     """Multiply *h* ``(rows, u)``, the tanh of the cells, by the output gate."""
     units = h.shape[1]
@@ -333,14 +334,14 @@ def open_output(gates, h):
             h[row, i] *= np.float32(0.5) * gates[row, 3 * units + i] + np.float32(0.5)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gumbel(states, out):
     """Write one Gumbel number of each stream: the largest log-weight plus such a number is a fair draw."""
     for n in range(len(out)):
         out[n] = -math.log(-math.log(uniform(states, n) + 2.0**-54))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def thin(logits, rules, limit, frame):
     """Silence the least probable free notes of a *frame* ``(c, p)`` until *limit* sound, or none is free."""
     count = 0
