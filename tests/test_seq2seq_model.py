@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -258,5 +260,31 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="not a model that can be loaded"):
         load_model(tmp_path / "junk.keras")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(DatasetError, match="not one of this package"):
+    with pytest.raises(DatasetError, match=r"names keras.Sequential, which no model here has"):
         load_model(tmp_path / "other.keras")
+
+
+def test_a_model_file_is_never_asked_to_call_a_function(tmp_path):
+    """What safe mode let through before Keras 3.9: a function of any module, in the place of a layer."""
+    build_model(ModelConfig(units=4, low=60, high=71)).save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["more"] = [
+        {"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"}
+    ]
+    for name, content, reason in [
+        ("config.json", json.dumps(config).encode(), "it names os.function"),
+        ("config.json", b"[" * 100_000, "not a model that can be loaded"),
+        ("model.weights.h5", parts["model.weights.h5"][:5000], "not a model that can be loaded"),
+    ]:
+        with zipfile.ZipFile(tmp_path / "made.keras", "w") as archive:
+            for part, held in {**parts, name: content}.items():
+                archive.writestr(part, held)
+        with pytest.raises(DatasetError, match=reason):
+            load_model(tmp_path / "made.keras")
+    whole = (tmp_path / "good.keras").read_bytes()
+    for length in (0, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.keras").write_bytes(whole[:length])
+        with pytest.raises(DatasetError, match="not a model that can be loaded"):
+            load_model(tmp_path / "cut.keras")

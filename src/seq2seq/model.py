@@ -38,8 +38,11 @@ no recurrent dropout; :func:`assert_cudnn_eligible` holds whenever a model is bu
 from __future__ import annotations
 
 import dataclasses
+import json
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
@@ -388,6 +391,14 @@ def most_steps_per_execution() -> int:
     return 1 if keras.config.backend() == "torch" else 8
 
 
+_PARTS = {
+    *(("seq2seq.model", kind.__name__) for kind in (Blog, Seq2Seq, Tied)),
+    ("seq2seq.layers", "RollLoss"),
+    ("keras.optimizers", "Adam"),
+    ("keras.optimizers.schedules", "CosineDecay"),
+}
+
+
 def load_model(path: str | Path) -> RollModel:
     """Return the model saved at *path*, safe mode on, its LSTMs checked once more.
 
@@ -400,9 +411,11 @@ def load_model(path: str | Path) -> RollModel:
     if not path.is_file():
         raise DatasetError(f"{path}: no model here: train one with seq2seq-train")
     try:
+        with ZipFile(path) as archive:
+            _check_parts(json.loads(archive.read("config.json")))
         model = keras.saving.load_model(path, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (ValueError, TypeError, OSError, KeyError, RecursionError, BadZipFile, zlib.error) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DatasetError(f"{path}: not a model that can be loaded ({reason})") from error
     if not isinstance(model, RollModel):
         raise DatasetError(f"{path}: a Keras model, but not one of this package")
@@ -410,6 +423,22 @@ def load_model(path: str | Path) -> RollModel:
     model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
     assert_cudnn_eligible(model)
     return model
+
+
+def _check_parts(config: Any) -> None:
+    """Raise ValueError unless a saved configuration names nothing but what a model of this package is made of.
+
+    Keras's safe mode refuses lambdas, but releases of it have called whatever function of whatever module a
+    configuration named (CVE-2025-1550).
+    """
+    if isinstance(config, dict):
+        if "class_name" in config and (config.get("module"), config["class_name"]) not in _PARTS:
+            raise ValueError(f"it names {config.get('module')}.{config['class_name']}, which no model here has")
+        for value in config.values():
+            _check_parts(value)
+    elif isinstance(config, list):
+        for value in config:
+            _check_parts(value)
 
 
 def assert_cudnn_eligible(model: keras.Model) -> None:
