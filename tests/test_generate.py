@@ -12,6 +12,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 import pretty_midi  # noqa: E402
 
 import rollcore  # noqa: E402
+from rollcore import RollcoreError  # noqa: E402
 from seq2seq.config import ModelConfig  # noqa: E402
 from seq2seq.generate import generate, main  # noqa: E402
 from seq2seq.model import build_model  # noqa: E402
@@ -118,6 +119,66 @@ def test_a_grid_of_seconds_lasts_as_long_as_was_asked(seconds_run, tmp_path):
     back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
     assert np.array_equal(padded(back, 125), output.rows)
     assert made.unit == "second"
+
+
+def test_a_tempo_too_slow_for_480_ticks_a_beat(seconds_run, tmp_path):
+    output = generate(seconds_run, tmp_path, seconds=2.5, tempo=4).outputs[0]  # 750 frames a beat
+    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
+    assert np.array_equal(padded(back, 125), output.rows)
+
+
+@pytest.mark.parametrize(
+    ("tempos", "frames"),
+    [
+        ([(0, 1_000_000), (480, 666_667), (1920, 600_000)], 30),  # at the first note: 90
+        ([(1921, 1_000_000)], 40),  # none by then: 120
+        ([(0, 10)], 40),  # six million beats a minute
+    ],
+)
+def test_the_tempo_of_a_primer_is_that_of_its_first_note(run, tmp_path, tempos, frames):
+    path = tmp_path / "primer.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes([(480, 960, 60, 80, 0, 0)], tempos=tempos), path)
+    assert len(generate(run, tmp_path, seconds=5, primer=str(path)).outputs[0].rows) == frames
+
+
+def test_a_piece_with_a_tempo_that_no_one_plays(run, tmp_path):
+    rollcore.write_midi(
+        rollcore.Midi.from_notes([(480 * i, 480 * i + 480, 60, 80, 0, 0) for i in range(90)], tempos=[(0, 100)]),
+        tmp_path / "fast.mid",
+    )
+    rollcore.build_dataset(
+        tmp_path / "fast.mid", tmp_path / "fast.h5", steps_per_beat=4, planes=PLANES, split=(1, 0, 0)
+    )
+    made = generate(run, tmp_path, primer="0", seconds=5, data=tmp_path / "fast.h5")
+    assert len(made.outputs[0].rows) == 40
+
+
+def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
+    path = tmp_path / "drums.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes([(0, 480, 60, 80, 9, 0)]), path)
+    with pytest.raises(RollcoreError, match="no notes in it, but for drums"):
+        generate(run, tmp_path, steps=5, primer=str(path))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "best.keras").write_bytes((run / "best.keras").read_bytes())
+    config = json.loads((run / "config.json").read_text())
+    config["dataset"]["options"] = {"drums": True}
+    (kept / "config.json").write_text(json.dumps(config))
+    made = generate(kept, tmp_path, steps=5, primer=str(path), include_primer=True).outputs[0]
+    assert np.flatnonzero(np.unpackbits(made.rows[0, 0], bitorder="little")).tolist() == [60]
+
+
+def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch):
+    before = generate(run, tmp_path, steps=30, seed=3).outputs[0]
+    kept = [path.read_bytes() for path in (before.midi, before.picture)]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(RollcoreError, match="cannot be written: No space left"):
+        generate(run, tmp_path, steps=31, seed=3)
+    assert [path.read_bytes() for path in (before.midi, before.picture)] == kept
 
 
 def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
@@ -300,7 +361,14 @@ def test_files_that_are_no_primer_are_told(run, tmp_path, capsys):
 def test_run_folders_that_are_none_are_told(run, tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert "not a run folder" in capsys.readouterr().err
-    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    whole = json.loads((run / "config.json").read_text())
+    for part, said in (("model", "unreadable"), ("train", "unreadable"), ("dataset", "unreadable")):
+        (tmp_path / "config.json").write_text(json.dumps({**whole, part: {"path": 1}}))
+        assert main([str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.count("\n") == 1
+    (tmp_path / "config.json").write_text(json.dumps(whole))
     assert main([str(tmp_path)]) == 1
     assert "no model here: train one" in capsys.readouterr().err
 

@@ -290,6 +290,18 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     other = write_dataset(tmp_path / "other", seed=1)
     with pytest.raises(DatasetError, match="not the dataset"):
         train(other, run, resume=True)
+    torn = tmp_path / "torn"
+    shutil.copytree(run, torn)
+    lines = (torn / "metrics.csv").read_text().splitlines(keepends=True)
+    (torn / "metrics.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(DatasetError, match="of no epoch that metrics"):
+        train(data, torn, resume=True)
+    # Killed between the two files: the history is an epoch ahead, which is done once more.
+    (torn / "metrics.csv").write_text("".join([*lines, lines[-1]]))
+    assert train(data, torn, resume=True)["history"] == read_history(run)
+    (torn / "metrics.csv").write_text(lines[0])
+    with pytest.raises(DatasetError, match="no epoch was completed"):
+        train(data, torn, resume=True)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DatasetError, match="unreadable configuration"):
         load_run(tmp_path)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rollcore.errors import DatasetError, MidiError, RollcoreError
     from rollcore.grid import Grid
     from rollcore.matfile import import_mat
-    from rollcore.midi import NOTE_DTYPE, REPAIR_CODES, TEMPO_DTYPE, Midi, read_midi, write_midi
+    from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, REPAIR_CODES, TEMPO_DTYPE, Midi, read_midi, write_midi
     from rollcore.plot import plot_roll
     from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
     from rollcore.windows import Windows, windows
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 _HOME = {
     "batches": ("transpose", "unpack"),
     "build": ("BuildReport", "build_dataset"),
-    "chords": ("make_chords",),
+    "chords": ("SCALES", "make_chords"),
     "dataset": ("Dataset", "open_dataset"),
     "errors": ("DatasetError", "MidiError", "RollcoreError"),
     "grid": ("Grid",),
     "matfile": ("import_mat",),
-    "midi": ("NOTE_DTYPE", "REPAIR_CODES", "TEMPO_DTYPE", "Midi", "read_midi", "write_midi"),
+    "midi": ("NOTE_DTYPE", "PEDAL_DTYPE", "REPAIR_CODES", "TEMPO_DTYPE", "Midi", "read_midi", "write_midi"),
     "plot": ("plot_roll",),
     "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
     "windows": ("Windows", "windows"),
@@ -45,7 +45,9 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __version__ = "0.1.0"
 __all__ = [
     "NOTE_DTYPE",
+    "PEDAL_DTYPE",
     "REPAIR_CODES",
+    "SCALES",
     "TEMPO_DTYPE",
     "BuildReport",
     "Dataset",

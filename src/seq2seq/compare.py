@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rollcore import DatasetError, console
+from rollcore import console
 from seq2seq.config import load_run, read_history
 
 VALIDATION = "validation_nats_per_frame"
@@ -43,8 +43,6 @@ def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
     rows = []
     for run_dir, one in zip(run_dirs, settings, strict=True):
         history = read_history(run_dir)
-        if not history:
-            raise DatasetError(f"{run_dir}: no epoch was completed: train it on with seq2seq-train --resume")
         best = min(history, key=lambda row: row[VALIDATION])
         rows.append(
             {

@@ -193,6 +193,9 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         ModelConfig.from_dict(run["model"])
+        TrainConfig(**run["train"])
+        if missing := {"path", "fingerprint", "grid"} - set(run["dataset"]):
+            raise ValueError(f"dataset without {', '.join(sorted(missing))}")
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -225,11 +228,14 @@ def read_history(run_dir: str | Path) -> list[dict[str, float]]:
     path = Path(run_dir) / "metrics.csv"
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     except FileNotFoundError:
-        raise DatasetError(f"{run_dir}: no epoch was completed (no metrics.csv): train it anew") from None
+        history = []
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(f"{path}: unreadable ({error}): train the run anew") from None
+    if not history:
+        raise DatasetError(f"{run_dir}: no epoch was completed (none in metrics.csv): train it anew")
+    return history
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

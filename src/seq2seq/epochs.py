@@ -78,10 +78,11 @@ class Epochs(keras.callbacks.Callback):
         seconds = time.monotonic() - self.epoch_began
         if loss < best:
             _save(self.model, self.run_dir / "best.keras")
-        _save(self.model, self.run_dir / "last.keras")
         row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
         self.history.append(row)
+        # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
         write_history(self.run_dir, self.history)
+        _save(self.model, self.run_dir / "last.keras")
         print(
             f"epoch {epoch + 1}/{self.params['epochs']}: train {row[COLUMNS[1]]:.3f}, validation {loss:.3f} "
             f"nats a frame{', the best so far' if loss < best else ''}, {seconds:.0f} s",
@@ -93,11 +94,13 @@ class Epochs(keras.callbacks.Callback):
 
 def write_history(run_dir: Path, history: History) -> None:
     """Write metrics.csv, one line an epoch."""
-    with open(run_dir / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+    part = run_dir / ".metrics.csv.part"
+    with open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in history:
             writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
+    os.replace(part, run_dir / "metrics.csv")
 
 
 def _save(model: keras.Model, path: Path) -> None:

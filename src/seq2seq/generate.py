@@ -137,7 +137,7 @@ def generate(
     from rollcore import plot_roll
     from seq2seq.model import load_model
     from seq2seq.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
-    from seq2seq.primer import Source
+    from seq2seq.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling import Sampler, Steering
     from seq2seq.score import bar_frames, detach, without, write_score
 
@@ -145,8 +145,8 @@ def generate(
         raise ValueError("give the length in steps or in seconds, not both")
     if primer is not None and primer_pitches is not None:
         raise ValueError("give a primer or the pitches of one, not both")
-    if tempo is not None and not 4 <= tempo <= 1000:
-        raise ValueError(f"tempo must be 4 to 1000 beats per minute, not {tempo:g}")
+    if tempo is not None and not SLOWEST <= tempo <= FASTEST:
+        raise ValueError(f"tempo must be {SLOWEST} to {FASTEST} beats per minute, not {tempo:g}")
     allowed = np.ones(128, bool)
     if scale is not None:
         allowed &= scale_mask(scale)
@@ -197,30 +197,30 @@ def generate(
         rows = np.concatenate([before, new]) if len(before) else detach(new)
         why = degeneration(new)
         stem = f"{run_dir.resolve().name}-seed{seed}-{number}"
-        for kind in ("", "-degenerate"):  # of the same seed there is one outcome, the latest
-            for old in (output_dir / f"{stem}{kind}.mid", output_dir / f"{stem}{kind}.png"):
-                old.unlink(missing_ok=True)
-        stem += "" if why is None else "-degenerate"
+        kinds = ("", "-degenerate") if why is None else ("-degenerate", "")
         voices = [("Piano", rows)]
         if melody is not None:
             silence = np.zeros_like(before)
             held = np.concatenate([silence, melody[:length], np.zeros_like(new[len(melody) :])])
             voices = [("Melody", held), ("Accompaniment", without(rows, held))]
+        score = output_dir / f"{stem}{kinds[0]}.mid"
         write_score(
             voices,
-            output_dir / f"{stem}.mid",
+            score,
             grid=source.grid,
             tempo=round(60_000_000 / beats_per_minute),
             time_signature=time_signature,
             key_signature=None if scale is None else key_signature(scale),
         )
-        picture: Path | None = output_dir / f"{stem}.png"
+        for old in (f"{stem}.png", f"{stem}{kinds[1]}.mid", f"{stem}-degenerate.png"):
+            (output_dir / old).unlink(missing_ok=True)  # of one seed there is one outcome, the latest
+        picture: Path | None = score.with_suffix(".png")
         try:
-            plot_roll(rows, source.grid, str(picture), title=stem, beats_per_bar=max(1, 4 * beats // value))
+            plot_roll(rows, source.grid, str(picture), title=score.stem, beats_per_bar=4 * beats / value)
         except RollcoreError:
             # Pictures are an extra; the music stands without.
             picture = None
-        outputs.append(Output(output_dir / f"{stem}.mid", picture, rows, figures([detach(new)], rate), why))
+        outputs.append(Output(score, picture, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
     return Generated(outputs, start.name, source.figures(), unit, source.trained_on_it)
 

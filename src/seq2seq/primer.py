@@ -17,6 +17,8 @@ from seq2seq.music import Figures, figures, parse_pitches, pitch_name
 
 #: Pieces of the training split that figures are compared with, spread evenly over it.
 COMPARED_PIECES = 200
+#: Beats per minute that music may have.
+SLOWEST, FASTEST = 4, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class Source:
         self._named = data is not None
         self.grid = read_grid(run["dataset"]["grid"])
         self._fingerprint = run["dataset"]["fingerprint"]
+        options = run["dataset"].get("options", {})
+        self._options = {name: bool(options.get(name)) for name in ("drums", "sustain")}
         self.trained_on_it = True
 
     def dataset(self) -> rollcore.Dataset:
@@ -63,14 +67,21 @@ class Source:
         return figures((dataset.rows(int(pieces[i])) for i in chosen), float(self.grid.rate))
 
     def midi(self, path: str) -> tuple[npt.NDArray[np.uint8], float | None]:
-        """Return the rows of a MIDI file and its first tempo in beats per minute."""
+        """Return the rows of a MIDI file, made as those of the dataset were, and the tempo of its first note.
+
+        The tempo is in beats per minute; None where the file names none by then, or none that anyone plays.
+        """
         midi = rollcore.read_midi(path)
         fps, steps = (None, self.grid.rate) if self.grid.unit == "beats" else (self.grid.rate, None)
-        rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes)
+        try:
+            rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes, **self._options)
+        except RollcoreError as error:
+            raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
-            raise RollcoreError(f"{path}: no notes in it, but for drums: name another file")
-        tempos = midi.tempos["microseconds_per_beat"]
-        return rows, 60e6 / int(tempos[0]) if len(tempos) else None
+            raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
+        begins = midi.notes["onset_tick"][0]
+        tempos = midi.tempos["microseconds_per_beat"][midi.tempos["tick"] <= begins]
+        return rows, _beats_per_minute(tempos[-1]) if len(tempos) else None
 
     def primer(
         self, name: str | None, pitches: str | None, limit: int | None, begins: bool, bar: int, seed: int
@@ -124,8 +135,13 @@ class Source:
                 raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
         # Whole bars, so that the new music begins with one.
         opening = limit or max(1, self.config.input_frames // bar) * bar
-        tempo = int(dataset.pieces["tempo"][index])
-        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), 60e6 / tempo if tempo else None)
+        tempo = _beats_per_minute(dataset.pieces["tempo"][index])
+        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), tempo)
+
+
+def _beats_per_minute(tempo: Any) -> float | None:
+    """Return a tempo in microseconds per beat as beats per minute, or None where no one could play it."""
+    return 60e6 / int(tempo) if 60e6 / FASTEST <= tempo <= 60e6 / SLOWEST else None
 
 
 def read_grid(text: str) -> rollcore.Grid:

@@ -6,7 +6,9 @@ so; accents on the beats, the top voice over the others; and the length that was
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -103,6 +105,10 @@ def write_score(
     if grid.unit == "beats":
         division = grid.rate.numerator * max(1, round(_TICKS_PER_BEAT / grid.rate.numerator))
         division = division if division <= _LARGEST_DIVISION else _TICKS_PER_BEAT
+    else:
+        # A slow beat holds many frames: each lasts a tick at least.
+        while division * 1_000_000 < grid.rate * tempo and 2 * division <= _LARGEST_DIVISION:
+            division *= 2
     together = np.bitwise_or.reduce([rows for _, rows in voices])
     parts: list[npt.NDArray[np.void]] = []
     names: list[str] = []
@@ -132,9 +138,15 @@ def write_score(
     file = MidiFile(file=buffer)
     for track in file.tracks:
         track[-1].time += max(0, end - sum(message.time for message in track))
+    whole = io.BytesIO()
+    file.save(file=whole)
+    part = path.with_name(f".{path.name}.part")
     try:
-        file.save(path)
+        part.write_bytes(whole.getvalue())
+        os.replace(part, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise rollcore.RollcoreError(f"{path}: cannot be written: {error.strerror}") from error
 
 

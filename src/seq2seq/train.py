@@ -132,7 +132,11 @@ def train(
     history = read_history(run_dir) if resume else []
     if resume:
         net = load_model(run_dir / "last.keras")
-        batches.draw(len(history))
+        done, rest = divmod(int(net.optimizer.iterations), len(batches))
+        if rest or not 0 < done <= len(history):
+            raise DatasetError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
+        history = history[:done]
+        batches.draw(done)
     else:
         net = build_model(model)
         # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
@@ -211,6 +215,7 @@ def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainC
             "path": str(dataset.path),
             "fingerprint": dataset.fingerprint,
             "grid": str(dataset.grid),
+            "options": dataset.options,
             "pieces": len(dataset),
         },
         "versions": {
