@@ -120,6 +120,12 @@ def test_from_notes_sorts_and_copies() -> None:
     assert midi.tempos.tolist() == [(0, 500_000), (9, 400_000)]
     assert not np.shares_memory(midi.notes, notes)
     assert Midi.from_notes([]).notes.tolist() == []
+    lists = Midi.from_notes([list(note) for note in notes], tempos=[[9, 400_000], [0, 500_000]])
+    assert np.array_equal(lists.notes, midi.notes)
+    assert np.array_equal(lists.tempos, midi.tempos)
+    arrays = Midi.from_notes(np.array(notes.tolist()), tempos=np.array([[9, 400_000], [0, 500_000]]))
+    assert np.array_equal(arrays.notes, midi.notes)
+    assert np.array_equal(arrays.tempos, midi.tempos)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import rollcore
 from rollcore.errors import RollcoreError
-from rollcore.plot import pitch_name, plot_roll
+from rollcore.plot import plot_roll
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
 SECONDS, BEATS = rollcore.Grid.seconds(50), rollcore.Grid.beats(4)
@@ -46,12 +46,6 @@ def chunks(png):
         assert struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0] == zlib.crc32(kind + data)
         yield kind, data
         at += 12 + length
-
-
-def test_names_of_pitches():
-    # from the MIDI standard's table with middle C as C4
-    known = {0: "C-1", 21: "A0", 60: "C4", 61: "C#4", 69: "A4", 108: "C8", 127: "G9"}
-    assert {pitch: pitch_name(pitch) for pitch in known} == known
 
 
 @pytest.mark.parametrize("grid", [SECONDS, BEATS], ids=str)
@@ -100,10 +94,21 @@ def test_a_part_of_a_piece():
         ({"start": -1}, "start of 0 or more"),
         ({"length": 0}, "length above 0"),
         ({"start": float("nan")}, "start of 0"),
-        ({"beats_per_bar": 0}, "at least 1"),
+        ({"beats_per_bar": 0}, "more than 0"),
+        ({"beats_per_bar": float("nan")}, "more than 0"),
     ]:
         with pytest.raises(RollcoreError, match=match):
             picture(rows, SECONDS, **bad)
+
+
+def test_bars_that_are_no_whole_number_of_beats(monkeypatch):
+    """5/8: bar lines every two and a half quarter notes, counted from 1, and beats from each of them."""
+    drawn, ruled = {}, []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_xticks", lambda _, x, texts=None: drawn.update({tuple(x): texts}))
+    monkeypatch.setattr("matplotlib.axes.Axes.vlines", lambda _, x, *__, **___: ruled.append(list(x)))
+    picture(roll([(0, 10, 60)], BEATS), BEATS, beats_per_bar=2.5)
+    assert drawn[(0, 2.5, 5, 7.5, 10)] == ["1", "2", "3", "4", "5"]
+    assert ruled == [[0, 2.5, 5, 7.5, 10], [1, 2, 3.5, 4.5, 6, 7, 8.5, 9.5]]
 
 
 @pytest.mark.parametrize("grid", [SECONDS, BEATS], ids=str)

@@ -247,7 +247,10 @@ def plot(
 
         grid = _grid(fps, steps_per_beat)
         midi = read_midi(source)
-        rows = piano_roll(midi, fps=fps, steps_per_beat=steps_per_beat, planes=PLANES, drums=drums, sustain=sustain)
+        try:
+            rows = piano_roll(midi, fps=fps, steps_per_beat=steps_per_beat, planes=PLANES, drums=drums, sustain=sustain)
+        except RollcoreError as error:
+            raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
     plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=beats_per_bar)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")

@@ -100,10 +100,10 @@ class Midi:
     @classmethod
     def from_notes(
         cls,
-        notes: npt.ArrayLike,
+        notes: Array | Iterable[Sequence[int]],
         *,
         ticks_per_beat: int = 480,
-        tempos: Array | Iterable[tuple[int, int]] = (),
+        tempos: Array | Iterable[Sequence[int]] = (),
     ) -> Midi:
         """Make a piece from notes in any order.
 
@@ -128,8 +128,7 @@ class Midi:
         array([60, 64], dtype=uint8)
         """
         try:
-            rows = np.array(notes, NOTE_DTYPE)
-            changes = np.array(tempos if isinstance(tempos, np.ndarray) else list(tempos), TEMPO_DTYPE)
+            rows, changes = _rows(notes, NOTE_DTYPE), _rows(tempos, TEMPO_DTYPE)
         except (TypeError, ValueError, OverflowError) as error:
             raise RollcoreError(f"notes and tempos must be whole numbers in rows: {error}") from error
         _check(cls(rows, changes, ticks_per_beat))
@@ -137,6 +136,13 @@ class Midi:
         rows = rows[np.lexsort([rows[key] for key in keys])]
         changes = changes[np.argsort(changes["tick"], kind="stable")]
         return cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
+
+
+def _rows(given: Array | Iterable[Sequence[int]], dtype: np.dtype[Any]) -> Array:
+    """Copy rows to an array; NumPy takes them for rows only where they are tuples."""
+    if isinstance(given, np.ndarray) and given.dtype.names is not None:
+        return np.array(given, dtype)
+    return np.array([tuple(row) for row in (given.tolist() if isinstance(given, np.ndarray) else given)], dtype)
 
 
 def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> tuple[str, bytes]:
@@ -255,10 +261,11 @@ def write_midi(
     time_signature: tuple[int, int] = (4, 4),
     key_signature: str | None = None,
 ) -> None:
-    """Write a format 1 file: a tempo track, then one track for each track of `midi` that has notes.
+    """Write a format 1 file: a tempo track, then one track for each track of `midi` with notes or pedals.
 
-    Equal input gives equal bytes. Reading the file back gives the same notes, except that notes of one
-    channel and pitch of which one lies within the other come back paired first in, first out.
+    Equal input gives equal bytes. Reading the file back gives the same notes, except that tracks are numbered
+    anew from 1, and that notes of one channel and pitch of which one lies within the other come back paired
+    first in, first out.
 
     Parameters
     ----------
@@ -267,7 +274,7 @@ def write_midi(
     target
         A path, or a file open for writing in binary mode.
     track_names
-        Names of the note tracks in order; missing ones stay unnamed.
+        Names of those tracks in their order; missing ones stay unnamed.
     time_signature
         Beats in a bar and the note value of a beat.
     key_signature

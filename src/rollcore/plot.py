@@ -19,26 +19,14 @@ from rollcore.roll import notes_from_roll
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["pitch_name", "plot_roll"]
+__all__ = ["plot_roll"]
 
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _BLACK_KEYS = (1, 3, 6, 8, 10)
 _COLOURS = ("#27447a", "#2f7f93", "#52a675", "#e0a030", "#cf4f3c")  # from the bass to the treble
 _INK, _LINE, _FAINT, _SHADE = "#30343b", "#aab2bd", "#dfe3e8", "#f0f2f5"
 _DPI = 120
 _SECONDS_A_TICK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _BARS_A_TICK = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-def pitch_name(pitch: int) -> str:
-    """Name a MIDI pitch; middle C, 60, is C4.
-
-    Examples
-    --------
-    >>> pitch_name(60), pitch_name(21), pitch_name(70)
-    ('C4', 'A0', 'A#4')
-    """
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def plot_roll(
@@ -49,7 +37,7 @@ def plot_roll(
     title: str | None = None,
     start: float | Fraction = 0,
     length: float | Fraction | None = None,
-    beats_per_bar: int = 4,
+    beats_per_bar: float = 4,
 ) -> None:
     """Draw a roll as a PNG picture that a musician can read.
 
@@ -71,7 +59,7 @@ def plot_roll(
     start, length
         The part to draw, in seconds or beats; to the end when `length` is not given.
     beats_per_bar
-        Beats between two bar lines on the beat grid.
+        Quarter notes between two bar lines on the beat grid: 4 in 4/4, 3 in 6/8, 2.5 in 5/8.
 
     Raises
     ------
@@ -89,8 +77,8 @@ def plot_roll(
     """
     if not hasattr(target, "write") and not os.fspath(target).lower().endswith(".png"):
         raise RollcoreError(f"{os.fspath(target)}: pictures are PNG files; name it so that it ends in .png")
-    if beats_per_bar < 1:
-        raise RollcoreError(f"beats per bar {beats_per_bar}: expected at least 1")
+    if not 0 < beats_per_bar <= 1024:
+        raise RollcoreError(f"beats per bar {beats_per_bar}: expected more than 0, and at most 1024")
     try:
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -169,7 +157,7 @@ def _draw_keyboard(axes: Axes, low: int, high: int) -> None:
         for key in _BLACK_KEYS:
             axes.add_patch(Rectangle((0, octave + key - 0.42), 0.62, 0.84, fc=_INK, ec="none"))
     named = [pitch for pitch in range(low, high) if pitch % 12 == 0]
-    axes.set_yticks(named, [pitch_name(pitch) for pitch in named])
+    axes.set_yticks(named, [f"C{pitch // 12 - 1}" for pitch in named])
     axes.tick_params(axis="y", length=0, pad=4, labelsize=9, labelcolor=_INK)
     for spine in axes.spines.values():
         spine.set(color=_LINE, linewidth=0.8)
@@ -186,7 +174,7 @@ def _draw_pitches(axes: Axes, low: int, high: int) -> None:
         spine.set(color=_LINE, linewidth=0.8)
 
 
-def _draw_time(axes: Axes, begin: float, end: float, unit: str, beats_per_bar: int, width: float) -> None:
+def _draw_time(axes: Axes, begin: float, end: float, unit: str, beats_per_bar: float, width: float) -> None:
     """Rule the time axis: seconds, or bar lines with fainter lines for the beats where there is room."""
     axes.set_xlim(begin, end)
     if unit == "s":
@@ -196,16 +184,20 @@ def _draw_time(axes: Axes, begin: float, end: float, unit: str, beats_per_bar: i
     else:
         bars = (end - begin) / beats_per_bar
         step = next((b for b in _BARS_A_TICK if bars / b <= width * 1.6), _BARS_A_TICK[-1]) * beats_per_bar
-        minor = 1 if step == beats_per_bar else step / 2
-        label = f"bars of {beats_per_bar} beats"
+        minor = step / 2
+        label = f"bars of {beats_per_bar:g} beats"
     ticks = np.arange(math.ceil(begin / step), math.floor(end / step) + 1) * step
     if unit == "s":
         texts = [f"{t:g}" if end < 120 else f"{int(t) // 60}:{int(t) % 60:02d}" for t in ticks]
     else:
-        texts = [f"{int(t) // beats_per_bar + 1}" for t in ticks]  # musicians count from 1
+        texts = [f"{round(t / beats_per_bar) + 1}" for t in ticks]  # musicians count from 1
     axes.set_xticks(ticks, texts)
     axes.vlines(ticks, *axes.get_ylim(), color=_LINE, lw=0.8 if unit == "beats" else 0.5, zorder=1)
     between = np.arange(math.ceil(begin / minor), math.floor(end / minor) + 1) * minor
+    if unit == "beats" and step == beats_per_bar:  # room for the beats, counted from every bar line: 5/8 has 2.5
+        first_beats = np.arange(math.floor(begin / step), math.floor(end / step) + 1) * step
+        between = np.add.outer(first_beats, np.arange(0, step)).ravel()
+        between = between[(begin <= between) & (between <= end)]
     axes.vlines(np.setdiff1d(between, ticks), *axes.get_ylim(), color=_FAINT, lw=0.5, zorder=1)
     axes.tick_params(axis="x", length=3, color=_LINE, labelsize=9, labelcolor=_INK)
     axes.set_xlabel(label, fontsize=9, color=_INK, labelpad=4)

@@ -37,7 +37,7 @@ assert RECORD_DTYPE.itemsize == _roll.RECORD_BYTES
 
 _REFUSALS = {
     _roll.STATUS_TOO_LONG: "piece: longer than {minutes:g} minutes",
-    _roll.STATUS_NO_BEATS: "piece: SMPTE time division has no beats: choose a grid in frames per second",
+    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats: choose a grid in frames per second (fps)",
     _roll.STATUS_BAD_NOTES: "notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick",
     _roll.STATUS_BAD_TEMPOS: "tempos: expected ticks in ascending order and at least 1 microsecond per beat",
 }
@@ -188,23 +188,28 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     if ticks_per_frame < 1 or not 1 <= velocity <= 127:
         raise RollcoreError("ticks_per_frame: expected at least 1, and velocity 1 to 127")
     frames, planes, _ = rows.shape
-    bits = np.zeros((planes, 128, frames + 1), bool)
-    bits[:, :, :frames] = np.unpackbits(rows, axis=-1, bitorder="little").transpose(1, 2, 0)
-    sounding = bits[0]
-    begins = sounding.copy()
-    begins[:, 1:] &= ~sounding[:, :-1]
-    if planes == 2:
-        begins |= bits[1] & sounding
-    pitch, onset = np.nonzero(begins)
-    # A note ends where the next one of its pitch begins or where the pitch falls silent, whichever is first;
-    # every pitch has one such place after each onset, in the same order.
-    ends = np.zeros_like(sounding)
-    ends[:, 1:] = sounding[:, :-1] & (~sounding[:, 1:] | begins[:, 1:])
-    notes = np.zeros(len(pitch), NOTE_DTYPE)
-    notes["onset_tick"] = onset * ticks_per_frame
-    notes["offset_tick"] = np.nonzero(ends)[1] * ticks_per_frame
-    notes["pitch"] = pitch
-    notes["velocity"] = velocity
+    found: list[tuple[NDArray[np.intp], ...]] = []
+    for byte in np.flatnonzero(rows[:, 0].any(axis=0)):  # eight pitches at a time: a day of music fits into memory
+        bits = np.zeros((planes, 8, frames + 1), bool)
+        bits[:, :, :frames] = np.unpackbits(rows[:, :, byte, None], axis=-1, bitorder="little").transpose(1, 2, 0)
+        sounding = bits[0]
+        begins = sounding.copy()
+        begins[:, 1:] &= ~sounding[:, :-1]
+        if planes == 2:
+            begins |= bits[1] & sounding
+        pitch, onset = np.nonzero(begins)
+        # A note ends where the next one of its pitch begins or where the pitch falls silent, whichever is first;
+        # every pitch has one such place after each onset, in the same order.
+        ends = np.zeros_like(sounding)
+        ends[:, 1:] = sounding[:, :-1] & (~sounding[:, 1:] | begins[:, 1:])
+        found.append((onset, np.nonzero(ends)[1], 8 * byte + pitch))
+    notes = np.zeros(sum(len(onset) for onset, _, _ in found), NOTE_DTYPE)
+    if found:
+        onset, offset, pitch = map(np.concatenate, zip(*found, strict=True))
+        notes["onset_tick"] = onset * ticks_per_frame
+        notes["offset_tick"] = offset * ticks_per_frame
+        notes["pitch"] = pitch
+        notes["velocity"] = velocity
     return notes[np.lexsort((notes["pitch"], notes["onset_tick"]))]
 
 
