@@ -13,8 +13,9 @@ DIRECTIVES = {
     "freethreading_compatible": True,
 }
 
+# Aligned loops: painting takes a fifth longer where the loop over the rows happens to straddle two cache lines.
 extensions = [
-    Extension(f"rollcore.{name}", [f"src/rollcore/{name}.pyx"], extra_compile_args=["-O3"])
+    Extension(f"rollcore.{name}", [f"src/rollcore/{name}.pyx"], extra_compile_args=["-O3", "-falign-loops=32"])
     for name in ("_smf", "_roll")
 ]
 
