@@ -110,11 +110,11 @@ class Midi:
         Parameters
         ----------
         notes
-            ``NOTE_DTYPE`` array, or a list of tuples in that order; copied.
+            ``NOTE_DTYPE`` array, or rows of whole numbers in that order; copied.
         ticks_per_beat
             Ticks in a quarter note, 1 to 32767.
         tempos
-            Pairs of tick and microseconds per beat, in any order.
+            ``TEMPO_DTYPE`` array, or pairs of tick and microseconds per beat, in any order.
 
         Raises
         ------
