@@ -89,6 +89,29 @@ def test_pieces_are_found_by_number_name_and_base_name(built):
             dataset.find(missing)
 
 
+def test_names_of_digits_come_before_numbers(tmp_path):
+    notes = Midi.from_notes([(0, 480, 60, 80, 0, 0)])
+    for name in ("a/7", "a/024", "b/904", "b/1", "c/1", "c/x"):
+        (tmp_path / "midi" / name).parent.mkdir(parents=True, exist_ok=True)
+        rollcore.write_midi(notes, tmp_path / "midi" / f"{name}.mid")
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "out.h5")
+    dataset = rollcore.open_dataset(tmp_path / "out.h5")
+    found = {piece: dataset.name(dataset.find(piece)) for piece in ("024", "904", "b/904", "7", "c/1", "5", "0")}
+    assert found == {
+        "024": "a/024.mid",
+        "904": "b/904.mid",
+        "b/904": "b/904.mid",
+        "7": "a/7.mid",
+        "c/1": "c/1.mid",
+        "5": "c/x.mid",
+        "0": "a/024.mid",
+    }
+    with pytest.raises(RollcoreError, match="2 pieces are called '1'"):
+        dataset.find("1")
+    with pytest.raises(RollcoreError, match="no piece 6; it has 6"):
+        dataset.find("6")
+
+
 def _length(dataset, queue):
     queue.put((len(dataset), int(dataset.rows(0).sum())))
 

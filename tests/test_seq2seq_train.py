@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -99,6 +100,18 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
     assert len(result["history"]) == 2
     for a, b in zip(weights(whole / "last.keras"), weights(broken / "last.keras"), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_few_updates_are_not_averaged_away(data, tmp_path):
+    """An average over a hundred updates is the initial weights, nearly, in a run of a few."""
+    losses = {}
+    for ema in (None, 0.0, 0.99):
+        settings = dataclasses.replace(FAST, learning_rate=0.02, ema=ema)
+        history = train(data, tmp_path / str(ema), model_config(open_dataset(data), **SMALL), settings)["history"]
+        losses[ema] = history[-1]["validation_nats_per_frame"]
+    lost = losses[0.99] - losses[0.0]
+    assert lost > 0.1
+    assert abs(losses[None] - losses[0.0]) < 0.2 * lost
 
 
 QUICK = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]

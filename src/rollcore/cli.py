@@ -223,7 +223,8 @@ def plot(
 ) -> None:
     """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
 
-    PIECE is a number, counted from 0, or a name; the grid and the notes kept are then those of the dataset.
+    PIECE is a name, or a number, counted from 0, where no piece is called so; the grid and the notes kept are then
+    those of the dataset.
     """
     from rollcore.plot import plot_roll
 
@@ -238,8 +239,7 @@ def plot(
             message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
             raise click.UsageError(message, click.get_current_context())
         dataset = open_dataset(source)
-        # No dataset has 10^18 pieces; and Python refuses to make a number of thousands of digits.
-        index = dataset.find(int(piece[0]) if piece[0].isdecimal() and len(piece[0]) <= 18 else piece[0])
+        index = dataset.find(piece[0])
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
     else:
         from rollcore.midi import read_midi

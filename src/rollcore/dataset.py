@@ -190,7 +190,11 @@ class Dataset:
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
 
     def find(self, piece: str | SupportsIndex) -> int:
-        """Return the index of a piece given by number, name, or base name, with or without its ending, if unique."""
+        """Return the index of a piece given by number or name.
+
+        A name may lack its folder and its ending where only one piece is called so. Digits in a text are a number
+        where no piece is called so.
+        """
         if not isinstance(piece, str):
             return self._index(operator.index(piece))
         wanted = piece.encode("utf-8", "surrogateescape")
@@ -200,12 +204,14 @@ class Dataset:
             name = blob[int(ends[file - 1]) if file else 0 : int(ends[file])]
             if name == wanted:
                 return index
-            if wanted in (base := os.path.basename(name), os.path.splitext(base)[0]):
+            if wanted in (stem := os.path.splitext(name)[0], os.path.basename(stem), os.path.basename(name)):
                 alike.append(index)
         if len(alike) == 1:
             return alike[0]
         if alike:
             raise RollcoreError(f"{self.path}: {len(alike)} pieces are called {piece!r}; give the whole name")
+        if piece.isdecimal() and len(piece) <= 18:  # Python refuses to make a number of thousands of digits
+            return self._index(int(piece))
         raise RollcoreError(f"{self.path}: no piece {piece!r}; `rollcore info` shows how they are named")
 
     def _index(self, piece: int) -> int:

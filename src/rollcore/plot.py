@@ -123,7 +123,8 @@ def _part(frames: int, grid: Grid, start: float | Fraction, length: float | Frac
     """Return the first frame to draw and the one after the last."""
     if not math.isfinite(start) or start < 0 or (length is not None and not (math.isfinite(length) and length > 0)):
         raise RollcoreError(
-            f"the part to draw, from {start} for {length}: expected a start of 0 or more and a length above 0"
+            f"the part to draw, from {start:g}{'' if length is None else f' for {length:g}'}: expected a start of 0 or "
+            "more and a length above 0"
         )
     first = math.floor(Fraction(start) * grid.rate)
     last = frames if length is None else min(frames, math.ceil((Fraction(start) + Fraction(length)) * grid.rate))

@@ -144,8 +144,9 @@ class TrainConfig:
         Windows are shifted by up to this many semitones either way, and the model is told the shift.
     keep_key : float
         The share of windows that stay untransposed.
-    ema : float
-        Decay per update of the moving average of the weights, which is what is evaluated and kept.
+    ema : float, optional
+        Decay per update of the moving average of the weights, which is what is evaluated and kept. By default 0.99,
+        and less in a run of fewer than 500 updates, so that the average reaches over a fifth of them.
     seed : int
         Seeds the weights, the order of windows, the shifts and the dropout: same seed, same run.
     """
@@ -157,7 +158,7 @@ class TrainConfig:
     learning_rate: float = 4e-3
     transpose: int = 5
     keep_key: float = 0.3
-    ema: float = 0.99
+    ema: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -171,6 +172,8 @@ class TrainConfig:
             raise DatasetError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
         if not 0 < self.learning_rate <= 1:
             raise DatasetError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise DatasetError(f"ema must be at least 0 and below 1, not {self.ema}")
         if not 0 <= self.seed < 2**32:
             raise DatasetError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
 

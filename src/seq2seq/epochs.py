@@ -62,7 +62,7 @@ class Epochs(keras.callbacks.Callback):
         if now - self.shown < SHOW_EVERY_S:
             return
         self.shown = now
-        share = (batch + 1) / self.params["steps"]
+        share = min(1, (batch + 1) / self.params["steps"])  # batches are counted several at a time
         print(
             f"epoch {self.epoch + 1}/{self.params['epochs']}: {share:.0%}, {logs['loss']:.3f} nats a frame, "
             f"{(now - self.epoch_began) * (1 / share - 1):.0f} s to its end",

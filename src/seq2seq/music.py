@@ -44,8 +44,8 @@ STUCK_SHARE = 0.5
 SILENT_SHARE = 0.05
 #: Beats or seconds of a stretch that counts as repeated, and how long ago it may have been heard.
 REPEATED, REMEMBERED = 4, 32
-#: Shorter rolls are not judged: a single chord is then all there is room for.
-JUDGED_FRAMES = 8
+#: Shorter rolls are not judged, but for silence: four bars of 4/4 at 4 steps per beat, where a chord may fill one.
+JUDGED_FRAMES = 64
 
 
 def pitch_name(pitch: int) -> str:
@@ -278,7 +278,7 @@ def degeneration(rows: npt.NDArray[np.uint8]) -> str | None:
     """Say in one line why a roll is no music, or return None.
 
     Caught are silence, a drone (one pitch only), one chord for ever (with or without rests and repeats),
-    and a frame that stands unchanged for half the roll or longer. Rolls under 8 frames are only checked
+    and a frame that stands unchanged for half the roll or longer. Rolls under 64 frames are only checked
     for silence.
 
     Parameters

@@ -130,7 +130,7 @@ class Source:
             index = int(pieces[np.random.default_rng(seed).integers(len(pieces))])
         else:
             try:
-                index = dataset.find(int(name) if name.isdecimal() else name)
+                index = dataset.find(name)
             except RollcoreError as error:
                 raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
         # Whole bars, so that the new music begins with one.

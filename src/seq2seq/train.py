@@ -148,7 +148,9 @@ def train(
             warmup_target=settings.learning_rate,
             warmup_steps=warm,
         )
-        adam = keras.optimizers.Adam(rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=settings.ema)
+        adam = keras.optimizers.Adam(
+            rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=_momentum(settings.ema, steps)
+        )
         # XLA and cuDNN exclude each other on TensorFlow.
         net.compile(
             adam,
@@ -198,6 +200,11 @@ def train(
     }
 
 
+def _momentum(ema: float | None, updates: int) -> float:
+    """Return the decay of the average; one over most of a run would hold on to the weights of its beginning."""
+    return min(0.99, max(0.0, 1 - 5 / updates)) if ema is None else ema
+
+
 def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainConfig) -> None:
     """Write config.json, and take away what a former run left."""
     import keras
@@ -239,10 +246,11 @@ def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
     axes = figure.subplots()
     for k, (name, history) in enumerate(runs.items()):
         epoch = [row["epoch"] for row in history]
-        for column, style in (("validation", "-"), ("train", ":")):
+        for column, style in (("validation", "o-"), ("train", "x:")):
             losses = [row[f"{column}_nats_per_frame"] for row in history]
-            axes.plot(epoch, losses, style, marker=".", color=f"C{k % 10}", label=f"{name}, {column}")
+            axes.plot(epoch, losses, style, markersize=4, color=f"C{k % 10}", label=f"{name}, {column}")
     axes.set(xlabel="epoch", ylabel="nats per frame")
+    axes.locator_params(axis="x", integer=True)
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
