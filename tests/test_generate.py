@@ -239,6 +239,12 @@ def test_a_melody_is_kept_on_a_track_of_its_own(run, riff, tmp_path):
     assert np.array_equal(padded(roll_of(output.midi), 36), output.rows)
     longer = generate(run, tmp_path, harmonize=str(riff), steps=50).outputs[0].rows
     assert np.array_equal(longer[:36] & melody, melody)
+    late = rollcore.read_midi(riff).notes.copy()
+    late["onset_tick"] += 4800
+    late["offset_tick"] += 4800
+    rollcore.write_midi(rollcore.Midi.from_notes(late), tmp_path / "late.mid")
+    with pytest.raises(RollcoreError, match="first note comes after the 16 frames"):
+        generate(run, tmp_path, harmonize=str(tmp_path / "late.mid"), steps=16)
 
 
 def test_accents_follow_the_bar_and_the_top_voice():
@@ -287,6 +293,7 @@ def test_silence_is_not_passed_off_as_music(run, tmp_path, capsys):
     told = capsys.readouterr()
     assert "NOT MUSIC, silence: not one note in 20 frames" in told.out
     assert told.err.startswith("error: no output is music (silence")
+    assert "a temperature above 0" in told.err
     assert [path.name for path in tmp_path.glob("*.mid")] == ["tiny-seed0-1-degenerate.mid"]
     assert mido.MidiFile(next(tmp_path.glob("*.mid"))).length > 0
 
@@ -320,6 +327,7 @@ def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
         (["--steps", "4", "--seconds", "1"], 2, "not both"),
         (["--steps", "0"], 2, "at least 1"),
         (["--seconds", "-3"], 2, "above 0"),
+        (["--seconds", "inf"], 2, "below 1,000,000"),
         (["--top-p", "0"], 2, "top-p"),
         (["--temperature", "-1"], 2, "negative"),
         (["--max-polyphony", "0"], 2, "at least 1"),

@@ -338,6 +338,27 @@ def test_steering_that_leaves_nothing_is_refused():
         Steering(max_polyphony=0)
 
 
+@pytest.mark.parametrize("outputs", [1, 9])
+def test_progress_is_told_and_an_interruption_ends_all_threads(onset_sampler, rng, outputs):
+    primer = random_rows(rng, onset_sampler.config, 9)
+    told = []
+    onset_sampler.sample(primer, 40, outputs=outputs, progress=lambda *frames: told.append(frames))
+    block = onset_sampler.config.target_frames
+    assert len(told) == -(-40 // block) * -(-outputs // 4)
+    assert {whole for _, whole in told} == {40 * outputs}
+    assert max(told)[0] == (40 - 1) // block * block * outputs
+
+    def interrupt(done, whole):
+        told.append(done)
+        if done:
+            raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        onset_sampler.sample(primer, 20_000, outputs=outputs, progress=interrupt)
+    assert len(told) < 100, "the other threads went on"
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_ten_thousand_steps_take_no_more_memory_than_the_music(rng):
     sampler = Sampler(tiny(planes=BOTH, low=40, high=90, units=4))

@@ -117,7 +117,7 @@ def test_a_few_updates_are_not_averaged_away(data, tmp_path):
 QUICK = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]
 
 
-@pytest.mark.parametrize(("complete", "said"), [(0, "nothing kept"), (1, "--resume goes on")])
+@pytest.mark.parametrize(("complete", "said"), [(0, "nothing written"), (1, "--resume goes on")])
 def test_an_interrupted_command_ends_as_interrupted(complete, said, data, tmp_path, monkeypatch, capsys):
     def interrupt(self, epoch, logs=None):
         if epoch == complete:
@@ -133,7 +133,10 @@ def test_an_interrupted_command_ends_as_interrupted(complete, said, data, tmp_pa
     assert (tmp_path / "run" / "last.keras").exists() == bool(complete)
 
 
-def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, capsys):
+def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
     kept = tmp_path / "kept"
     shutil.copytree(run, kept)
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
@@ -141,8 +144,28 @@ def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, capsys)
     assert train_main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    # Not before there is a model to put in its place.
+    for failing in ("on_epoch_begin", "on_train_batch_end"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Epochs, failing, interrupt)
+            assert train_main([*arguments, "--overwrite"]) == 130
+        assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
     assert train_main([*arguments, "--overwrite"]) == 0
     assert len(read_history(kept)) == 1
+    assert load_run(kept)["train"]["epochs"] == 1
+    assert not list(kept.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["ResourceExhaustedError", "OutOfMemoryError"])
+def test_what_does_not_fit_into_memory_is_said_in_one_line(name, data, tmp_path, monkeypatch, capsys):
+    def exhaust(*_, **__):
+        raise type(name, (RuntimeError,), {})("OOM when allocating tensor\nand sixty lines more")
+
+    monkeypatch.setattr(sys.modules["seq2seq.train"], "train", exhaust)
+    assert train_main([str(data), "--run-dir", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: out of memory: choose a smaller --batch-size")
+    assert told.count("\n") == 1
 
 
 def test_the_table_after_the_training_is_that_of_the_evaluation(data, tmp_path, capsys):
@@ -233,6 +256,7 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
     assert train_main([str(data), "--run-dir", str(blog), *OPTIONS, "--max-minutes", "0"]) == 0
     out = capsys.readouterr().out
     assert "epoch 1/2: train" in out
+    assert "the time is up" in out
     assert "epoch 2/2" not in out
     table = out[out.index("test split") :].splitlines()
     assert [line.split()[0] for line in table[2:6]] == ["blog", "unigram", "markov", "repeat"]
@@ -274,6 +298,7 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
         (train_main, ["{data}", "--run-dir", "{tmp}/no", "--max-minutes", "-1"], 1, "max_minutes"),
         (train_main, ["{data}", "--seed", "-1"], 2, "--seed"),
         (train_main, ["{data}", "--attention"], 1, "no attention"),
+        (train_main, ["{data}", "--run-dir", "{run}", "--resume", "--overwrite"], 2, "choose one"),
         (train_main, ["{data}", "--low", "80", "--high", "40"], 1, "the lower one first"),
         (evaluate_main, ["{data}"], 1, "not a run folder"),
         (compare_main, ["{run}", "--picture", "{tmp}/x.xyz"], 1, "PNG"),
@@ -297,6 +322,12 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
     with pytest.raises(DatasetError, match="no model here"):
         evaluate(tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    config["dataset"]["path"] = str(tmp_path / "gone.h5")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DatasetError, match="the dataset of the run is gone: name it as DATA"):
+        evaluate(tmp_path)
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
     with pytest.raises(DatasetError, match="no epoch was completed"):
         compare([tmp_path])
     (tmp_path / "other").mkdir()

@@ -122,7 +122,9 @@ class RollBatches(keras.utils.PyDataset):
         self.pieces: NDArray[np.int64] = np.asarray(dataset.split(split), np.int64)
         self.frames: NDArray[np.int64] = dataset.pieces["frames"][self.pieces].astype(np.int64)
         if not self.frames.sum():
-            raise DatasetError(f"{dataset.path}: the {split} split is empty: build the dataset from more pieces")
+            raise DatasetError(
+                f"{dataset.path}: the {split} split is empty: build the dataset of more pieces or another --split"
+            )
         self._number = np.cumsum(self.frames) - self.frames
         self._hop = (train.hop if train else hop) or model.target_frames
         if train is None:

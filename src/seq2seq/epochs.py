@@ -17,6 +17,8 @@ from seq2seq.metrics import Outside, score_model
 
 History = list[dict[str, float]]
 
+# The configuration of a run that has no model yet.
+PENDING = ".config.json.part"
 COLUMNS = ("epoch", "train_nats_per_frame", "validation_nats_per_frame", "seconds")
 SHOW_EVERY_S = 10.0
 
@@ -76,6 +78,8 @@ class Epochs(keras.callbacks.Callback):
             raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
         best = min((row[COLUMNS[2]] for row in self.history), default=float("inf"))
         seconds = time.monotonic() - self.epoch_began
+        if not self.history:
+            _replace_run(self.run_dir)
         if loss < best:
             _save(self.model, self.run_dir / "best.keras")
         row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
@@ -88,8 +92,16 @@ class Epochs(keras.callbacks.Callback):
             f"nats a frame{', the best so far' if loss < best else ''}, {seconds:.0f} s",
             flush=True,
         )
-        if time.monotonic() - self.began + seconds > self.limit_s:
+        if time.monotonic() - self.began + seconds > self.limit_s and epoch + 1 < self.params["epochs"]:
             self.model.stop_training = True
+            print("the time is up before the next epoch would be: --resume goes on from here", flush=True)
+
+
+def _replace_run(run_dir: Path) -> None:
+    """Take away what a former run left, now that there is a model to put in its place."""
+    for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
+        (run_dir / name).unlink(missing_ok=True)
+    os.replace(run_dir / PENDING, run_dir / "config.json")
 
 
 def write_history(run_dir: Path, history: History) -> None:

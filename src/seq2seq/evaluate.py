@@ -55,6 +55,8 @@ def evaluate(
     from seq2seq.model import load_model
 
     run = load_run(run_dir)
+    if data is None and not Path(run["dataset"]["path"]).exists():
+        raise DatasetError(f"{run['dataset']['path']}: the dataset of the run is gone: name it as DATA")
     dataset = rollcore.open_dataset(data or run["dataset"]["path"])
     model = load_model(Path(run_dir) / "best.keras")
     config = model.config

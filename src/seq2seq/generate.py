@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rollcore import RollcoreError
-from rollcore.console import printable, run_command
+from rollcore.console import Progress, printable, run_command
 from seq2seq.config import ModelConfig, load_run, make_folder
 from seq2seq.startup import import_keras
 
@@ -90,6 +90,7 @@ def generate(
     max_polyphony: int | None = None,
     harmonize: str | None = None,
     data: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Generated:
     """Make music with the best model of a run.
 
@@ -124,11 +125,13 @@ def generate(
         which then has no primer unless one is named.
     data : path, optional
         The dataset; the one the model was trained on by default.
+    progress
+        Called from time to time with the frames drawn so far and in all.
 
     Raises
     ------
     RollcoreError
-        If the run, a file or the dataset cannot be used, or the primer is empty.
+        If the run, a file or the dataset cannot be used, the primer is empty, or the melody begins too late.
     ValueError
         If an argument is out of range or misspelled.
     """
@@ -171,6 +174,8 @@ def generate(
     start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, bar, seed)
     beats_per_minute = beats_per_minute or start.tempo or 120.0
     length = _length(steps, seconds, source.grid, beats_per_minute, None if melody is None else len(melody))
+    if melody is not None and not melody[:length].any():
+        raise RollcoreError(f"{harmonize}: its first note comes after the {length:,} frames asked for: ask for more")
     steering = Steering(
         allowed=None if allowed.all() else allowed,
         max_polyphony=max_polyphony,
@@ -185,6 +190,7 @@ def generate(
         top_p=top_p,
         seed=seed,
         steering=steering,
+        progress=progress,
     )
 
     output_dir = Path(output_dir)
@@ -232,7 +238,7 @@ def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minu
     if steps is None:
         seconds = _DEFAULT_SECONDS if seconds is None else seconds
         if not 0 < seconds < 1e6:
-            raise ValueError(f"seconds must be above 0, not {seconds:g}")
+            raise ValueError(f"seconds must be above 0 and below 1,000,000, not {seconds:g}")
         rate = grid.rate * (Fraction(beats_per_minute) / 60 if grid.unit == "beats" else 1)
         steps = max(1, round(Fraction(seconds) * rate))
     if steps < 1:
@@ -278,7 +284,8 @@ def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     load_run(run_dir)  # a wrong folder shows at once
     import_keras()
     try:
-        made = generate(run_dir, **options)
+        with Progress("frames") as shown:
+            made = generate(run_dir, **options, progress=lambda done, of: shown(done, f"{of:,} in all"))
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
     if as_json:
@@ -287,7 +294,8 @@ def cli(run_dir: str, as_json: bool, **options: Any) -> int:
         _report(made)
     failed = [output for output in made.outputs if output.degenerate is not None]
     if len(failed) == len(made.outputs):
-        raise RollcoreError(f"no output is music ({failed[0].degenerate}): try another seed, or train for longer")
+        other = "another seed" if options["temperature"] > 0 else "a temperature above 0"
+        raise RollcoreError(f"no output is music ({failed[0].degenerate}): try {other}, or train for longer")
     return 0
 
 

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +95,7 @@ class Sampler:
         top_p: float = 1.0,
         seed: int = 0,
         steering: Steering | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Continue a primer.
 
@@ -107,6 +110,8 @@ class Sampler:
             Continuations, each with random numbers of its own, drawn from *seed* and its place.
         temperature, top_p, seed, steering
             See the module.
+        progress
+            Called from time to time, by the threads that draw, with the frames so far and in all.
 
         Returns
         -------
@@ -133,10 +138,25 @@ class Sampler:
             _Drawer(copy.deepcopy(self._stepper), self.config, steering, group, float(temperature), float(top_p))
             for group in np.array_split(states, -(-outputs // GROUP))
         ]
+        done = [0] * len(drawers)
+        stop = threading.Event()
+
+        def draw(group: int) -> npt.NDArray[np.uint8]:
+            def go_on(step: int) -> bool:
+                done[group] = step * drawers[group].outputs
+                if progress is not None:
+                    progress(sum(done), steps * outputs)
+                return not stop.is_set()
+
+            return drawers[group].continuation(primer, steps, go_on)
+
         if len(drawers) == 1:
-            return drawers[0].go_on(primer, steps)
+            return draw(0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.concatenate(list(pool.map(lambda drawer: drawer.go_on(primer, steps), drawers)))
+            try:
+                return np.concatenate(list(pool.map(draw, range(len(drawers)))))
+            finally:
+                stop.set()  # when interrupted, the pool waits only for the blocks that are being drawn
 
 
 class _Drawer:
@@ -156,10 +176,11 @@ class _Drawer:
 
         self._kernels, self._echoes = kernels, Echoes
         self._stepper, self._config = stepper, config
+        self.outputs = len(states)
         self._limit = steering.max_polyphony
         self._how = (temperature, top_p)
         self._states = states.copy()
-        shape = (len(states), len(config.planes), config.pitches)
+        shape = (self.outputs, len(config.planes), config.pitches)
         self._free = np.full(config.pitches, kernels.FREE, np.uint8)
         if steering.allowed is not None:
             allowed = steering.allowed[config.low : config.high + 1]
@@ -176,8 +197,10 @@ class _Drawer:
         self._weights = np.zeros(shape[0], np.float64)
         self._noise = np.zeros(shape[0], np.float64)
 
-    def go_on(self, primer: npt.NDArray[np.uint8], steps: int) -> npt.NDArray[np.uint8]:
-        """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``."""
+    def continuation(
+        self, primer: npt.NDArray[np.uint8], steps: int, go_on: Callable[[int], bool]
+    ) -> npt.NDArray[np.uint8]:
+        """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``; *go_on* is asked before each block."""
         config, stepper = self._config, self._stepper
         heard, ahead = config.input_frames, config.target_frames
         n, planes, pitches = self._frame.shape
@@ -203,6 +226,8 @@ class _Drawer:
         for step in range(steps):
             place = heard + step % ahead
             if place == heard:
+                if not go_on(step):
+                    break
                 if step:
                     bits[:, :heard] = bits[:, ahead:].copy()
                     valid[:heard] = valid[ahead:].copy()

@@ -83,7 +83,7 @@ def train(
         Go on from last.keras, with the configuration found there: to the end that the run would have had, but
         for the random numbers of dropout.
     overwrite : bool
-        Replace the model that a former run left in the folder.
+        Replace the model that a former run left in the folder, once the first epoch is complete.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def train(
 
     import rollcore
     from seq2seq.data import RollBatches
-    from seq2seq.epochs import COLUMNS, Epochs
+    from seq2seq.epochs import COLUMNS, PENDING, Epochs
     from seq2seq.layers import RollLoss
     from seq2seq.metrics import Outside
     from seq2seq.model import build_model, load_model, most_steps_per_execution
@@ -158,7 +158,7 @@ def train(
             jit_compile=False,
             steps_per_execution=min(most_steps_per_execution(), len(batches)),
         )
-        _start_run(run_dir, dataset, model, settings)
+        _write_config(run_dir, dataset, model, settings)
     print(
         f"{model.model}, {model.head}: {net.count_params():,} parameters, pitches {model.low} to {model.high}, "
         f"{len(batches)} batches of {settings.batch_size} windows an epoch",
@@ -184,10 +184,12 @@ def train(
             )
     except KeyboardInterrupt:
         if not history:
-            print(f"\n{run_dir}: interrupted before an epoch was complete: nothing kept")
+            print(f"\n{run_dir}: interrupted before an epoch was complete: nothing written")
             raise
         interrupted = True
         print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
+    finally:
+        (run_dir / PENDING).unlink(missing_ok=True)
 
     if not plot_losses({run_dir.name: history}, run_dir / "loss.png"):
         print("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
@@ -205,16 +207,15 @@ def _momentum(ema: float | None, updates: int) -> float:
     return min(0.99, max(0.0, 1 - 5 / updates)) if ema is None else ema
 
 
-def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainConfig) -> None:
-    """Write config.json, and take away what a former run left."""
+def _write_config(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainConfig) -> None:
+    """Write what becomes config.json with the first epoch; until then, a former run stands."""
     import keras
     import numpy as np
 
     import rollcore
+    from seq2seq.epochs import PENDING
 
     make_folder(run_dir)
-    for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
-        (run_dir / name).unlink(missing_ok=True)
     config = {
         "model": model.to_dict(),
         "train": dataclasses.asdict(settings),
@@ -231,7 +232,7 @@ def _start_run(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainC
             keras.config.backend(): import_module(keras.config.backend()).__version__,
         },
     }
-    (run_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (run_dir / PENDING).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
@@ -318,6 +319,8 @@ def cli(
     chosen = {**usual, **{name: value for name, value in options.items() if value is not None}}
     if model != "tied" and (lags is not None or options["echo"]):
         raise click.UsageError(f"--lags and --echo are for --model tied, not {model}")
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with the model, --overwrite replaces it: choose one")
     if lags is not None:
         try:
             chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
@@ -329,7 +332,13 @@ def cli(
     config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
     settings = TrainConfig(**_fields(TrainConfig, chosen))
     import_keras()
-    result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume, overwrite=overwrite)
+    try:
+        result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume, overwrite=overwrite)
+    except Exception as error:
+        # Each backend has its own error for it.
+        if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
+            raise
+        raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
     if result["interrupted"]:
         return console.INTERRUPTED
     _report(data, target, result)
