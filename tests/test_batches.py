@@ -77,7 +77,7 @@ def test_every_way_to_shift_uncompiled(semitones):
 
 def test_one_shift_for_each():
     rows = np.random.default_rng(1).integers(0, 256, (7, 5, 2, 16), dtype=np.uint8)
-    shifts = np.array([-24, -1, 0, 3, 24, -128, 127], np.int8)
+    shifts = np.array([-24, -1, 0, 3, 24, -127, 127], np.int8)
     moved = rollcore.transpose(rows, shifts)
     for k, shift in enumerate(shifts.tolist()):
         assert np.array_equal(moved[k], transposed(rows[k], shift))
@@ -91,6 +91,7 @@ def test_one_shift_for_each():
         (np.zeros((2, 16), np.int8), 1, "found int8"),
         (np.zeros((2, 16), np.uint8), 128, "expected -127 to 127, found 128 to 128"),
         (np.zeros((2, 16), np.uint8), [1, -128], "found -128 to 1"),
+        (np.zeros((2, 16), np.uint8), np.array([1, -128], np.int8), "found -128 to 1"),
         (np.zeros((2, 16), np.uint8), [1, 2, 3], r"shape \(2,\), found shape \(3,\)"),
         (np.zeros((2, 16), np.uint8), 1.5, "expected integers, found float64"),
         (np.zeros(16, np.uint8), [1], "one row takes one number"),

@@ -179,6 +179,23 @@ def test_a_build_without_a_piece_names_the_commonest_reason(tmp_path):
     assert os.listdir(tmp_path) == ["in"]
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system has no posix_fallocate")
+def test_a_file_system_without_allocation_will_do_but_a_full_one_will_not(many, tmp_path, monkeypatch):
+    rollcore.build_dataset(many, tmp_path / "usual.h5")
+    for code in (errno.EOPNOTSUPP, errno.ENOSPC):
+
+        def refuse(*_, code=code):
+            raise OSError(code, "x")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        if code == errno.EOPNOTSUPP:
+            rollcore.build_dataset(many, tmp_path / "out.h5")
+            assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "usual.h5").read_bytes()
+        else:
+            with pytest.raises(DatasetError, match="No space left on device"):
+                rollcore.build_dataset(many, tmp_path / "out.h5")
+
+
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "x"), KeyboardInterrupt(), MemoryError()])
 def test_a_failure_leaves_the_old_file_and_no_litter(many, tmp_path, monkeypatch, failure):
     out = tmp_path / "out.h5"

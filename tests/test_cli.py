@@ -437,6 +437,18 @@ def test_progress(monkeypatch, terminal):
         assert "500 files, 100 a second, 12 frames\n" in written
 
 
+def test_the_rate_is_that_since_the_last_count_of_nothing(monkeypatch):
+    stream, now = io.StringIO(), [100.0]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress("frames") as progress:
+        now[0] += 20  # a model is loaded
+        progress(0)
+        now[0] += 5
+        progress(1000)
+    assert stream.getvalue().splitlines()[-1] == "1,000 frames, 200 a second"
+
+
 def test_no_progress_of_what_is_done_at_once(monkeypatch):
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import mmap
 import multiprocessing
+import os
 import pickle
 import shutil
 
@@ -137,6 +139,29 @@ def test_a_pickle_refuses_a_file_that_was_replaced(folder, built, tmp_path):
     rollcore.build_dataset(folder, path, fps=25)
     with pytest.raises(DatasetError, match="was replaced"):
         pickle.loads(frozen)
+
+
+def test_tables_and_rows_are_of_one_file(folder, built, tmp_path, monkeypatch):
+    path, other = tmp_path / "x.h5", tmp_path / "other.h5"
+    shutil.copy(built, path)
+    rollcore.build_dataset(folder, other, fps=25)
+
+    def replace(*_):
+        shutil.copy(other, tmp_path / "part")
+        os.replace(tmp_path / "part", path)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rollcore.dataset._consistent", replace)
+        with pytest.raises(DatasetError, match="was replaced"):
+            rollcore.open_dataset(path)
+    dataset = rollcore.open_dataset(path)
+    monkeypatch.setattr("rollcore.dataset.memory_bytes", lambda: 0)  # windows of a large file have a map of their own
+    if hasattr(mmap, "MADV_RANDOM"):
+        assert np.array_equal(dataset.map_for_windows(), dataset.mapped)
+        replace()
+        with pytest.raises(DatasetError, match="was replaced"):
+            dataset.map_for_windows()
 
 
 # ---- damage -----------------------------------------------------------------------------------------------------

@@ -312,6 +312,19 @@ def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
     assert [output["figures"]["frames"] for output in told["outputs"]] == [30, 30]
 
 
+@pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4)])
+def test_time_signatures_that_are_none(run, tmp_path, signature):
+    with pytest.raises(ValueError, match="time signature must be"):
+        generate(run, tmp_path, time_signature=signature)
+
+
+def test_a_wrong_dataset_is_told_before_anything_is_drawn(run, tmp_path, riff, capsys):
+    arguments = ["--primer", str(riff), "--data", str(riff), "--output-dir", str(tmp_path)]
+    assert main([str(run), *arguments]) == 1
+    assert "not an HDF5 file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [

@@ -8,6 +8,7 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import mido
 import numpy as np
@@ -146,10 +147,25 @@ def test_notes_that_no_file_can_hold(note: tuple[int, ...], problem: str) -> Non
         write_midi(Midi(np.array([note], NOTE_DTYPE), np.empty(0, TEMPO_DTYPE), 480), io.BytesIO())
 
 
-@pytest.mark.parametrize("pitch", [float("nan"), -1, 256, "C4"])
-def test_notes_that_are_no_whole_numbers(pitch: object) -> None:
+@pytest.mark.parametrize("pitch", [float("nan"), -1, 256, 60.9, 2**70, "C4"])
+def test_notes_that_are_no_whole_numbers(pitch: Any) -> None:
     with pytest.raises(RollcoreError, match="notes and tempos must be whole numbers"):
         Midi.from_notes([(0, 5, pitch, 80, 0, 0)])
+
+
+def test_no_value_changes_on_its_way_into_a_piece() -> None:
+    wide = np.zeros(1, [(name, "i8") for name in NOTE_DTYPE.names or ()])
+    for name, value in zip(wide.dtype.names or (), (0, 480, 60, 80, 0, 3), strict=True):
+        wide[name] = value
+    assert Midi.from_notes(wide).notes.tolist() == [(0, 480, 60, 80, 0, 3)]
+    assert Midi.from_notes(np.array([[0.0, 480, 60, 80, 0, 3]])).notes.tolist() == [(0, 480, 60, 80, 0, 3)]
+    wide["pitch"] = 300
+    with pytest.raises(RollcoreError, match="pitch cannot be 300"):
+        Midi.from_notes(wide)
+    with pytest.raises(RollcoreError, match=r"offset_tick cannot be 480\.9"):
+        Midi.from_notes(np.array([[0, 480.9, 60, 80, 0, 0]]))
+    with pytest.raises(RollcoreError, match="whole numbers in rows"):
+        Midi.from_notes([(0, 480, 60)])
 
 
 @pytest.mark.parametrize("tempo", [(0, 0), (0, 1 << 24), (0, -5), (-1, 500_000)])
@@ -158,10 +174,17 @@ def test_tempos_that_no_file_can_hold(tempo: tuple[int, int]) -> None:
         Midi.from_notes([], tempos=[tempo])
 
 
-@pytest.mark.parametrize("ticks_per_beat", [0, -1, 32768])
-def test_ticks_per_beat_that_no_file_can_hold(ticks_per_beat: int) -> None:
-    with pytest.raises(RollcoreError, match="ticks_per_beat must be from 1 to 32767"):
+@pytest.mark.parametrize("ticks_per_beat", [0, -1, 32768, 480.5, 480.0])
+def test_ticks_per_beat_that_no_file_can_hold(ticks_per_beat: Any) -> None:
+    with pytest.raises(RollcoreError, match="ticks_per_beat must be a whole number from 1 to 32767"):
         Midi.from_notes([], ticks_per_beat=ticks_per_beat)
+
+
+@pytest.mark.parametrize("smpte", [(23, 40), (25, 0), (25, 256), (25, 40.5), (300, 40)])
+def test_smpte_divisions_that_no_file_can_hold(smpte: Any) -> None:
+    midi = Midi(np.empty(0, NOTE_DTYPE), np.empty(0, TEMPO_DTYPE), 0, smpte=smpte)
+    with pytest.raises(RollcoreError, match="expected 24, 25, 29 or 30 frames per second"):
+        write_midi(midi, io.BytesIO())
 
 
 # ---------------------------------------------------------------- writing

@@ -338,6 +338,16 @@ def test_steering_that_leaves_nothing_is_refused():
         Steering(max_polyphony=0)
 
 
+def test_without_chance_a_frame_is_drawn_once(onset_sampler, rng, monkeypatch):
+    draws = []
+    kind = type(onset_sampler._stepper)
+    draw = kind.draw
+    monkeypatch.setattr(kind, "draw", lambda self, *rest: draws.append(draw(self, *rest)))
+    steering = Steering(max_polyphony=1)
+    onset_sampler.sample(random_rows(rng, onset_sampler.config, 9), 10, temperature=0, steering=steering)
+    assert len(draws) == 10
+
+
 @pytest.mark.parametrize("outputs", [1, 9])
 def test_progress_is_told_and_an_interruption_ends_all_threads(onset_sampler, rng, outputs):
     primer = random_rows(rng, onset_sampler.config, 9)

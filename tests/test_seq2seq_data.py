@@ -71,6 +71,18 @@ def test_training_counts_every_frame_alike_away_from_the_start(hop, times):
             assert (counts >= 1).all()
 
 
+@pytest.mark.parametrize("hop", [1, 2, 6])
+def test_an_epoch_is_as_long_as_there_are_windows(dataset, hop):
+    frames = [1, 7, 30, 12]
+    fixed = RollBatches(dataset, CONFIG, TrainConfig(batch_size=1, hop=hop, random_phase=False))
+    seen = [(int(part.piece[0]), int(part.frame[0])) for part in map(fixed.counted, range(len(fixed)))]
+    assert len(set(seen)) == len(seen), "a window comes twice"
+    assert len(seen) == len(cover(np.array(frames), 6, hop).piece)
+    phased = RollBatches(dataset, CONFIG, TrainConfig(batch_size=1, hop=hop))
+    mean = sum(1 + (n - 1) / hop for n in frames)
+    assert abs(len(phased) - mean) <= len(frames) / 2 + 1
+
+
 def slow_batch(dataset, batches, index):
     """What batch *index* should hold, frame by frame."""
     part = batches.counted(index)

@@ -242,7 +242,15 @@ def test_a_mask_is_refused():
         {"high": 128},
         {"planes": ("onset",)},
         {"units": 0},
+        {"units": 2.5},
+        {"conv": 0},
+        {"reach": -1},
         {"lags": (1,)},
+        {"periods": (0,)},
+        {"periods": (1e30,)},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"head_dropout": float("nan")},
         {"echo": -1},
         {"model": "seq2seq", "echo": 64},
     ],
@@ -265,7 +273,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_a_model_file_is_never_asked_to_call_a_function(tmp_path):
-    """What safe mode let through before Keras 3.9: a function of any module, in the place of a layer."""
+    """What safe mode has let through (CVE-2025-1550): a function of any module, in the place of a layer."""
     build_model(ModelConfig(units=4, low=60, high=71)).save(tmp_path / "good.keras")
     with zipfile.ZipFile(tmp_path / "good.keras") as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -273,8 +281,11 @@ def test_a_model_file_is_never_asked_to_call_a_function(tmp_path):
     config["config"]["more"] = [
         {"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"}
     ]
+    odd = json.loads(parts["config.json"])
+    odd["compile_config"] = {"steps_per_execution": {}}
     for name, content, reason in [
         ("config.json", json.dumps(config).encode(), "it names os.function"),
+        ("config.json", json.dumps({**odd, "config": []}).encode(), "not a model that can be loaded"),
         ("config.json", b"[" * 100_000, "not a model that can be loaded"),
         ("model.weights.h5", parts["model.weights.h5"][:5000], "not a model that can be loaded"),
     ]:

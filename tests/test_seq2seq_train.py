@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,14 +20,14 @@ from test_seq2seq_data import write_dataset
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from rollcore import DatasetError, build_dataset, make_chords, open_dataset  # noqa: E402
-from seq2seq import compare, evaluate, train  # noqa: E402
+from seq2seq import compare, epochs, evaluate, train  # noqa: E402
 from seq2seq.compare import main as compare_main  # noqa: E402
 from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
 from seq2seq.epochs import Epochs  # noqa: E402
 from seq2seq.evaluate import main as evaluate_main  # noqa: E402
 from seq2seq.model import load_model  # noqa: E402
 from seq2seq.train import main as train_main  # noqa: E402
-from seq2seq.train import model_config  # noqa: E402
+from seq2seq.train import model_config, plot_losses  # noqa: E402
 
 SMALL = {"model": "seq2seq", "head": "bernoulli", "units": 6, "input_frames": 4, "target_frames": 6}
 FAST = TrainConfig(epochs=2, batch_size=4, transpose=3, seed=5)
@@ -102,6 +104,60 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interruption_while_the_model_is_saved(epoch, data, tmp_path, monkeypatch, capsys):
+    saved = []
+
+    def interrupt(model, path):
+        saved.append(path.name)
+        if saved.count("last.keras") == epoch:
+            raise KeyboardInterrupt
+        save(model, path)
+
+    save = epochs._save
+    model = model_config(open_dataset(data), **SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(epochs, "_save", interrupt)
+        if epoch == 1:
+            with pytest.raises(KeyboardInterrupt):
+                train(data, tmp_path, model, FAST)
+            assert "resume" not in capsys.readouterr().out
+            return
+        assert len(train(data, tmp_path, model, FAST)["history"]) == 1
+    assert "epoch 1 left" in capsys.readouterr().out
+    assert [row["epoch"] for row in train(data, tmp_path, resume=True)["history"]] == [1, 2]
+
+
+def test_a_folder_is_for_one_training_at_a_time(data, run, capsys):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        assert train_main([str(data), "--run-dir", str(run), "--overwrite"]) == 1
+    finally:
+        os.close(folder)
+    assert "another training is writing it" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_attention_may_be_named_when_a_run_goes_on(data, tmp_path):
+    arguments = [str(data), "--run-dir", str(tmp_path), *QUICK, "--attention"]
+    assert train_main(arguments) == 0
+    assert train_main([*arguments, "--resume"]) == 0
+
+
+def test_any_name_stands_beside_the_curves(run, tmp_path):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+        assert plot_losses({"$\\foo$": read_history(run), "_x": read_history(run)}, tmp_path / "x.png")
+    drawn[0].canvas.draw()
+    said = [label.get_text() for label in drawn[0].axes[0].get_legend().get_texts()]
+    assert said == ["validation, $\\foo$", "train, $\\foo$", "validation, _x", "train, _x"]
+
+
 def test_a_few_updates_are_not_averaged_away(data, tmp_path):
     """An average over a hundred updates is the initial weights, nearly, in a run of a few."""
     losses = {}
@@ -117,7 +173,7 @@ def test_a_few_updates_are_not_averaged_away(data, tmp_path):
 QUICK = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]
 
 
-@pytest.mark.parametrize(("complete", "said"), [(0, "nothing written"), (1, "--resume goes on")])
+@pytest.mark.parametrize(("complete", "said"), [(0, "before an epoch was complete"), (1, "--resume goes on")])
 def test_an_interrupted_command_ends_as_interrupted(complete, said, data, tmp_path, monkeypatch, capsys):
     def interrupt(self, epoch, logs=None):
         if epoch == complete:
@@ -346,9 +402,13 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     (torn / "metrics.csv").write_text(lines[0])
     with pytest.raises(DatasetError, match="no epoch was completed"):
         train(data, torn, resume=True)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(DatasetError, match="unreadable configuration"):
-        load_run(tmp_path)
+    (torn / "metrics.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(DatasetError, match="its columns are not epoch, train_nats"):
+        compare([torn])
+    for wrong in ("{", json.dumps({**config, "model": []}), "[" * 100_000):
+        (tmp_path / "config.json").write_text(wrong)
+        with pytest.raises(DatasetError, match="unreadable configuration"):
+            load_run(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare"])

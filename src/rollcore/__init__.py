@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rollcore.batches import transpose, unpack
     from rollcore.build import BuildReport, build_dataset
-    from rollcore.chords import make_chords
+    from rollcore.chords import SCALES, make_chords
     from rollcore.dataset import Dataset, open_dataset
     from rollcore.errors import DatasetError, MidiError, RollcoreError
     from rollcore.grid import Grid

@@ -71,7 +71,7 @@ cdef struct Spec:
     int64_t max_seconds
     int64_t max_beats
 
-cdef struct Record:              # one row of build.RECORD_DTYPE
+cdef struct Record:              # one row of roll.RECORD_DTYPE
     int64_t size                 # bytes of the file
     int64_t notes                # notes painted
     int64_t frames

@@ -11,7 +11,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-cdef enum Repair:                # in the order of midi.REPAIRS
+cdef enum Repair:                # in the order of repairs.REPAIRS
     BYTES_BEFORE_HEADER
     WRAPPER_LENGTH
     HEADER_LENGTH

@@ -22,7 +22,7 @@ from rollcore.roll import ROW_BYTES
 PITCHES = 8 * ROW_BYTES
 
 # Looking a type up costs more than comparing two.
-_INT8, _UINT8, _UINT64, _FLOAT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.uint64), np.dtype(np.float32)
+_UINT8, _UINT64, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.uint64), np.dtype(np.float32)
 
 # A part smaller than this is done before a second thread has woken up.
 _MIN_BYTES_PER_THREAD = 1 << 17
@@ -277,12 +277,11 @@ def _packed(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _shifts(semitones: ArrayLike, count: int) -> NDArray[np.int8]:
     """Check shifts and copy them into int8 of shape (count,)."""
     array = np.array(semitones)
-    if array.dtype != _INT8:
-        if array.dtype.kind not in "iu" and array.size:
-            raise ValueError(f"semitones: expected integers, found {array.dtype}")
-        if array.size and not -PITCHES < int(array.min()) <= int(array.max()) < PITCHES:
-            raise ValueError(f"semitones: expected -127 to 127, found {array.min()} to {array.max()}")
-        array = array.astype(np.int8)
+    if array.dtype.kind not in "iu" and array.size:
+        raise ValueError(f"semitones: expected integers, found {array.dtype}")
+    if array.size and not -PITCHES < int(array.min()) <= int(array.max()) < PITCHES:
+        raise ValueError(f"semitones: expected -127 to 127, found {array.min()} to {array.max()}")
+    array = array.astype(np.int8, copy=False)
     if array.ndim == 0:
         return np.full(count, array)
     if array.shape != (count,):

@@ -146,8 +146,13 @@ class Progress:
         self._width = 0
 
     def __call__(self, count: int, rest: str = "") -> None:
-        """Show a count, at most ten times a second on a terminal and every five seconds elsewhere."""
+        """Show a count, at most ten times a second on a terminal and every five seconds elsewhere.
+
+        The rate is that since the beginning, or since the last count of 0.
+        """
         now = time.monotonic()
+        if count == 0:
+            self._began = now
         if self._stream is None or now - self._shown < self._interval:
             return
         self._shown = now

@@ -86,11 +86,6 @@ def table_bytes(array: NDArray[Any]) -> memoryview:
     return np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
 
 
-def _map(path: Path) -> mmap.mmap:
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
 def memory_bytes() -> int:
     """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -128,7 +123,7 @@ class Dataset:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        attributes, tables, offsets = _read(self.path)
+        self._status, attributes, tables, offsets = _read(self.path)
         unit = attributes["grid_unit"]
         if unit not in ("seconds", "beats"):
             raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
@@ -161,7 +156,14 @@ class Dataset:
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
         identity.update(table_bytes(tables["checksums"]))
         self.fingerprint = str(identity.hexdigest())
-        self.mapped: NDArray[np.uint8] = np.frombuffer(_map(self.path), np.uint8)
+        self.mapped: NDArray[np.uint8] = np.frombuffer(self._map(), np.uint8)
+
+    def _map(self) -> mmap.mmap:
+        """Map the file that the tables were read from, which another may have taken the place of."""
+        with open(self.path, "rb") as file:
+            if not os.path.samestat(os.fstat(file.fileno()), self._status):
+                raise DatasetError(f"{self.path}: was replaced by another dataset meanwhile; open it again")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -235,7 +237,7 @@ class Dataset:
         """
         if not hasattr(mmap, "MADV_RANDOM") or self.mapped.size <= memory_bytes() // 2:
             return self.mapped
-        again = _map(self.path)
+        again = self._map()
         again.madvise(mmap.MADV_RANDOM)
         return np.frombuffer(again, np.uint8)
 
@@ -278,11 +280,11 @@ def _reopen(path: str, fingerprint: str) -> Dataset:
     return dataset
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[np.uint64]]:
-    """Read attributes, tables and shard offsets, and close the file."""
+def _read(path: Path) -> tuple[os.stat_result, dict[str, str], dict[str, NDArray[Any]], NDArray[np.uint64]]:
+    """Read which file it is, attributes, tables and shard offsets, and close the file."""
     try:
         with open(path, "rb") as file:
-            head = file.read(len(HDF5_SIGNATURE))
+            status, head = os.fstat(file.fileno()), file.read(len(HDF5_SIGNATURE))
     except OSError as error:
         remedy = "build it with `rollcore build-dataset`" if error.errno == errno.ENOENT else "check the path"
         raise DatasetError(f"{path}: {os.strerror(error.errno or 0)}; {remedy}") from error
@@ -318,7 +320,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]], NDArray[
             raise DatasetError(f"{path}: damaged: table {name!r} does not match its checksum; build it again")
     if not _consistent(tables, offsets, os.path.getsize(path), len(attributes["planes"].split(",")) * ROW_BYTES):
         raise DatasetError(f"{path}: damaged: its tables point outside of it; build it again")
-    return attributes, tables, offsets
+    return status, attributes, tables, offsets
 
 
 def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], size: int, row_bytes: int) -> bool:

@@ -139,10 +139,18 @@ class Midi:
 
 
 def _rows(given: Array | Iterable[Sequence[int]], dtype: np.dtype[Any]) -> Array:
-    """Copy rows to an array; NumPy takes them for rows only where they are tuples."""
+    """Copy rows to an array, or raise where a value would not stay the same."""
     if isinstance(given, np.ndarray) and given.dtype.names is not None:
-        return np.array(given, dtype)
-    return np.array([tuple(row) for row in (given.tolist() if isinstance(given, np.ndarray) else given)], dtype)
+        columns = [given[name] for name in given.dtype.names]
+    else:
+        columns = list(np.array([tuple(row) for row in given]).T) or [np.zeros(0)] * len(dtype.names or ())
+    rows = np.zeros(len(columns[0]), dtype)
+    for name, column in zip(dtype.names or (), columns, strict=True):
+        with np.errstate(invalid="ignore"):
+            rows[name] = column
+        if (changed := rows[name] != column).any():
+            raise ValueError(f"{name} cannot be {column[changed][0]}")
+    return rows
 
 
 def _load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> tuple[str, bytes]:
@@ -237,8 +245,18 @@ def _check(midi: Midi) -> None:
     tempo = tempos["microseconds_per_beat"]
     if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
         raise RollcoreError("a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more")
-    if midi.smpte is None and not 1 <= midi.ticks_per_beat <= 32767:
-        raise RollcoreError(f"ticks_per_beat must be from 1 to 32767, not {midi.ticks_per_beat}")
+    check_division(midi)
+
+
+def check_division(midi: Midi) -> None:
+    """Raise RollcoreError unless a MIDI header can hold the ticks of a beat or of a frame."""
+    ticks = midi.ticks_per_beat if midi.smpte is None else midi.smpte[1]
+    whole = isinstance(ticks, int | np.integer)
+    if midi.smpte is None:
+        if not (whole and 1 <= ticks <= 32767):
+            raise RollcoreError(f"ticks_per_beat must be a whole number from 1 to 32767, not {ticks}")
+    elif midi.smpte[0] not in (24, 25, 29, 30) or not (whole and 1 <= ticks <= 255):
+        raise RollcoreError(f"smpte {midi.smpte}: expected 24, 25, 29 or 30 frames per second of 1 to 255 ticks")
 
 
 def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rollcore import _roll
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, Grid, choose_grid
-from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TEMPO_ROW_DTYPE, Midi
+from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TEMPO_ROW_DTYPE, Midi, check_division
 
 PLANES = ("sounding", "onset")
 ROW_BYTES = 16
@@ -119,11 +119,7 @@ def piano_roll(
     grid = choose_grid(fps, steps_per_beat)
     planes = check_planes(planes)
     batch = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
-    if midi.smpte is None:
-        if not 1 <= midi.ticks_per_beat <= 32767:
-            raise RollcoreError(f"ticks_per_beat {midi.ticks_per_beat}: expected 1 to 32767")
-    elif midi.smpte[0] not in (24, 25, 29, 30) or not 1 <= midi.smpte[1] <= 255:
-        raise RollcoreError(f"smpte {midi.smpte}: expected 24, 25, 29 or 30 frames per second of 1 to 255 ticks")
+    check_division(midi)
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
     notes = midi.notes
     tempos = np.zeros(len(midi.tempos), TEMPO_ROW_DTYPE)
@@ -253,8 +249,11 @@ def midi_from_roll(
             f"{ticks_per_beat} ticks per beat: too coarse for {grid}; raise ticks_per_beat or lower the rate"
         )
     for name in ("onset_tick", "offset_tick"):
+        frames = notes[name]
+        if len(rows) * ticks_per_frame.numerator >= 2**63:
+            frames = frames.astype(object)  # Python's integers know no overflow
         # Rounding up keeps the tick within its frame, which the reader floors to.
-        notes[name] = -(-notes[name] * ticks_per_frame.numerator // ticks_per_frame.denominator)
+        notes[name] = -(-frames * ticks_per_frame.numerator // ticks_per_frame.denominator)
     tempos = np.array([(0, tempo)], TEMPO_DTYPE)
     return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -127,7 +128,11 @@ class DatasetWriter:
         offset = rows.get_offset()
         if hasattr(os, "posix_fallocate"):  # macOS has none
             # The blocks at once are cheaper than page by page, and a full disk shows before the work is done.
-            os.posix_fallocate(self._fd, offset, frames * self.row_bytes)
+            try:
+                os.posix_fallocate(self._fd, offset, frames * self.row_bytes)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not every file system can
+                    raise
         return shard, offset
 
     def write(self, offset: int, data: memoryview) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 import click
 
 from rollcore import console
-from seq2seq.config import load_run, read_history
-
-VALIDATION = "validation_nats_per_frame"
+from seq2seq.config import TRAIN, VALIDATION, load_run, read_history
 
 
 def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
@@ -50,7 +48,7 @@ def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
                 "settings": {name: value for name, value in one.items() if name in different},
                 "epochs": len(history),
                 "best_epoch": int(best["epoch"]),
-                "train": best["train_nats_per_frame"],
+                "train": best[TRAIN],
                 "validation": best[VALIDATION],
                 "minutes": sum(row["seconds"] for row in history) / 60,
                 "history": history,

@@ -8,12 +8,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rollcore import DatasetError
+
+# The columns of metrics.csv.
+EPOCH, TRAIN, VALIDATION, SECONDS = COLUMNS = (
+    "epoch",
+    "train_nats_per_frame",
+    "validation_nats_per_frame",
+    "seconds",
+)
 
 MODELS = ("blog", "seq2seq", "tied")
 HEADS = ("bernoulli", "autoregressive")
@@ -95,13 +104,16 @@ class ModelConfig:
             raise DatasetError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
         if self.planes not in (("sounding",), ("sounding", "onset")):
             raise DatasetError(f"planes {self.planes} are not sounding, or sounding and onset")
-        for name in ("input_frames", "target_frames", "units", "layers"):
-            if getattr(self, name) < 1:
-                raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if any(lag < 2 for lag in self.lags):
-            raise DatasetError(f"lags must be at least 2 frames, not {min(self.lags)}")
-        if self.echo < 0:
-            raise DatasetError(f"echo must not be negative, but is {self.echo}")
+        for name in ("input_frames", "target_frames", "units", "layers", "conv"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("reach", "echo"):
+            _at_least(0, name, getattr(self, name))
+        for name in ("lags", "periods"):
+            for frames in getattr(self, name):
+                _at_least(2, f"each of {name}", frames)
+        for name in ("dropout", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise DatasetError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.echo and self.model != "tied":
             raise DatasetError(f"model {self.model} hears no echo: leave it 0, or use model tied")
         if self.attention and self.model != "seq2seq":
@@ -201,7 +213,7 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
             raise ValueError(f"dataset without {', '.join(sorted(missing))}")
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None
     return run
 
@@ -231,7 +243,10 @@ def read_history(run_dir: str | Path) -> list[dict[str, float]]:
     path = Path(run_dir) / "metrics.csv"
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            lines = csv.DictReader(file)
+            if lines.fieldnames is not None and tuple(lines.fieldnames) != COLUMNS:
+                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+            history = [{key: float(value) for key, value in row.items()} for row in lines]
     except FileNotFoundError:
         history = []
     except (OSError, ValueError, TypeError) as error:
@@ -239,6 +254,11 @@ def read_history(run_dir: str | Path) -> list[dict[str, float]]:
     if not history:
         raise DatasetError(f"{run_dir}: no epoch was completed (none in metrics.csv): train it anew")
     return history
+
+
+def _at_least(least: int, name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Integral) or int(value) < least:
+        raise DatasetError(f"{name} must be a whole number from {least} up, not {value}")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from rollcore import DatasetError
+from seq2seq.config import COLUMNS, TRAIN, VALIDATION
 from seq2seq.data import RollBatches
 from seq2seq.metrics import Outside, score_model
 
@@ -19,7 +20,6 @@ History = list[dict[str, float]]
 
 # The configuration of a run that has no model yet.
 PENDING = ".config.json.part"
-COLUMNS = ("epoch", "train_nats_per_frame", "validation_nats_per_frame", "seconds")
 SHOW_EVERY_S = 10.0
 
 
@@ -76,19 +76,19 @@ class Epochs(keras.callbacks.Callback):
         loss = score_model(self.model, self.validation, self.outside).per_frame
         if not math.isfinite(loss + logs["loss"]):
             raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
-        best = min((row[COLUMNS[2]] for row in self.history), default=float("inf"))
+        best = min((row[VALIDATION] for row in self.history), default=float("inf"))
         seconds = time.monotonic() - self.epoch_began
         if not self.history:
             _replace_run(self.run_dir)
         if loss < best:
             _save(self.model, self.run_dir / "best.keras")
         row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
-        self.history.append(row)
         # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
-        write_history(self.run_dir, self.history)
+        write_history(self.run_dir, [*self.history, row])
         _save(self.model, self.run_dir / "last.keras")
+        self.history.append(row)
         print(
-            f"epoch {epoch + 1}/{self.params['epochs']}: train {row[COLUMNS[1]]:.3f}, validation {loss:.3f} "
+            f"epoch {epoch + 1}/{self.params['epochs']}: train {row[TRAIN]:.3f}, validation {loss:.3f} "
             f"nats a frame{', the best so far' if loss < best else ''}, {seconds:.0f} s",
             flush=True,
         )

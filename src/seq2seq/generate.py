@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,9 @@ def generate(
         raise ValueError("give the length in steps or in seconds, not both")
     if primer is not None and primer_pitches is not None:
         raise ValueError("give a primer or the pitches of one, not both")
+    beats, value = time_signature
+    if not 1 <= beats <= 255 or value not in (1, 2, 4, 8, 16, 32, 64, 128):
+        raise ValueError(f"time signature must be beats and a power of two up to 128, not {beats}/{value}")
     if tempo is not None and not SLOWEST <= tempo <= FASTEST:
         raise ValueError(f"tempo must be {SLOWEST} to {FASTEST} beats per minute, not {tempo:g}")
     allowed = np.ones(128, bool)
@@ -181,6 +185,7 @@ def generate(
         max_polyphony=max_polyphony,
         melody=None if melody is None else melody[:length],
     )
+    training = source.figures()
     model = load_model(run_dir / "best.keras")
     drawn = Sampler(model).sample(
         start.rows,
@@ -196,7 +201,6 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     rate = float(source.grid.rate)
-    beats, value = time_signature
     outputs = []
     for number, new in enumerate(drawn, start=1):
         before = start.rows if include_primer else start.rows[:0]
@@ -220,15 +224,12 @@ def generate(
         )
         for old in (f"{stem}.png", f"{stem}{kinds[1]}.mid", f"{stem}-degenerate.png"):
             (output_dir / old).unlink(missing_ok=True)  # of one seed there is one outcome, the latest
-        picture: Path | None = score.with_suffix(".png")
-        try:
+        picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
+        if picture is not None:
             plot_roll(rows, source.grid, str(picture), title=score.stem, beats_per_bar=4 * beats / value)
-        except RollcoreError:
-            # Pictures are an extra; the music stands without.
-            picture = None
         outputs.append(Output(score, picture, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
-    return Generated(outputs, start.name, source.figures(), unit, source.trained_on_it)
+    return Generated(outputs, start.name, training, unit, source.trained_on_it)
 
 
 def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
@@ -315,7 +316,7 @@ def _report(made: Generated) -> None:
     if not made.trained_on_it:
         click.echo("the dataset is not that of the training: it was built anew, or --data names another")
     if made.training is None:
-        click.echo("no figures of the training data: its dataset is gone (--data names another place)")
+        click.echo("no figures of the training data: its dataset is gone or replaced (--data names another place)")
 
 
 def _plain(made: Generated) -> dict[str, Any]:

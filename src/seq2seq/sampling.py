@@ -70,7 +70,7 @@ class Steering:
 
 
 class Sampler:
-    """Draws continuations from a model; the weights are copied once, when it is made.
+    """Draws continuations from a model; the weights are copied when it is made, and once for each thread that draws.
 
     Parameters
     ----------
@@ -133,28 +133,27 @@ class Sampler:
         steering = steering or Steering()
         streams = [np.random.SeedSequence(seed, spawn_key=(i,)) for i in range(outputs)]
         states = np.array([stream.generate_state(1, np.uint64)[0] for stream in streams], np.uint64)
-        drawers = [
-            # A stepper holds the state of its outputs, so each group has its own.
-            _Drawer(copy.deepcopy(self._stepper), self.config, steering, group, float(temperature), float(top_p))
-            for group in np.array_split(states, -(-outputs // GROUP))
-        ]
-        done = [0] * len(drawers)
+        groups = np.array_split(states, -(-outputs // GROUP))
+        done = [0] * len(groups)
         stop = threading.Event()
 
-        def draw(group: int) -> npt.NDArray[np.uint8]:
+        def draw(number: int) -> npt.NDArray[np.uint8]:
             def go_on(step: int) -> bool:
-                done[group] = step * drawers[group].outputs
+                done[number] = step * len(groups[number])
                 if progress is not None:
                     progress(sum(done), steps * outputs)
                 return not stop.is_set()
 
-            return drawers[group].continuation(primer, steps, go_on)
+            # A stepper holds the state of its outputs, so each group has its own while it is drawn.
+            stepper = copy.deepcopy(self._stepper)
+            drawer = _Drawer(stepper, self.config, steering, groups[number], float(temperature), float(top_p))
+            return drawer.continuation(primer, steps, go_on)
 
-        if len(drawers) == 1:
+        if len(groups) == 1:
             return draw(0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                return np.concatenate(list(pool.map(draw, range(len(drawers)))))
+                return np.concatenate(list(pool.map(draw, range(len(groups)))))
             finally:
                 stop.set()  # when interrupted, the pool waits only for the blocks that are being drawn
 
@@ -176,11 +175,10 @@ class _Drawer:
 
         self._kernels, self._echoes = kernels, Echoes
         self._stepper, self._config = stepper, config
-        self.outputs = len(states)
         self._limit = steering.max_polyphony
         self._how = (temperature, top_p)
         self._states = states.copy()
-        shape = (self.outputs, len(config.planes), config.pitches)
+        shape = (len(states), len(config.planes), config.pitches)
         self._free = np.full(config.pitches, kernels.FREE, np.uint8)
         if steering.allowed is not None:
             allowed = steering.allowed[config.low : config.high + 1]
@@ -261,7 +259,8 @@ class _Drawer:
         enough = 1
         if self._how[0] > 0 and rules.any():
             enough = CANDIDATES if (rules > kernels.SILENT).any() else MASKED_CANDIDATES
-        for count in range(1, CANDIDATES + 1):
+        most = CANDIDATES if self._how[0] > 0 else 1
+        for count in range(1, most + 1):
             self._stepper.draw(
                 self._logits, may_hold, everywhere, *self._how, self._states, todo, self._frame, self._weights
             )

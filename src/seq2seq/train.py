@@ -6,10 +6,13 @@ lowest validation loss) and last.keras (what --resume goes on from).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,19 @@ from typing import Any
 import click
 
 from rollcore import DatasetError, console
-from seq2seq.config import HEADS, MODELS, MUSICAL_PERIODS, ModelConfig, TrainConfig, load_run, make_folder, read_history
+from seq2seq.config import (
+    HEADS,
+    MAX_TRANSPOSE,
+    MODELS,
+    MUSICAL_PERIODS,
+    TRAIN,
+    VALIDATION,
+    ModelConfig,
+    TrainConfig,
+    load_run,
+    make_folder,
+    read_history,
+)
 from seq2seq.evaluate import evaluate
 from seq2seq.startup import import_keras
 
@@ -95,27 +110,16 @@ def train(
     ------
     DatasetError
         If the dataset has no pieces to train or validate on, there is nothing to resume, the folder holds a model
-        already, or the loss ceases to be a number.
+        already or is that of a training that goes on, or the loss ceases to be a number.
     KeyboardInterrupt
         If interrupted before the first epoch is complete; later, the epochs so far are the result.
     """
-    import keras
-
     import rollcore
-    from seq2seq.data import RollBatches
-    from seq2seq.epochs import COLUMNS, PENDING, Epochs
-    from seq2seq.layers import RollLoss
-    from seq2seq.metrics import Outside
-    from seq2seq.model import build_model, load_model, most_steps_per_execution
 
     run_dir = Path(run_dir)
     dataset = rollcore.open_dataset(data)
     if max_minutes is not None and not max_minutes >= 0:
         raise DatasetError(f"max_minutes must not be negative, but is {max_minutes}")
-    if not resume and not overwrite and (run_dir / "last.keras").exists():
-        raise DatasetError(
-            f"{run_dir}: holds a trained model: --resume to go on with it, --overwrite to replace it, or name another"
-        )
     if resume:
         run = load_run(run_dir)
         model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
@@ -124,6 +128,26 @@ def train(
     model, settings = model or model_config(dataset), settings or TrainConfig()
     if model.planes != tuple(dataset.planes):
         raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
+    make_folder(run_dir)
+    with _alone_in(run_dir):
+        if not resume and not overwrite and (run_dir / "last.keras").exists():
+            raise DatasetError(
+                f"{run_dir}: holds a trained model: --resume goes on with it, --overwrite replaces it, or name another"
+            )
+        return _fit(dataset, run_dir, model, settings, max_minutes, resume)
+
+
+def _fit(
+    dataset: Any, run_dir: Path, model: ModelConfig, settings: TrainConfig, max_minutes: float | None, resume: bool
+) -> dict[str, Any]:
+    """Train; see :func:`train`."""
+    import keras
+
+    from seq2seq.data import RollBatches
+    from seq2seq.epochs import PENDING, Epochs
+    from seq2seq.layers import RollLoss
+    from seq2seq.metrics import Outside
+    from seq2seq.model import build_model, load_model, most_steps_per_execution
 
     # The seed decides everything: weights, order of windows, shifts, dropout.
     keras.utils.set_random_seed(settings.seed)
@@ -184,7 +208,7 @@ def train(
             )
     except KeyboardInterrupt:
         if not history:
-            print(f"\n{run_dir}: interrupted before an epoch was complete: nothing written")
+            print(f"\n{run_dir}: interrupted before an epoch was complete")
             raise
         interrupted = True
         print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
@@ -195,11 +219,27 @@ def train(
         print("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
     return {
         "history": history,
-        "best_epoch": int(min(history, key=lambda row: row[COLUMNS[2]])["epoch"]),
+        "best_epoch": int(min(history, key=lambda row: row[VALIDATION])["epoch"]),
         "seconds": sum(row["seconds"] for row in history),
         "parameters": net.count_params(),
         "interrupted": interrupted,
     }
+
+
+@contextlib.contextmanager
+def _alone_in(run_dir: Path) -> Iterator[None]:
+    """Refuse a folder that another training is writing to."""
+    folder = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatasetError(f"{run_dir}: another training is writing it: wait for it, or name another") from None
+        except OSError:
+            pass  # not every file system locks folders
+        yield
+    finally:
+        os.close(folder)
 
 
 def _momentum(ema: float | None, updates: int) -> float:
@@ -215,7 +255,6 @@ def _write_config(run_dir: Path, dataset: Any, model: ModelConfig, settings: Tra
     import rollcore
     from seq2seq.epochs import PENDING
 
-    make_folder(run_dir)
     config = {
         "model": model.to_dict(),
         "train": dataclasses.asdict(settings),
@@ -247,12 +286,14 @@ def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
     axes = figure.subplots()
     for k, (name, history) in enumerate(runs.items()):
         epoch = [row["epoch"] for row in history]
-        for column, style in (("validation", "o-"), ("train", "x:")):
-            losses = [row[f"{column}_nats_per_frame"] for row in history]
-            axes.plot(epoch, losses, style, markersize=4, color=f"C{k % 10}", label=f"{name}, {column}")
+        for what, column, style in (("validation", VALIDATION, "o-"), ("train", TRAIN, "x:")):
+            losses = [row[column] for row in history]
+            # A label that began with the name might begin with an underscore, which hides it.
+            axes.plot(epoch, losses, style, markersize=4, color=f"C{k % 10}", label=f"{what}, {name}")
     axes.set(xlabel="epoch", ylabel="nats per frame")
     axes.locator_params(axis="x", integer=True)
-    axes.legend()
+    for label in axes.legend().get_texts():
+        label.set_parse_math(False)  # a dollar in a name is none of a formula
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     return True
@@ -292,7 +333,9 @@ _DEFAULT_SETTINGS = TrainConfig()
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
 @click.option(
-    "--transpose", type=click.IntRange(0, 6), help="Shift windows by up to N semitones.  [default: 5; 0 for blog]"
+    "--transpose",
+    type=click.IntRange(0, MAX_TRANSPOSE),
+    help="Shift windows by up to N semitones.  [default: 5; 0 for blog]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch that would end later.")
@@ -326,11 +369,12 @@ def cli(
             chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
         except ValueError:
             raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32") from None
+    config = settings = None
     if resume:
         _check_unchanged(target, {"model": model, **chosen})
-    dataset = rollcore.open_dataset(data)
-    config = model_config(dataset, model=model, **_fields(ModelConfig, chosen))
-    settings = TrainConfig(**_fields(TrainConfig, chosen))
+    else:
+        config = model_config(rollcore.open_dataset(data), model=model, **_fields(ModelConfig, chosen))
+        settings = TrainConfig(**_fields(TrainConfig, chosen))
     import_keras()
     try:
         result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume, overwrite=overwrite)
