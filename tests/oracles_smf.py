@@ -91,6 +91,8 @@ class Reader:
 
     def unwrap(self) -> int:
         start = 0
+        if self.data[:4] == b"PK\x03\x04":
+            raise NotMidi
         if self.data[:4] == b"RIFF" and self.data[8:12] == b"RMID":
             at = 12
             while at + 8 <= self.end:

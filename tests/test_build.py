@@ -112,14 +112,16 @@ def test_every_file_is_accounted_for(tmp_path):
     (folder / "mended.mid").write_bytes(raw[:-4])  # no end of track
     (folder / "empty.mid").touch()
     (folder / "page.mid").write_text("<!DOCTYPE html><html></html>")
-    (folder / "zip.mid").write_bytes(b"PK\x03\x04 and so on")
+    (folder / "zip.mid").write_bytes(b"PK\x03\x04 and so on" + raw)  # what it stores is not one file
+    (folder / "cut.mid").write_bytes(raw[:30])
     os.mkfifo(folder / "pipe.mid")
     (folder / "gone.mid").symlink_to("nowhere")
     report = rollcore.build_dataset(folder, tmp_path / "out.h5", max_minutes=2)
-    assert (report.found, report.read, report.repaired, report.skipped) == (10, 2, 1, 8)
+    assert (report.found, report.read, report.repaired, report.skipped) == (11, 2, 1, 9)
     assert report.read + report.skipped == report.found
     assert set(report.reasons) == {
         "no notes",
+        "no notes, and damaged",
         "no notes but drums (--drums keeps them)",
         "longer than 2 minutes (--max-minutes)",
         "empty file",
@@ -132,10 +134,10 @@ def test_every_file_is_accounted_for(tmp_path):
     assert sum(report.repairs.values()) >= 1
     assert "files found" in str(report)
     dataset = rollcore.open_dataset(tmp_path / "out.h5")
-    outcome = {dataset.file_name(i): int(dataset.files["outcome"][i]) for i in range(10)}
+    outcome = {dataset.file_name(i): int(dataset.files["outcome"][i]) for i in range(11)}
     assert [name for name, kind in outcome.items() if kind == 0] == ["good.mid"]
     assert [name for name, kind in outcome.items() if kind == 1] == ["mended.mid"]
-    assert dataset.file_name(int(dataset.repairs["file"][0])) == "mended.mid"
+    assert {dataset.file_name(int(file)) for file in dataset.repairs["file"]} == {"cut.mid", "mended.mid"}
 
 
 def test_reasons_are_few_however_odd_the_files(tmp_path):

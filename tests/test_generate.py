@@ -198,7 +198,8 @@ def test_primers_by_piece_and_by_pitches(run, tmp_path):
     assert made.primer == name
     # What the model reads at once, in whole bars.
     assert np.array_equal(made.outputs[0].rows[:16], dataset.rows(5)[:16])
-    assert np.array_equal(generate(run, tmp_path, steps=4, primer="5").outputs[0].rows.shape, (4, 2, 16))
+    assert generate(run, tmp_path, steps=4, primer="5").primer == name
+    assert generate(run, tmp_path, steps=4, primer=5).primer == name
     made = generate(run, tmp_path, steps=4, primer_pitches="G4 C4", primer_steps=6, include_primer=True)
     bits = np.unpackbits(made.outputs[0].rows, axis=-1, bitorder="little")
     assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 0]] == [[60, 67]] * 6
@@ -211,6 +212,32 @@ def test_without_a_primer_one_is_drawn_from_the_validation_split(run, tmp_path):
     drawn = {generate(run, tmp_path, steps=2, seed=seed).primer for seed in range(6)}
     assert drawn <= names
     assert len(drawn) > 1
+
+
+def signature_of(path):
+    signatures = [m for m in mido.MidiFile(path).tracks[0] if m.type == "time_signature"]
+    return [(m.time, m.numerator, m.denominator) for m in signatures]
+
+
+def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp_path):
+    notes = [(480 * i, 480 * (i + 1), 60 + i, 90, 0, 0) for i in range(3)]
+    waltz = tmp_path / "waltz.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes(notes), waltz, time_signature=(3, 4))
+    file = mido.MidiFile(waltz)
+    # A later change is not that of the first note.
+    file.tracks[1].insert(-1, mido.MetaMessage("time_signature", numerator=5, denominator=4))
+    file.save(waltz)
+    made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True).outputs[0]
+    assert signature_of(made.midi) == [(0, 3, 4)]
+    assert len(made.rows) == 12 + 8, "a bar of three beats is whole"
+    made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True, time_signature=(4, 4)).outputs[0]
+    assert signature_of(made.midi) == [(0, 4, 4)]
+    assert len(made.rows) == 16 + 8
+    made = generate(run, tmp_path, harmonize=str(waltz), primer=riff).outputs[0]
+    assert signature_of(made.midi) == [(0, 3, 4)]
+    # mido reads no file that is cut; the score is then in 4/4.
+    waltz.write_bytes(waltz.read_bytes()[:-6])
+    assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 4, 4)]
 
 
 def test_steering_by_its_names(run, tmp_path):

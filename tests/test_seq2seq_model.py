@@ -261,6 +261,17 @@ def test_what_no_model_can_be_built_from_is_refused_in_one_line(wrong):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "head"), [("tied", "autoregressive"), ("seq2seq", "bernoulli"), ("blog", "bernoulli")]
+)
+def test_keras_can_show_a_summary(model, head):
+    lines = []
+    periods = () if model == "blog" else (2, 4)
+    net = build_model(ModelConfig(model=model, head=head, units=4, low=60, high=71, periods=periods))
+    net.summary(print_fn=lines.append)
+    assert f"{net.count_params():,}" in "\n".join(lines)
+
+
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no model here"):
         load_model(tmp_path / "none.keras")

@@ -179,6 +179,8 @@ cdef const uint8_t *unwrap(Reader *reader, Py_ssize_t size) noexcept nogil:
     cdef const uint8_t *header
     cdef const uint8_t *after
     cdef int64_t length, left
+    if says(start, reader.end, b"PK\x03\x04", 4):      # a zip archive: what it holds is not one file
+        return NULL
     if says(start, reader.end, b"RIFF", 4) and size >= 12 and memcmp(start + 8, b"RMID", 4) == 0:
         chunk = start + 12
         while reader.end - chunk >= 8:

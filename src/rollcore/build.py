@@ -197,6 +197,8 @@ class _Ledger:
             return _unreadable(int(record["error"]))
         if status < _roll.STATUS_IO:
             return skip_reason(status, bytes(record["head"][: int(record["size"])]))
+        if status == _roll.STATUS_NO_NOTES and record["repairs"].any():
+            return "no notes, and damaged"
         return _REASONS[status].format(minutes=self.max_minutes)
 
     def tables(self) -> Tables:

@@ -47,7 +47,8 @@ def check_planes(planes: Sequence[str]) -> tuple[str, ...]:
     """Return the planes in their one order, or say which are possible."""
     chosen = tuple(plane for plane in PLANES if plane in planes)
     if isinstance(planes, str) or len(chosen) != len(planes) or "sounding" not in chosen:
-        raise RollcoreError(f"planes {planes!r}: expected ('sounding',) or ('sounding', 'onset')")
+        given = planes if isinstance(planes, str) else ",".join(map(str, planes))
+        raise RollcoreError(f"planes {given}: expected sounding, or sounding and onset")
     return chosen
 
 

@@ -16,6 +16,7 @@ _HOME = {
     "RollBatches": "data",
     "build_model": "model",
     "load_model": "model",
+    "model_config": "train",
     "train": "train",
     "generate": "generate",
     "evaluate": "evaluate",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def generate(
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    primer: str | None = None,
+    primer: str | int | os.PathLike[str] | None = None,
     primer_pitches: str | None = None,
     primer_steps: int | None = None,
     include_primer: bool = False,
@@ -85,7 +86,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     tempo: float | None = None,
-    time_signature: tuple[int, int] = (4, 4),
+    time_signature: tuple[int, int] | None = None,
     scale: str | None = None,
     pitch_range: str | None = None,
     max_polyphony: int | None = None,
@@ -118,7 +119,8 @@ def generate(
     tempo
         Beats per minute; that of the melody or the primer by default, else 120.
     time_signature
-        Beats in a bar and the note value of a beat, for the score and its accents.
+        Beats in a bar and the note value of a beat, for the score, its accents, and where the primer is cut; that of
+        the melody or the primer's file by default, else 4/4.
     scale, pitch_range, max_polyphony
         What may sound, such as ``"A minor"``, ``"C2:C6"`` and 4.
     harmonize
@@ -143,15 +145,14 @@ def generate(
     from seq2seq.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
     from seq2seq.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling import Sampler, Steering
-    from seq2seq.score import bar_frames, detach, without, write_score
+    from seq2seq.score import detach, is_time_signature, without, write_score
 
     if steps is not None and seconds is not None:
         raise ValueError("give the length in steps or in seconds, not both")
     if primer is not None and primer_pitches is not None:
         raise ValueError("give a primer or the pitches of one, not both")
-    beats, value = time_signature
-    if not 1 <= beats <= 255 or value not in (1, 2, 4, 8, 16, 32, 64, 128):
-        raise ValueError(f"time signature must be beats and a power of two up to 128, not {beats}/{value}")
+    if time_signature is not None and not is_time_signature(*time_signature):
+        raise ValueError("time signature must be beats and a power of two up to 128, not {}/{}".format(*time_signature))
     if tempo is not None and not SLOWEST <= tempo <= FASTEST:
         raise ValueError(f"tempo must be {SLOWEST} to {FASTEST} beats per minute, not {tempo:g}")
     allowed = np.ones(128, bool)
@@ -164,19 +165,21 @@ def generate(
     run = load_run(run_dir)
     config = ModelConfig.from_dict(run["model"])
     source = Source(run, config, data)
-    bar = bar_frames(source.grid, time_signature) or 1
     melody, beats_per_minute = None, tempo
     if harmonize is not None:
-        melody, melody_tempo = source.midi(harmonize)
+        held_file = source.midi(harmonize)
+        melody = held_file.rows
         sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(melody[:, 0]), bitorder="little"))
         if sounding[0] < config.low or sounding[-1] > config.high:
             span = f"{pitch_name(config.low)} to {pitch_name(config.high)}"
             raise RollcoreError(
                 f"{harmonize}: the melody leaves the pitches that the model plays, {span}: transpose it"
             )
-        beats_per_minute = beats_per_minute or melody_tempo
-    start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, bar, seed)
+        beats_per_minute = beats_per_minute or held_file.tempo
+        time_signature = time_signature or held_file.time_signature
+    start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, time_signature, seed)
     beats_per_minute = beats_per_minute or start.tempo or 120.0
+    beats, value = time_signature = time_signature or start.time_signature or (4, 4)
     length = _length(steps, seconds, source.grid, beats_per_minute, None if melody is None else len(melody))
     if melody is not None and not melody[:length].any():
         raise RollcoreError(f"{harmonize}: its first note comes after the {length:,} frames asked for: ask for more")
@@ -252,7 +255,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(cli, argv, "seq2seq-generate")
 
 
-def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]:
+def _metre(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
     match = re.fullmatch(r"(\d{1,2})/(1|2|4|8|16|32)", value)
     if match is None or int(match[1]) < 1:
         raise click.BadParameter(f"{value!r} is not a time signature such as 4/4 or 6/8")
@@ -273,7 +278,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int]
 @click.option("--primer-steps", type=int, metavar="N", help="Use the primer's first N frames.")
 @click.option("--include-primer/--no-include-primer", help="Whether the files begin with the primer.")
 @click.option("--tempo", type=float, metavar="BPM", help="[default: that of melody or primer, else 120]")
-@click.option("--time-signature", default="4/4", show_default=True, callback=_metre, help="Bars of the score.")
+@click.option("--time-signature", callback=_metre, help="Bars of the score.  [default: those of the file, else 4/4]")
 @click.option("--scale", metavar="SCALE", help='Keep to a scale, such as "A minor" or "D dorian".')
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
 @click.option("--max-polyphony", type=int, metavar="N", help="At most N notes at once.")

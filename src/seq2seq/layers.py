@@ -36,9 +36,9 @@ class UnpackRoll(keras.layers.Layer):
         """Return the bits of *rows*."""
         return unpack_bits(rows, self.low, self.high, self.compute_dtype)
 
-    def compute_output_shape(self, shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the bits."""
-        return (*shape[:-1], self.high - self.low + 1)
+        return (*input_shape[:-1], self.high - self.low + 1)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -73,9 +73,9 @@ class Clock(keras.layers.Layer):
         angle = phase * ops.cast(2 * np.pi / np.array(self.periods), self.compute_dtype)
         return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)
 
-    def compute_output_shape(self, shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the phases."""
-        return (*shape, 2 * len(self.periods))
+        return (*input_shape, 2 * len(self.periods))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,7 @@ import rollcore
 from rollcore import DatasetError, RollcoreError
 from seq2seq.config import ModelConfig
 from seq2seq.music import Figures, figures, parse_pitches, pitch_name
+from seq2seq.score import bar_frames, is_time_signature
 
 #: Pieces of the training split that figures are compared with, spread evenly over it.
 COMPARED_PIECES = 200
@@ -23,11 +26,12 @@ SLOWEST, FASTEST = 4, 1000
 
 @dataclass(frozen=True, eq=False)
 class Primer:
-    """Packed rows, where they are from, and the beats per minute there."""
+    """Packed rows, where they are from, and the beats per minute and the time signature there, if known."""
 
     rows: npt.NDArray[np.uint8]
     name: str
-    tempo: float | None
+    tempo: float | None = None
+    time_signature: tuple[int, int] | None = None
 
 
 class Source:
@@ -66,10 +70,11 @@ class Source:
         chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
         return figures((dataset.rows(int(pieces[i])) for i in chosen), float(self.grid.rate))
 
-    def midi(self, path: str) -> tuple[npt.NDArray[np.uint8], float | None]:
-        """Return the rows of a MIDI file, made as those of the dataset were, and the tempo of its first note.
+    def midi(self, path: str) -> Primer:
+        """Return a whole MIDI file, its rows made as those of the dataset were.
 
-        The tempo is in beats per minute; None where the file names none by then, or none that anyone plays.
+        Tempo and time signature are those of its first note; None where the file names none by then, or none that
+        anyone plays.
         """
         midi = rollcore.read_midi(path)
         fps, steps = (None, self.grid.rate) if self.grid.unit == "beats" else (self.grid.rate, None)
@@ -79,14 +84,27 @@ class Source:
             raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
             raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
-        begins = midi.notes["onset_tick"][0]
+        begins = int(midi.notes["onset_tick"][0])
         tempos = midi.tempos["microseconds_per_beat"][midi.tempos["tick"] <= begins]
-        return rows, _beats_per_minute(tempos[-1]) if len(tempos) else None
+        tempo = _beats_per_minute(tempos[-1]) if len(tempos) else None
+        return Primer(rows, path, tempo, _time_signature(path, begins))
+
+    def bar(self, time_signature: tuple[int, int] | None) -> int:
+        """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
+        return bar_frames(self.grid, time_signature or (4, 4)) or 1
 
     def primer(
-        self, name: str | None, pitches: str | None, limit: int | None, begins: bool, bar: int, seed: int
+        self,
+        name: str | int | os.PathLike[str] | None,
+        pitches: str | None,
+        limit: int | None,
+        begins: bool,
+        time_signature: tuple[int, int] | None,
+        seed: int,
     ) -> Primer:
-        """Return the primer that was asked for; *begins* makes it empty where none was."""
+        """Return the primer that was asked for, in whole bars; *begins* makes it empty where none was."""
+        bar = self.bar(time_signature)
+        name = os.fspath(name) if isinstance(name, os.PathLike) else name
         if limit is not None and limit < 1:
             raise ValueError(f"primer steps must be at least 1, not {limit}")
         if pitches is not None:
@@ -101,16 +119,17 @@ class Source:
             bits[:, :, list(chord)] = 1
             struck = np.arange(frames) % (int(self.grid.rate) or 1) == 0
             bits[~struck, 1:] = 0
-            found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches, None)
-        elif name is not None and Path(name).is_file():
-            rows, tempo = self.midi(name)
+            found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
+        elif isinstance(name, str) and Path(name).is_file():
+            whole = self.midi(name)
+            rows, bar = whole.rows, self.bar(time_signature or whole.time_signature)
             # What goes on from a riff begins with a bar, as the riff did.
             first = int(np.flatnonzero(rows[:, 0].any(axis=1))[0]) // bar * bar
             rows = rows[first:][:limit]
             rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)
-            found = Primer(np.concatenate([rows, rest]), name, tempo)
+            found = replace(whole, rows=np.concatenate([rows, rest]))
         elif name is None and begins:
-            return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing", None)
+            return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing")
         else:
             found = self._piece(name, limit, bar, seed)
         low, high = self.config.low, self.config.high
@@ -120,7 +139,7 @@ class Source:
             raise RollcoreError(f"{found.name}: the primer has no note that the model knows ({span}): name another")
         return found
 
-    def _piece(self, name: str | None, limit: int | None, bar: int, seed: int) -> Primer:
+    def _piece(self, name: str | int | None, limit: int | None, bar: int, seed: int) -> Primer:
         """Return the opening of a piece: the one that is named, or one of the validation split."""
         dataset = self.dataset()
         if name is None:
@@ -137,6 +156,22 @@ class Source:
         opening = limit or max(1, self.config.input_frames // bar) * bar
         tempo = _beats_per_minute(dataset.pieces["tempo"][index])
         return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), tempo)
+
+
+def _time_signature(path: str, tick: int) -> tuple[int, int] | None:
+    """Return the time signature of a MIDI file at a tick, or None; mido reads well enough what is but a label."""
+    found: list[tuple[int, tuple[int, int]]] = []
+    try:
+        for track in mido.MidiFile(path, clip=True).tracks:
+            now = 0
+            for message in track:
+                now += message.time
+                if message.type == "time_signature" and now <= tick:
+                    found.append((now, (message.numerator, message.denominator)))
+    except Exception:  # mido raises whatever a damaged file leads it to
+        return None
+    latest = max(found, key=lambda change: change[0], default=(0, (0, 0)))[1]
+    return latest if is_time_signature(*latest) else None
 
 
 def _beats_per_minute(tempo: Any) -> float | None:

@@ -339,7 +339,7 @@ _DEFAULT_SETTINGS = TrainConfig()
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch that would end later.")
-@click.option("--resume", is_flag=True, help="Go on with the run, as it was configured.")
+@click.option("--resume", is_flag=True, help="Finish a run that was stopped, as it was configured.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
 def cli(
     data: str,
