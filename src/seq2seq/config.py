@@ -37,7 +37,7 @@ MAX_TRANSPOSE = 6
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture: everything a model is built from.
+    """The architecture: everything a model is built from. `seq2seq.model_config` fits one to a dataset.
 
     Attributes
     ----------
