@@ -339,6 +339,19 @@ def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
     assert [output["figures"]["frames"] for output in told["outputs"]] == [30, 30]
 
 
+def test_noise_is_called_so(run, tmp_path, monkeypatch, capsys):
+    music, noise = np.zeros((2, 32, 2, 16), np.uint8)
+    music[::4, :, 7] = 1
+    noise[::2, :, 5:13] = 255
+    monkeypatch.setattr("seq2seq.sampling.Sampler.sample", lambda *_, **__: [music, noise])
+    assert main([str(run), "--output-dir", str(tmp_path)]) == 0
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    usual = figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4).density
+    said = capsys.readouterr().out
+    assert f"2: noise, most likely: {16 * 64 / 8 / usual:.0f} times as dense" in said
+    assert "1: noise" not in said
+
+
 @pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4)])
 def test_time_signatures_that_are_none(run, tmp_path, signature):
     with pytest.raises(ValueError, match="time signature must be"):

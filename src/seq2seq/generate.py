@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from seq2seq.music import Figures
 
 _DEFAULT_SECONDS = 30.0
+# What has so many times the notes of the training data, for its length, is noise, most likely.
+_NOISY = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +320,11 @@ def _report(made: Generated) -> None:
         click.echo(printable(f"{number}: {output.midi}, {picture}"))
         if output.degenerate is not None:
             click.echo(f"{number}: NOT MUSIC, {output.degenerate}")
+        if made.training is not None and output.figures.density > _NOISY * made.training.density:
+            times = output.figures.density / made.training.density
+            click.echo(
+                f"{number}: noise, most likely: {times:.0f} times as dense as the training data; train for longer"
+            )
     if not made.trained_on_it:
         click.echo("the dataset is not that of the training: it was built anew, or --data names another")
     if made.training is None:
