@@ -72,6 +72,7 @@ def test_names_and_coverage_of_the_suite() -> None:
         (b"\n<!DOCTYPE html>", "0a 3c 21 44 4f"),
         (b"MTh", "'MTh'"),
         (b"PK\x03\x04", "50 4b 03 04"),
+        (b"PK\x03\x04" + CASES[0].data, "50 4b 03 04"),  # a song stored in a zip archive
         (b"RIFF\x04\x00\x00\x00WAVE", "52 49 46 46 04"),
         (
             b"MTrk\x00\x00\x00\x04\x00\xff\x2f\x00",
@@ -83,6 +84,7 @@ def test_what_is_no_midi_file_says_what_it_is(data: bytes, found: str) -> None:
     with pytest.raises(MidiError, match=r"byte 0: expected a MIDI file \(MThd\), found ") as raised:
         read_midi(data)
     assert found in str(raised.value)
+    agrees_with_the_twin(data)
 
 
 GOOD = dump(

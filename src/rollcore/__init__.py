@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from rollcore.errors import DatasetError, MidiError, RollcoreError
     from rollcore.grid import Grid
     from rollcore.matfile import import_mat
-    from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, REPAIR_CODES, TEMPO_DTYPE, Midi, read_midi, write_midi
+    from rollcore.midi import (
+        NOTE_DTYPE,
+        PEDAL_DTYPE,
+        REPAIR_CODES,
+        TEMPO_DTYPE,
+        Midi,
+        is_time_signature,
+        read_midi,
+        write_midi,
+    )
     from rollcore.plot import plot_roll
     from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
     from rollcore.windows import Windows, windows
@@ -35,7 +44,16 @@ _HOME = {
     "errors": ("DatasetError", "MidiError", "RollcoreError"),
     "grid": ("Grid",),
     "matfile": ("import_mat",),
-    "midi": ("NOTE_DTYPE", "PEDAL_DTYPE", "REPAIR_CODES", "TEMPO_DTYPE", "Midi", "read_midi", "write_midi"),
+    "midi": (
+        "NOTE_DTYPE",
+        "PEDAL_DTYPE",
+        "REPAIR_CODES",
+        "TEMPO_DTYPE",
+        "Midi",
+        "is_time_signature",
+        "read_midi",
+        "write_midi",
+    ),
     "plot": ("plot_roll",),
     "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
     "windows": ("Windows", "windows"),
@@ -59,6 +77,7 @@ __all__ = [
     "Windows",
     "build_dataset",
     "import_mat",
+    "is_time_signature",
     "make_chords",
     "midi_from_roll",
     "notes_from_roll",

@@ -25,6 +25,7 @@ __all__ = [
     "REPAIR_CODES",
     "TEMPO_DTYPE",
     "Midi",
+    "is_time_signature",
     "read_midi",
     "skip_reason",
     "write_midi",
@@ -259,6 +260,11 @@ def check_division(midi: Midi) -> None:
         raise RollcoreError(f"smpte {midi.smpte}: expected 24, 25, 29 or 30 frames per second of 1 to 255 ticks")
 
 
+def is_time_signature(beats: int, value: int) -> bool:
+    """Whether MIDI can say that a bar is so many beats of such a note value: 1 to 255, a power of two up to 128."""
+    return 1 <= beats <= 255 and value in (1, 2, 4, 8, 16, 32, 64, 128)
+
+
 def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
     """Messages in order of tick, then rank, with their delta times set."""
     messages, now = [], 0
@@ -318,7 +324,7 @@ def write_midi(
     if midi.format == 2:
         raise RollcoreError("a format 2 file holds several pieces; write its tracks one by one")
     beats, value = time_signature
-    if not 1 <= beats <= 255 or value not in (1, 2, 4, 8, 16, 32, 64, 128):
+    if not is_time_signature(beats, value):
         raise RollcoreError(f"time_signature must be beats and a power of two up to 128, not {beats}/{value}")
 
     events = [(0, 0, MetaMessage("time_signature", numerator=beats, denominator=value))]

@@ -17,12 +17,8 @@ from typing import Any
 from rollcore import DatasetError
 
 # The columns of metrics.csv.
-EPOCH, TRAIN, VALIDATION, SECONDS = COLUMNS = (
-    "epoch",
-    "train_nats_per_frame",
-    "validation_nats_per_frame",
-    "seconds",
-)
+TRAIN, VALIDATION = "train_nats_per_frame", "validation_nats_per_frame"
+COLUMNS = ("epoch", TRAIN, VALIDATION, "seconds")
 
 MODELS = ("blog", "seq2seq", "tied")
 HEADS = ("bernoulli", "autoregressive")

@@ -131,10 +131,11 @@ class RollBatches(keras.utils.PyDataset):
             self._cover = cover(self.frames, model.target_frames, self._hop)
             self._length = -(-len(self._cover.piece) // self.batch_size)
         else:
-            windows = len(cover(self.frames, model.target_frames, self._hop).piece)
             if train.random_phase:
                 # Phases change how many windows there are: an epoch is always about as long as their mean.
                 windows = int(np.sum(0.5 + np.ceil(self.frames / self._hop)))
+            else:
+                windows = len(cover(self.frames, model.target_frames, self._hop).piece)
             self._length = max(1, windows // self.batch_size)
             self.draw(0)
 

@@ -142,12 +142,12 @@ def generate(
     """
     import numpy as np
 
-    from rollcore import plot_roll
+    from rollcore import is_time_signature, plot_roll
     from seq2seq.model import load_model
     from seq2seq.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
     from seq2seq.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling import Sampler, Steering
-    from seq2seq.score import detach, is_time_signature, without, write_score
+    from seq2seq.score import detach, without, write_score
 
     if steps is not None and seconds is not None:
         raise ValueError("give the length in steps or in seconds, not both")
@@ -169,16 +169,16 @@ def generate(
     source = Source(run, config, data)
     melody, beats_per_minute = None, tempo
     if harmonize is not None:
-        held_file = source.midi(harmonize)
-        melody = held_file.rows
+        song = source.midi(harmonize)
+        melody = song.rows
         sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(melody[:, 0]), bitorder="little"))
         if sounding[0] < config.low or sounding[-1] > config.high:
             span = f"{pitch_name(config.low)} to {pitch_name(config.high)}"
             raise RollcoreError(
                 f"{harmonize}: the melody leaves the pitches that the model plays, {span}: transpose it"
             )
-        beats_per_minute = beats_per_minute or held_file.tempo
-        time_signature = time_signature or held_file.time_signature
+        beats_per_minute = beats_per_minute or song.tempo
+        time_signature = time_signature or song.time_signature
     start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, time_signature, seed)
     beats_per_minute = beats_per_minute or start.tempo or 120.0
     beats, value = time_signature = time_signature or start.time_signature or (4, 4)

@@ -16,7 +16,7 @@ import rollcore
 from rollcore import DatasetError, RollcoreError
 from seq2seq.config import ModelConfig
 from seq2seq.music import Figures, figures, parse_pitches, pitch_name
-from seq2seq.score import bar_frames, is_time_signature
+from seq2seq.score import bar_frames
 
 #: Pieces of the training split that figures are compared with, spread evenly over it.
 COMPARED_PIECES = 200
@@ -89,7 +89,7 @@ class Source:
         tempo = _beats_per_minute(tempos[-1]) if len(tempos) else None
         return Primer(rows, path, tempo, _time_signature(path, begins))
 
-    def bar(self, time_signature: tuple[int, int] | None) -> int:
+    def _bar(self, time_signature: tuple[int, int] | None) -> int:
         """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
         return bar_frames(self.grid, time_signature or (4, 4)) or 1
 
@@ -102,8 +102,8 @@ class Source:
         time_signature: tuple[int, int] | None,
         seed: int,
     ) -> Primer:
-        """Return the primer that was asked for, in whole bars; *begins* makes it empty where none was."""
-        bar = self.bar(time_signature)
+        """Return the primer that was asked for; *begins* makes it empty where none was."""
+        bar = self._bar(time_signature)
         name = os.fspath(name) if isinstance(name, os.PathLike) else name
         if limit is not None and limit < 1:
             raise ValueError(f"primer steps must be at least 1, not {limit}")
@@ -122,7 +122,7 @@ class Source:
             found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
         elif isinstance(name, str) and Path(name).is_file():
             whole = self.midi(name)
-            rows, bar = whole.rows, self.bar(time_signature or whole.time_signature)
+            rows, bar = whole.rows, self._bar(time_signature or whole.time_signature)
             # What goes on from a riff begins with a bar, as the riff did.
             first = int(np.flatnonzero(rows[:, 0].any(axis=1))[0]) // bar * bar
             rows = rows[first:][:limit]
@@ -171,7 +171,7 @@ def _time_signature(path: str, tick: int) -> tuple[int, int] | None:
     except Exception:  # mido raises whatever a damaged file leads it to
         return None
     latest = max(found, key=lambda change: change[0], default=(0, (0, 0)))[1]
-    return latest if is_time_signature(*latest) else None
+    return latest if rollcore.is_time_signature(*latest) else None
 
 
 def _beats_per_minute(tempo: Any) -> float | None:

@@ -29,11 +29,6 @@ _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
 _TOP, _INNER, _LEAST = 6, -2, -12
 
 
-def is_time_signature(beats: int, value: int) -> bool:
-    """Whether a bar can be so many beats of such a note value, as MIDI has it."""
-    return 1 <= beats <= 255 and value in (1, 2, 4, 8, 16, 32, 64, 128)
-
-
 def bar_frames(grid: rollcore.Grid, time_signature: tuple[int, int]) -> int | None:
     """Return the frames of a bar, or None where bars are no whole number of frames or the grid is of seconds."""
     if grid.unit == "seconds":
