@@ -411,6 +411,37 @@ else:
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python asks for the processor in other ways")
+def test_h5py_is_imported_without_running_another_program(tmp_path):
+    ran = tmp_path / "ran"
+    uname = tmp_path / "uname"
+    uname.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    uname.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    program = "from rollcore.console import import_quickly; import_quickly('h5py')"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert not ran.exists()
+
+
+def test_a_command_ends_the_process_in_order_but_takes_nothing_apart():
+    program = """
+import atexit, sys
+class Module:
+    def __del__(self):
+        print("taken apart")
+module = Module()
+atexit.register(print, "at exit")
+sys.argv = ["rollcore", *sys.argv[1:]]
+from rollcore.cli import main
+main()
+print("still here")
+"""
+    for arguments, status, said in (("--version",), 0, f"rollcore {rollcore.__version__}\n"), (("info",), 2, ""):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (status, said + "at exit\n")
+        assert done.stderr.count("\n") == (status != 0)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import gc
 import importlib
 import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -43,6 +46,8 @@ def import_quickly(module: str) -> None:
     """
     if module in sys.modules:
         return
+    # h5py reads the name of the machine from a tuple whose last item Python would get by running `uname -p`.
+    vars(platform.uname()).setdefault("processor", platform.machine())
     gc.disable()
     try:
         importlib.import_module(module)
@@ -70,7 +75,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     command
         The command; it raises `RollcoreError` on bad data.
     argv
-        Arguments without the program's name; those of the process when None.
+        Arguments without the program's name. When None they are those of the process, which ends with the command.
     name
         The program's name in its help.
 
@@ -83,6 +88,13 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    status = _run(command, argv, name)
+    if argv is None:
+        _end_process(status)
+    return status
+
+
+def _run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     try:
         try:
             result = command.main(args=argv, prog_name=name, standalone_mode=False)
@@ -116,6 +128,15 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "standard output"
         return _fail(f"{where}: {error.strerror or error}", 1)
     return status
+
+
+def _end_process(status: int) -> NoReturn:
+    """End the process as `sys.exit` does, but without taking apart what was imported: up to 90 ms for nothing."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError):  # None where the shell closed it; a pipe that nobody reads
+            stream.flush()
+    os._exit(status)
 
 
 def _fail(message: str, status: int) -> int:
