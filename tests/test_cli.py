@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+import wave
 
 import click
 import numpy as np
@@ -22,7 +23,7 @@ from rollcore.cli import cli, main
 from rollcore.console import Progress, run_command
 from rollcore.grid import MAX_MINUTES
 
-COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "import-mat")
+COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "render", "import-mat")
 HTML = b"<!DOCTYPE html><title>404</title>"
 
 
@@ -225,6 +226,26 @@ def test_plot_of_a_midi_file(run, midi, tmp_path):
     assert (tmp_path / "x.png").read_bytes() != seconds
 
 
+def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):
+    """Sixteenths that are whole frames, at the velocity that a roll is given: nothing is lost on either grid."""
+    notes = [(0, 240, 60, 80, 0, 0), (240, 480, 60, 80, 0, 0), (120, 960, 67, 80, 0, 0), (960, 1920, 72, 80, 0, 0)]
+    midi = rollcore.Midi.from_notes(notes, tempos=[(0, 600_000)])
+    (tmp_path / "midi").mkdir()
+    rollcore.write_midi(midi, tmp_path / "midi" / "tune.mid")
+    run("build-dataset", tmp_path / "midi", tmp_path / "seconds.h5", "--fps", "100", "--planes", "sounding,onset")
+    run(
+        "build-dataset", tmp_path / "midi", tmp_path / "beats.h5", "--steps-per-beat", "4", "--planes", "sounding,onset"
+    )
+    out, heard = tmp_path / "x.wav", set()
+    for source in ("midi/tune.mid",), ("seconds.h5", "tune"), ("beats.h5", "0"):
+        status, said, err = run("render", tmp_path / source[0], *source[1:], out)
+        assert (status, said, err) == (0, f"{out}: tune.mid\n", "")
+        heard.add(out.read_bytes())
+    assert len(heard) == 1
+    with wave.open(str(out)) as file:
+        assert file.getnframes() / file.getframerate() == pytest.approx(4 * 0.6, abs=0.1)
+
+
 def test_import_mat(run, rolls_folder, tmp_path):
     status, out, err = run("import-mat", rolls_folder / "JSB_Chorales.mat", tmp_path / "out.h5")
     assert (status, err) == (0, "")
@@ -262,6 +283,8 @@ def test_import_mat(run, rolls_folder, tmp_path):
         (["plot", "a", "b", "c", "d"], ["too many arguments"]),
         (["plot", "DATASET", "OUT"], ["say which PIECE"]),
         (["plot", "DATASET", "0", "OUT", "--fps", "20"], ["MIDI files"]),
+        (["render", "MIDI/C_major.mid"], ["Missing argument"]),
+        (["render", "DATASET", "x.wav"], ["say which PIECE"]),
     ],
 )
 def test_bad_usage(run, midi, dataset, tmp_path, arguments, words):
@@ -281,6 +304,8 @@ def test_bad_data(run, midi, dataset, tmp_path):
     (tmp_path / "pages" / "list.txt").write_bytes(b"gone2.mid\ngone1.mid\n")
     (tmp_path / "cut.h5").write_bytes(dataset.read_bytes()[:-5000])
     (tmp_path / "text.h5").write_text("mine")
+    silent = tmp_path / "empty" / "silent.midi.txt"
+    rollcore.write_midi(rollcore.Midi.from_notes([]), silent)
     new = tmp_path / "new.h5"
     for arguments, words in [
         (["build-dataset", tmp_path / "nowhere", new], ["nowhere", "no such file"]),
@@ -310,6 +335,12 @@ def test_bad_data(run, midi, dataset, tmp_path):
         (["plot", dataset, "0", tmp_path / "x.gif"], [".png"]),
         (["plot", dataset, "0", tmp_path / "no" / "x.png"], ["cannot be written"]),
         (["plot", "--start", "9999", dataset, "0", tmp_path / "x.png"], ["nothing to draw"]),
+        (["render", new, tmp_path / "x.wav"], ["No such file"]),
+        (["render", midi / "page.mid", tmp_path / "x.wav"], ["page.mid", "MThd"]),
+        (["render", silent, tmp_path / "x.wav"], ["silent.midi.txt: no notes"]),
+        (["render", dataset, "99", tmp_path / "x.wav"], ["no piece 99"]),
+        (["render", dataset, "0", tmp_path / "x.mp3"], ["x.mp3", ".wav"]),
+        (["render", dataset, "0", tmp_path / "no" / "x.wav"], ["x.wav: cannot be written"]),
         (
             ["import-mat", tmp_path / "no.mat", new, "--steps-per-beat", "4"],
             ["no.mat", "No such file", "check the path"],

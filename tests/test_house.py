@@ -35,6 +35,7 @@ ORDER = {
         "chords",
         "matfile",
         "plot",
+        "sound",
         "summary",
         "cli",
     ],

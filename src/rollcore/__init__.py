@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from rollcore.plot import plot_roll
     from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
+    from rollcore.sound import write_wav
     from rollcore.windows import Windows, windows
 
 # Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
@@ -56,6 +57,7 @@ _HOME = {
     ),
     "plot": ("plot_roll",),
     "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
+    "sound": ("write_wav",),
     "windows": ("Windows", "windows"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -89,6 +91,7 @@ __all__ = [
     "unpack",
     "windows",
     "write_midi",
+    "write_wav",
 ]
 
 

@@ -16,6 +16,7 @@ from rollcore.console import Progress, import_quickly, printable, run_command
 from rollcore.errors import RollcoreError
 
 if TYPE_CHECKING:
+    from rollcore.dataset import Dataset
     from rollcore.grid import Grid
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -228,18 +229,11 @@ def plot(
     """
     from rollcore.plot import plot_roll
 
-    if len(piece) > 1:
-        raise click.UsageError("too many arguments: expected SOURCE [PIECE] PICTURE", click.get_current_context())
-    if piece or _is_hdf5(source):
-        from rollcore.dataset import open_dataset
-
-        if not piece:
-            raise click.UsageError(f"{source} is a dataset: say which PIECE to draw", click.get_current_context())
+    if (found := _piece_of(source, piece, "PICTURE")) is not None:
         if fps or steps_per_beat or drums or sustain:
             message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
             raise click.UsageError(message, click.get_current_context())
-        dataset = open_dataset(source)
-        index = dataset.find(piece[0])
+        dataset, index = found
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
     else:
         from rollcore.midi import read_midi
@@ -254,6 +248,50 @@ def plot(
         title = os.path.basename(source)
     plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=beats_per_bar)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
+
+
+@cli.command(short_help="Let a MIDI file or a piece be heard: a WAV file.")
+@click.argument("source")
+@click.argument("piece", nargs=-1, metavar="[PIECE]")
+@click.argument("sound")
+def render(source: str, piece: tuple[str, ...], sound: str) -> None:
+    """Write what a MIDI file, or a PIECE of a dataset, sounds like to SOUND (.wav).
+
+    A plain struck string for every note, whatever the instrument, and no pedals. PIECE is as for `rollcore plot`; on
+    the grid of music it has the tempo it began with.
+    """
+    from rollcore.midi import read_midi
+    from rollcore.roll import midi_from_roll
+    from rollcore.sound import write_wav
+
+    if (found := _piece_of(source, piece, "SOUND")) is not None:
+        dataset, index = found
+        title = dataset.name(index)
+        midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=int(dataset.pieces["tempo"][index]))
+    else:
+        title, midi = os.path.basename(source), read_midi(source)
+    try:
+        write_wav(midi, sound)
+    except RollcoreError as error:
+        if str(error).startswith(f"{sound}: "):
+            raise
+        raise RollcoreError(f"{source}: {error}") from error
+    click.echo(f"{printable(sound)}: {printable(title)}")
+
+
+def _piece_of(source: str, piece: tuple[str, ...], target: str) -> tuple[Dataset, int] | None:
+    """Find the piece of a dataset; None where the source is a MIDI file."""
+    context = click.get_current_context()
+    if len(piece) > 1:
+        raise click.UsageError(f"too many arguments: expected SOURCE [PIECE] {target}", context)
+    if not piece and not _is_hdf5(source):
+        return None
+    from rollcore.dataset import open_dataset
+
+    if not piece:
+        raise click.UsageError(f"{source} is a dataset: say which PIECE", context)
+    dataset = open_dataset(source)
+    return dataset, dataset.find(piece[0])
 
 
 def _is_hdf5(path: str) -> bool:
