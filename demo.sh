@@ -22,7 +22,7 @@ cat <<'END'
   demo/midi/         the 156 files it learnt from
   demo/chords.h5     the dataset           .venv/bin/rollcore info demo/chords.h5
   demo/run/          the model, its metrics and its loss curves
-  demo/generated/    the music: .mid files to play, .png files to look at
+  demo/generated/    the music: open run-seed7.html to see and hear it; .mid files for a score editor
 
 Next, with your own files:
   .venv/bin/rollcore build-dataset ~/midi my.h5 --steps-per-beat 4 --planes sounding,onset

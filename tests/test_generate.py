@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import wave
 
 import mido
 import numpy as np
@@ -95,6 +96,14 @@ def test_the_files_hold_the_music_and_last_as_long(run, tmp_path):
         seen = sorted((round(n.start / 0.15), round(n.end / 0.15), n.pitch) for n in heard)
         assert seen == sorted(zip(notes["onset_tick"], notes["offset_tick"], notes["pitch"], strict=True))
         assert output.figures == figures([output.rows], 4)
+        # The sound is that of the file: as long as its notes, and a moment.
+        heard = max(note.end for note in heard)
+        with wave.open(str(output.sound)) as sound:
+            assert sound.getnframes() / sound.getframerate() == pytest.approx(heard + 1 / 16, abs=0.001)
+    page = made.page.read_text()
+    assert made.page == tmp_path / "tiny-seed7.html"
+    for output in made.outputs:
+        assert all(f'"{file.name}"' in page for file in (output.midi, output.picture, output.sound))
 
 
 def test_same_seed_same_bytes(run, tmp_path):
@@ -102,6 +111,7 @@ def test_same_seed_same_bytes(run, tmp_path):
     assert first.primer == again.primer
     assert first.outputs[0].midi.read_bytes() == again.outputs[0].midi.read_bytes()
     assert first.outputs[0].picture.read_bytes() == again.outputs[0].picture.read_bytes()
+    assert first.outputs[0].sound.read_bytes() == again.outputs[0].sound.read_bytes()
     assert first.outputs[0].midi.read_bytes() != other.outputs[0].midi.read_bytes()
 
 
@@ -169,8 +179,9 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
 
 
 def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch):
-    before = generate(run, tmp_path, steps=30, seed=3).outputs[0]
-    kept = [path.read_bytes() for path in (before.midi, before.picture)]
+    made = generate(run, tmp_path, steps=30, seed=3)
+    files = (made.outputs[0].midi, made.outputs[0].picture, made.outputs[0].sound, made.page)
+    kept = [path.read_bytes() for path in files]
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -178,7 +189,7 @@ def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(RollcoreError, match="cannot be written: No space left"):
         generate(run, tmp_path, steps=31, seed=3)
-    assert [path.read_bytes() for path in (before.midi, before.picture)] == kept
+    assert [path.read_bytes() for path in files] == kept
 
 
 def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
@@ -315,13 +326,20 @@ def test_a_score_is_read_back_as_the_roll(tmp_path, steps_per_beat):
 
 def test_silence_is_not_passed_off_as_music(run, tmp_path, capsys):
     arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "20", "--temperature", "0"]
-    (tmp_path / "tiny-seed0-1.mid").write_text("what an earlier call made of the same seed")
+    for ending in (".mid", ".png", ".wav"):
+        (tmp_path / f"tiny-seed0-1{ending}").write_text("what an earlier call made of the same seed")
     assert main(arguments) == 1
     told = capsys.readouterr()
     assert "NOT MUSIC, silence: not one note in 20 frames" in told.out
     assert told.err.startswith("error: no output is music (silence")
     assert "a temperature above 0" in told.err
-    assert [path.name for path in tmp_path.glob("*.mid")] == ["tiny-seed0-1-degenerate.mid"]
+    degenerate = "tiny-seed0-1-degenerate"  # without a sound
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{degenerate}.mid",
+        f"{degenerate}.png",
+        "tiny-seed0.html",
+    ]
+    assert "NOT MUSIC, silence" in (tmp_path / "tiny-seed0.html").read_text()
     assert mido.MidiFile(next(tmp_path.glob("*.mid"))).length > 0
 
 

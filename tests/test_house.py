@@ -52,6 +52,7 @@ ORDER = {
         "sampling",
         "music",
         "score",
+        "page",
         "primer",
         "startup",
         "evaluate",

@@ -142,10 +142,10 @@ def test_the_same_piece_gives_the_same_bytes_in_a_file_and_in_a_pipe(tmp_path):
 def test_refusals_leave_what_was_there(tmp_path):
     path = tmp_path / "x.wav"
     path.write_text("old")
-    hours = 8 * 3_600_000
+    hours = 18 * 3_600_000
     for midi, words in [
         (piece(), "no notes"),
-        (piece((0, 10, 60), (hours, hours + 1000, 60)), "480 minutes: longer than the 480"),
+        (piece((0, 10, 60), (hours, hours + 1000, 60)), "18.0 hours: longer than the 18"),
         (Midi(piece((0, 10, 60)).notes, piece().tempos, 0), "ticks_per_beat"),
     ]:
         with pytest.raises(RollcoreError, match=words):

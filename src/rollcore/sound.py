@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollcore.errors import RollcoreError
-from rollcore.grid import MAX_MINUTES
 from rollcore.midi import DEFAULT_TEMPO, Midi, check_division
 
 __all__ = ["write_wav"]
@@ -25,6 +24,7 @@ __all__ = ["write_wav"]
 _Samples: TypeAlias = "NDArray[np.float32]"
 
 SAMPLE_RATE = 32_000
+MAX_HOURS = 18  # 4 GiB of samples are a little more
 # A tone lasts so long at most, a block is twice that: what a block begins ends in the next.
 _TONE = 4 * SAMPLE_RATE
 _BLOCK = 2 * _TONE
@@ -52,7 +52,7 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     Raises
     ------
     RollcoreError
-        If the piece has no notes or no time division, or is longer than 480 minutes, or the target cannot be written.
+        If the piece has no notes or no time division, or is longer than 18 hours, or the target cannot be written.
 
     Examples
     --------
@@ -69,9 +69,8 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     if not len(midi.notes):
         raise RollcoreError("no notes: nothing to hear")
     onsets, offsets = _seconds(midi)
-    end = offsets.max()
-    if end > 60 * MAX_MINUTES:
-        raise RollcoreError(f"{end / 60:,.0f} minutes: longer than the {MAX_MINUTES:g} that are rendered")
+    if offsets.max() > MAX_HOURS * 3600:
+        raise RollcoreError(f"{offsets.max() / 3600:,.1f} hours: longer than the {MAX_HOURS} that a WAV file holds")
     if not isinstance(target, str | os.PathLike):
         _render(midi, onsets, offsets, target)
         return

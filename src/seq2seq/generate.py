@@ -1,4 +1,4 @@
-"""Let a trained model make music: a MIDI file and a picture for each output.
+"""Let a trained model make music: a MIDI file, a picture and a sound for each output, and a page of all.
 
 The music goes on from a primer: a MIDI file, the opening of a piece of the dataset, or a chord; without one, the
 opening of a piece that is drawn from the validation split. Length means length: exactly so many steps or seconds.
@@ -44,8 +44,8 @@ class Output:
 
     Attributes
     ----------
-    midi, picture
-        The files; the picture is None where matplotlib is missing.
+    midi, picture, sound
+        The files; the picture is None where matplotlib is missing, the sound where not a note is to be heard.
     rows
         ``(frames, planes, 16)`` uint8, what the file holds.
     figures
@@ -56,6 +56,7 @@ class Output:
 
     midi: Path
     picture: Path | None
+    sound: Path | None
     rows: npt.NDArray[np.uint8]
     figures: Figures
     degenerate: str | None
@@ -66,6 +67,8 @@ class Generated:
     """What `generate` made: the outputs, where they go on from, and the figures of the training data, if at hand."""
 
     outputs: list[Output]
+    page: Path
+    """All of it to see and hear in a browser."""
     primer: str
     training: Figures | None
     unit: str
@@ -142,9 +145,10 @@ def generate(
     """
     import numpy as np
 
-    from rollcore import is_time_signature, plot_roll
+    from rollcore import is_time_signature, plot_roll, read_midi, write_wav
     from seq2seq.model import load_model
     from seq2seq.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
+    from seq2seq.page import Exhibit, write_page
     from seq2seq.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling import Sampler, Steering
     from seq2seq.score import detach, without, write_score
@@ -206,12 +210,13 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     rate = float(source.grid.rate)
+    name = f"{run_dir.resolve().name}-seed{seed}"
     outputs = []
     for number, new in enumerate(drawn, start=1):
         before = start.rows if include_primer else start.rows[:0]
         rows = np.concatenate([before, new]) if len(before) else detach(new)
         why = degeneration(new)
-        stem = f"{run_dir.resolve().name}-seed{seed}-{number}"
+        stem = f"{name}-{number}"
         kinds = ("", "-degenerate") if why is None else ("-degenerate", "")
         voices = [("Piano", rows)]
         if melody is not None:
@@ -227,14 +232,35 @@ def generate(
             time_signature=time_signature,
             key_signature=None if scale is None else key_signature(scale),
         )
-        for old in (f"{stem}.png", f"{stem}{kinds[1]}.mid", f"{stem}-degenerate.png"):
-            (output_dir / old).unlink(missing_ok=True)  # of one seed there is one outcome, the latest
+        for old in (f"{stem}{kind}{ending}" for kind in kinds for ending in (".mid", ".png", ".wav")):
+            if old != score.name:
+                (output_dir / old).unlink(missing_ok=True)  # of one seed there is one outcome, the latest
         picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
         if picture is not None:
             plot_roll(rows, source.grid, str(picture), title=score.stem, beats_per_bar=4 * beats / value)
-        outputs.append(Output(score, picture, rows, figures([detach(new)], rate), why))
+        heard = read_midi(score)
+        sound = score.with_suffix(".wav") if len(heard.notes) else None
+        if sound is not None:
+            write_wav(heard, sound)
+        outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
-    return Generated(outputs, start.name, training, unit, source.trained_on_it)
+    made = Generated(outputs, output_dir / f"{name}.html", start.name, training, unit, source.trained_on_it)
+    facts = {
+        "model": f"{config.model}, {config.head}, of {run_dir}",
+        "going on from": start.name,
+        "melody": harmonize,
+        "seed": seed,
+        "temperature": temperature,
+        "top-p": top_p if top_p < 1 else None,
+        "scale": scale,
+        "pitch range": pitch_range,
+        "notes at once": max_polyphony,
+        "length": f"{length:,} frames, {source.grid}",
+        "tempo": f"{beats_per_minute:g} beats per minute, {beats}/{value}",
+    }
+    exhibits = [Exhibit(output.midi, output.sound, output.picture, _remarks(output, made)) for output in outputs]
+    write_page(made.page, name, facts, exhibits, _figures(made))
+    return made
 
 
 def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
@@ -309,26 +335,38 @@ def cli(run_dir: str, as_json: bool, **options: Any) -> int:
 
 def _report(made: Generated) -> None:
     """Print what was made: figures beside those of the training data, then files."""
+    click.echo(f"going on from {printable(made.primer)}\n\n{_figures(made)}\n")
+    for number, output in enumerate(made.outputs, start=1):
+        files = [str(file) for file in (output.midi, output.picture, output.sound) if file is not None]
+        if output.picture is None:
+            files.append("no picture: pip install 'rollcore[plot]'")
+        click.echo(printable(f"{number}: {', '.join(files)}"))
+        for remark in _remarks(output, made):
+            click.echo(f"{number}: {remark}")
+    click.echo(printable(f"all to see and hear: {made.page}"))
+    if not made.trained_on_it:
+        click.echo("the dataset is not that of the training: it was built anew, or --data names another")
+    if made.training is None:
+        click.echo("no figures of the training data: its dataset is gone or replaced (--data names another place)")
+
+
+def _figures(made: Generated) -> str:
+    """Set the figures of the outputs beside those of the training data, as lines of text."""
     from seq2seq.music import table
 
     columns = {str(number): output.figures for number, output in enumerate(made.outputs, start=1)}
     if made.training is not None:
         columns[f"{'training' if made.trained_on_it else 'dataset'} ({made.training.pieces} pieces)"] = made.training
-    click.echo(f"going on from {printable(made.primer)}\n\n{table(columns, made.unit)}\n")
-    for number, output in enumerate(made.outputs, start=1):
-        picture = "no picture: pip install 'rollcore[plot]'" if output.picture is None else str(output.picture)
-        click.echo(printable(f"{number}: {output.midi}, {picture}"))
-        if output.degenerate is not None:
-            click.echo(f"{number}: NOT MUSIC, {output.degenerate}")
-        if made.training is not None and output.figures.density > _NOISY * made.training.density:
-            times = output.figures.density / made.training.density
-            click.echo(
-                f"{number}: noise, most likely: {times:.0f} times as dense as the training data; train for longer"
-            )
-    if not made.trained_on_it:
-        click.echo("the dataset is not that of the training: it was built anew, or --data names another")
-    if made.training is None:
-        click.echo("no figures of the training data: its dataset is gone or replaced (--data names another place)")
+    return table(columns, made.unit)
+
+
+def _remarks(output: Output, made: Generated) -> list[str]:
+    """Say what is wrong with an output, a line each."""
+    remarks = [] if output.degenerate is None else [f"NOT MUSIC, {output.degenerate}"]
+    if made.training is not None and output.figures.density > _NOISY * made.training.density:
+        times = output.figures.density / made.training.density
+        remarks.append(f"noise, most likely: {times:.0f} times as dense as the training data; train for longer")
+    return remarks
 
 
 def _plain(made: Generated) -> dict[str, Any]:
@@ -337,13 +375,14 @@ def _plain(made: Generated) -> dict[str, Any]:
         {
             "midi": str(output.midi),
             "picture": None if output.picture is None else str(output.picture),
+            "sound": None if output.sound is None else str(output.sound),
             "degenerate": output.degenerate,
             "figures": dataclasses.asdict(output.figures),
         }
         for output in made.outputs
     ]
     training = None if made.training is None else dataclasses.asdict(made.training)
-    kept = {"primer": made.primer, "unit": made.unit, "outputs": outputs}
+    kept = {"primer": made.primer, "unit": made.unit, "page": str(made.page), "outputs": outputs}
     return {**kept, "training": training, "trained_on_it": made.trained_on_it}
 
 
