@@ -155,6 +155,37 @@ def test_unpack_refuses(options, message):
         rollcore.unpack(np.zeros((2, 16), np.uint8), **options)
 
 
+@settings(deadline=None, max_examples=60)
+@given(ROWS, st.integers(0, 127), st.integers(0, 127), st.sampled_from([np.uint8, np.float32, bool, np.int64]))
+def test_pack_undoes_unpack(rows, one, other, dtype):
+    low, high = min(one, other), max(one, other)
+    numbers = unpacked(rows, low, high, np.uint8).astype(dtype)
+    packed = rollcore.pack(numbers, low)
+    assert (packed.dtype, packed.shape) == (np.uint8, rows.shape)
+    back = np.unpackbits(packed, axis=-1, bitorder="little")
+    assert np.array_equal(back[..., low : high + 1], numbers)
+    assert not back[..., :low].any()
+    assert not back[..., high + 1 :].any()
+
+
+@pytest.mark.parametrize(
+    ("roll", "low", "message"),
+    [
+        ([[0, 0.5]], 0, "nothing but 0 and 1"),
+        ([[0, 2]], 0, "nothing but 0 and 1"),
+        ([[0, -1]], 0, "nothing but 0 and 1"),
+        ([[np.nan]], 0, "nothing but 0 and 1"),
+        (np.zeros((2, 88)), 41, "88 pitches from 41"),
+        (np.zeros((2, 88)), -1, "88 pitches from -1"),
+        (np.zeros((2, 0)), 0, "0 pitches"),
+        (1, 0, "0 pitches"),
+    ],
+)
+def test_pack_refuses(roll, low, message):
+    with pytest.raises(ValueError, match=message):
+        rollcore.pack(roll, low)
+
+
 def naive_gather(source, plan, length, planes, shifts):
     windows = []
     for (at, before, frames), shift in zip(plan, shifts, strict=True):

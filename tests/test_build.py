@@ -151,6 +151,25 @@ def test_reasons_are_few_however_odd_the_files(tmp_path):
     assert len(report.reasons) <= 8
 
 
+def test_splits_by_name(tmp_path):
+    folder = tmp_path / "in"
+    names = ["a.mid", "sub/b.mid", "c,d.mid", "h\xe9.mid", "copy.mid", "left out.mid"]
+    for i, name in enumerate(names):
+        write(folder / name, (0, 480 + i, 60, 0))
+    shutil.copy(folder / "a.mid", folder / "copy.mid")
+    split = dict(zip(names[:5], ["test", "train", "validation", "train", "validation"], strict=True))
+    report = rollcore.build_dataset(folder, tmp_path / "x.h5", split={**split, "absent.mid": "test"}, threads=2)
+    assert (report.pieces, report.splits, report.reasons) == (5, (2, 2, 1), {"in no split (--split)": 1})
+    dataset = rollcore.open_dataset(tmp_path / "x.h5")
+    found = {dataset.name(int(i)): name for name in ("train", "validation", "test") for i in dataset.split(name)}
+    assert found == split
+    assert dataset.options["split"] == "given"
+    report = rollcore.build_dataset(folder, tmp_path / "x.h5", split=split, dedupe=True)
+    assert report.reasons == {"in no split (--split)": 1, "same content as an earlier file (--dedupe)": 1}
+    with pytest.raises(RollcoreError, match=r"none of 6 files .*in no split"):
+        rollcore.build_dataset(folder, tmp_path / "x.h5", split={"b.mid": "train"})
+
+
 def test_duplicates_share_a_split_and_dedupe_keeps_the_first(tmp_path):
     folder = tmp_path / "in"
     for i in range(40):
@@ -314,6 +333,7 @@ def test_the_report_counts_repairs_of_files_that_were_read(tmp_path):
         ({"split": (-1, 50, 51)}, "split"),
         ({"split": (0.8, 0.1, 0.1)}, "whole shares"),
         ({"split": "811"}, "whole shares"),
+        ({"split": {"a.mid": "dev"}}, "split of a.mid: 'dev': expected one of train, validation, test"),
         ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
     ],
 )

@@ -246,6 +246,15 @@ def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):
         assert file.getnframes() / file.getframerate() == pytest.approx(4 * 0.6, abs=0.1)
 
 
+def test_splits_of_a_file(run, midi, tmp_path):
+    splits = tmp_path / "splits.csv"
+    splits.write_bytes(b'\xef\xbb\xbfC_major.mid,test\r\nabsent.mid,train\r\n"torn.mid",train\r\n')
+    status, out, err = run("build-dataset", midi, tmp_path / "out.h5", "--split", f"@{splits}")
+    assert (status, err) == (0, "")
+    assert "2   1 / 0 / 1 train / validation / test" in out
+    assert "11 in no split (--split)" in out
+
+
 def test_import_mat(run, rolls_folder, tmp_path):
     status, out, err = run("import-mat", rolls_folder / "JSB_Chorales.mat", tmp_path / "out.h5")
     assert (status, err) == (0, "")
@@ -270,7 +279,7 @@ def test_import_mat(run, rolls_folder, tmp_path):
         (["build-dataset", "MIDI", "OUT", "--steps-per-beat", "-4"], ["positive"]),
         (["build-dataset", "MIDI", "OUT", "--planes", "onset"], ["sounding"]),
         (["build-dataset", "MIDI", "OUT", "--planes", "velocity"], ["sounding"]),
-        (["build-dataset", "MIDI", "OUT", "--split", "80/20"], ["80/10/10"]),
+        (["build-dataset", "MIDI", "OUT", "--split", "80/20"], ["80/10/10", "@splits.csv"]),
         (["build-dataset", "MIDI", "OUT", "--split", "0/0/0"], ["(80, 10, 10)"]),
         (["build-dataset", "MIDI", "OUT", "--split", "110/-10/0"], ["(80, 10, 10)"]),
         (["build-dataset", "MIDI", "OUT", "--split", "99999999999/1/1"], ["(80, 10, 10)"]),
@@ -306,6 +315,9 @@ def test_bad_data(run, midi, dataset, tmp_path):
     (tmp_path / "text.h5").write_text("mine")
     silent = tmp_path / "empty" / "silent.midi.txt"
     rollcore.write_midi(rollcore.Midi.from_notes([]), silent)
+    dev, twice = tmp_path / "empty" / "dev.csv", tmp_path / "empty" / "twice.csv"
+    dev.write_text('"a, \nb.mid",train\nb.mid,dev\n')
+    twice.write_text("a.mid,train\na.mid,test\n")
     new = tmp_path / "new.h5"
     for arguments, words in [
         (["build-dataset", tmp_path / "nowhere", new], ["nowhere", "no such file"]),
@@ -316,6 +328,9 @@ def test_bad_data(run, midi, dataset, tmp_path):
             ["none of 2", "(2)", "no such file", "from the current directory", "first file: gone2.mid"],
         ),
         (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
+        (["build-dataset", midi, new, "--split", "@nowhere.csv"], ["@nowhere.csv: cannot be read: No such file"]),
+        (["build-dataset", midi, new, "--split", f"@{dev}"], ["dev.csv: line 3: expected", "found 'b.mid,dev'"]),
+        (["build-dataset", midi, new, "--split", f"@{twice}"], ["twice.csv: line 2: a.mid is in another split"]),
         (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no rollcore dataset"]),
         (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
         (["build-dataset", midi, "."], ["is a folder"]),

@@ -321,3 +321,11 @@ def test_splits_have_their_shares_and_depend_on_content_alone():
     assert (split_of(digests, (0, 1, 0)) == 1).all()
     edge = np.array([[0, 0], [2**64 - 1, 0]], np.uint64)
     assert split_of(edge, (80, 10, 10)).tolist() == [0, 2]
+
+
+def test_tables_are_read_only(tmp_path):
+    rollcore.make_chords(tmp_path / "midi")
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "x.h5")
+    dataset = rollcore.open_dataset(tmp_path / "x.h5")
+    for table in (dataset.pieces, dataset.files, dataset.repairs, dataset.shards, dataset.rows(0)):
+        assert not table.flags.writeable

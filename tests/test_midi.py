@@ -6,12 +6,14 @@ import copy
 import io
 import os
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import mido
 import numpy as np
+import pretty_midi
 import pytest
 
 from rollcore import Midi, MidiError, RollcoreError, read_midi, write_midi
@@ -127,6 +129,49 @@ def test_from_notes_sorts_and_copies() -> None:
     arrays = Midi.from_notes(np.array(notes.tolist()), tempos=np.array([[9, 400_000], [0, 500_000]]))
     assert np.array_equal(arrays.notes, midi.notes)
     assert np.array_equal(arrays.tempos, midi.tempos)
+
+
+def test_columns_go_by_their_names() -> None:
+    names = ("velocity", "track", "pitch", "offset_tick", "channel", "onset_tick")
+    notes = np.array([(80, 3, 60, 480, 1, 120)], [(name, "i8") for name in names])
+    tempos = np.array([(400_000, 96)], [("microseconds_per_beat", "i8"), ("tick", "i8")])
+    midi = Midi.from_notes(notes, tempos=tempos)
+    assert midi.notes.tolist() == [(120, 480, 60, 80, 1, 3)]
+    assert midi.tempos.tolist() == [(96, 400_000)]
+    start = notes[["velocity", "track", "pitch", "offset_tick", "channel"]]
+    with pytest.raises(RollcoreError, match=r"expected onset_tick, offset_tick, .*, found velocity, track"):
+        Midi.from_notes(start)
+
+
+def test_seconds_are_those_of_mido_and_pretty_midi(midi_folder: Path) -> None:
+    for path in sorted(midi_folder.rglob("*.mid"))[::40]:
+        midi = read_midi(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it has a word to say on tempos in other tracks, and reads them
+            theirs = pretty_midi.PrettyMIDI(str(path))
+        ticks = np.concatenate([midi.notes["onset_tick"], midi.notes["offset_tick"]])
+        assert midi.seconds(ticks) == pytest.approx([theirs.tick_to_time(int(tick)) for tick in ticks], abs=1e-6)
+    tempos = [(100, 250_000), (100, 1_000_000), (340, 300_000)]
+    midi = Midi.from_notes([(0, 480, 60, 80, 0, 0)], ticks_per_beat=96, tempos=tempos)
+    seconds, now = [], 0.0
+    for tick in range(400):  # tick by tick, the last tempo at or before each
+        seconds.append(now)
+        at = next((tempo for start, tempo in reversed(tempos) if start <= tick), 500_000)
+        now += at / 96e6
+    assert midi.seconds(np.arange(400).reshape(20, 20)).ravel() == pytest.approx(seconds)
+    assert midi.seconds(100) == pytest.approx(100 * 0.5 / 96)
+
+
+def test_seconds_of_absolute_time_and_of_tracks() -> None:
+    film = Midi(np.array([NOTE], NOTE_DTYPE), np.empty(0, TEMPO_DTYPE), 0, smpte=(25, 40))
+    assert film.seconds([0, 1000]).tolist() == [0, 1]
+    assert Midi(film.notes, film.tempos, 0, smpte=(29, 100)).seconds(3000) == pytest.approx(1.001)
+    tempos = np.array([(0, 1_000_000), (0, 250_000)], TEMPO_DTYPE)
+    tracks = np.array([0, 4], np.uint16)
+    several = Midi(film.notes, tempos, 96, format=2, tempo_tracks=tracks)
+    assert [several.seconds(96, track).item() for track in (0, 4, 7)] == [1, 0.25, 0.5]
+    with pytest.raises(RollcoreError, match="ticks_per_beat"):
+        Midi(film.notes, film.tempos, 0).seconds(0)
 
 
 @pytest.mark.parametrize(

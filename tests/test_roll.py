@@ -296,12 +296,34 @@ def test_limits_are_in_time_never_in_ticks():
         ({"max_minutes": 10**8, "fps": 1}, "at most 1,666,666"),
         ({"fps": "1e999999999"}, "1e999999999"),
         ({"fps": "1e30"}, "grid rate 1000000"),
+        ({"fps": True}, "frames per second True"),
+        ({"fps": 3.14159265358979}, "grid rate 314159265358979"),
         ({"max_minutes": float("nan")}, "more than 0"),
     ],
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(RollcoreError, match=re.escape(message)):
         rollcore.piano_roll(Midi.from_notes(notes_of((0, 480, 60))), **options)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fraction"),
+    [
+        (16_000 / 384, "125/3"),
+        (44_100 / 512, "11025/128"),
+        (1 / 0.023, "1000/23"),
+        (30 / 1.001, "30000/1001"),
+        (1 / 3, "1/3"),
+        (29.97, "2997/100"),
+        (23.976, "2997/125"),
+        (0.1, "1/10"),
+        (np.float32(12.5), "25/2"),
+        (np.float64(31.25), "125/4"),
+        (np.int64(50), "50"),
+    ],
+)
+def test_a_float_is_the_fraction_that_was_meant(rate, fraction):
+    assert Grid.seconds(rate).rate == Fraction(fraction)
 
 
 def test_an_empty_piece_is_an_empty_roll():
@@ -342,11 +364,11 @@ def test_random_pieces_equal_the_oracle(rows, tempos, ticks_per_beat, rate, beat
 @given(random_notes, st.lists(st.tuples(ticks, st.sampled_from([0, 1]), st.booleans()), max_size=12))
 def test_random_pedals_equal_the_oracle(rows, pedal_rows):
     notes = [(on, on + length, pitch % 4, channel, 0) for on, length, pitch, channel in rows]
-    pedal_rows = sorted(pedal_rows, key=lambda pedal: pedal[0])
-    pedals = np.zeros(len(pedal_rows), Midi.from_notes(notes_of()).pedals.dtype)
+    pedals = np.zeros(len(pedal_rows), Midi.from_notes(notes_of()).pedals.dtype)  # in any order, as the notes
     for i, (tick, channel, down) in enumerate(pedal_rows):
         pedals["tick"][i], pedals["channel"][i], pedals["down"][i] = tick, channel, down
     midi = Midi(notes_of(*(n[:4] for n in notes)), np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, pedals=pedals)
+    pedal_rows = sorted(pedal_rows, key=lambda pedal: pedal[0])
     expected = oracle.roll(480, oracle.sustained(notes, pedal_rows), [], fps=50, drums=True)
     ours = rollcore.piano_roll(midi, sustain=True, drums=True)
     assert oracle.cells(ours[:, 0]) == expected[0]
@@ -472,9 +494,20 @@ def test_the_file_between_does_not_matter(tmp_path):
     )
 
 
-def test_a_tempo_of_nothing_is_refused():
-    with pytest.raises(RollcoreError, match="tempo 0"):
-        rollcore.midi_from_roll(np.zeros((4, 1, 16), np.uint8), grid=Grid.seconds(50), tempo=0)
+@pytest.mark.parametrize("tempo", [0, 120, 59_999, 1 << 24, 500_000.5])
+def test_a_tempo_that_is_none_or_in_beats_per_minute_is_refused(tempo):
+    with pytest.raises(RollcoreError, match=f"tempo {tempo}: .* 500000 for 120 bpm"):
+        rollcore.midi_from_roll(np.zeros((4, 1, 16), np.uint8), grid=Grid.beats(4), tempo=tempo)
+
+
+def test_ticks_and_velocities_are_whole_and_do_not_overflow():
+    rows = np.full((4, 1, 16), 255, np.uint8)
+    for options in ({"ticks_per_frame": 2**61}, {"ticks_per_frame": 1.5}, {"ticks_per_frame": 0}, {"velocity": 80.5}):
+        with pytest.raises(RollcoreError, match=next(iter(options))):
+            rollcore.notes_from_roll(rows, **options)
+    assert rollcore.notes_from_roll(rows, ticks_per_frame=2**61 - 1)["offset_tick"].max() == 4 * (2**61 - 1)
+    with pytest.raises(RollcoreError, match="ticks_per_beat"):
+        rollcore.midi_from_roll(rows, grid=Grid.beats(4), ticks_per_beat=480.0)
 
 
 def test_rows_of_the_wrong_kind_are_refused():

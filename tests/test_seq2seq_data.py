@@ -186,6 +186,57 @@ def test_batches_travel_to_other_processes_by_path(dataset):
     assert len(pickle.dumps(batches)) < 20_000
 
 
+@pytest.mark.parametrize("train", [None, TrainConfig(batch_size=3)])
+def test_batches_end_and_count_from_the_end(dataset, train):
+    batches = RollBatches(dataset, CONFIG, train, batch_size=3)
+    np.testing.assert_array_equal(batches[-1][0]["rows"], batches[len(batches) - 1][0]["rows"])
+    assert len(batches[-1][0]["rows"]) > 0
+    for index in (len(batches), -len(batches) - 1, 10**6):
+        with pytest.raises(IndexError, match="out of range"):
+            batches[index]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": -1}, "batch_size must be at least 1"),
+        ({"hop": -3}, "hop must be within 0..6"),
+        ({"hop": 7}, "hop must be within 0..6"),
+        ({"model": ModelConfig(planes=("sounding", "onset"), input_frames=4, target_frames=6)}, "has planes sounding"),
+    ],
+)
+def test_options_that_no_epoch_can_be_drawn_by(dataset, options, message):
+    with pytest.raises(DatasetError, match=message):
+        RollBatches(dataset, **{"model": CONFIG, "split": "test"} | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"epochs": 1.5}, "epochs"),
+        ({"batch_size": 2.0}, "batch_size"),
+        ({"hop": 2.5}, "hop"),
+        ({"transpose": 1.5}, "transpose"),
+        ({"transpose": 7}, "transpose"),
+        ({"keep_key": 3}, "keep_key"),
+        ({"keep_key": -1}, "keep_key"),
+        ({"seed": 0.5}, "seed"),
+        ({"seed": 2**32}, "seed"),
+    ],
+)
+def test_trainings_that_are_none(options, name):
+    with pytest.raises(DatasetError, match=name):
+        TrainConfig(**options)
+
+
+def test_a_configuration_of_lists_is_one_of_tuples():
+    config = ModelConfig(planes=["sounding"], lags=[4, 8], periods=[16])
+    assert config == ModelConfig(planes=("sounding",), lags=(4, 8), periods=(16,))
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert len({config}) == 1
+
+
 def test_an_empty_split_is_refused(tmp_path):
     path = write_dataset(tmp_path, {"traindata": (8,), "validdata": (8,), "testdata": (8,)})
     dataset = open_dataset(path)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rollcore.batches import transpose, unpack
+    from rollcore.batches import pack, transpose, unpack
     from rollcore.build import BuildReport, build_dataset
     from rollcore.chords import SCALES, make_chords
     from rollcore.dataset import Dataset, open_dataset
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
 _HOME = {
-    "batches": ("transpose", "unpack"),
+    "batches": ("pack", "transpose", "unpack"),
     "build": ("BuildReport", "build_dataset"),
     "chords": ("SCALES", "make_chords"),
     "dataset": ("Dataset", "open_dataset"),
@@ -84,6 +84,7 @@ __all__ = [
     "midi_from_roll",
     "notes_from_roll",
     "open_dataset",
+    "pack",
     "piano_roll",
     "plot_roll",
     "read_midi",
@@ -95,10 +96,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module 'rollcore' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"rollcore.{_MODULE[name]}"), name)
+if not TYPE_CHECKING:  # where a misspelled name is to be told
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE:
+            raise AttributeError(f"module 'rollcore' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"rollcore.{_MODULE[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -267,6 +267,45 @@ def unpack(
     return out
 
 
+def pack(roll: ArrayLike, low: int = 0) -> NDArray[np.uint8]:
+    """Pack one number a pitch into rows: the inverse of :func:`unpack`.
+
+    Parameters
+    ----------
+    roll
+        Array of shape (..., pitches) that holds 0 and 1, or bool: threshold probabilities, or draw from them, first.
+    low
+        Pitch of the first column; 21 for the 88 keys of a piano.
+
+    Returns
+    -------
+    uint8 array of shape (..., 16)
+        To be rows for :func:`rollcore.midi_from_roll`, a roll needs an axis of planes: ``pack(roll[:, None], 21)``.
+
+    Raises
+    ------
+    ValueError
+        If there is another number in `roll`, or the pitches leave 0 to 127.
+
+    Examples
+    --------
+    >>> np.array_equal(pack(unpack(np.arange(32, dtype=np.uint8).reshape(2, 16))), np.arange(32).reshape(2, 16))
+    True
+    >>> pack([[1, 0, 0, 1]], low=4)[0, :2]
+    array([144,   0], dtype=uint8)
+    """
+    numbers = np.asarray(roll)
+    pitches = numbers.shape[-1] if numbers.ndim else 0
+    if not 0 <= low <= PITCHES - pitches or not pitches:
+        raise ValueError(f"{pitches} pitches from {low}: expected at least one, and all from 0 to {PITCHES - 1}")
+    sounding = numbers.astype(bool)
+    if not np.array_equal(sounding, numbers):
+        raise ValueError("roll: expected nothing but 0 and 1; compare probabilities with a threshold first")
+    bits = np.zeros((*numbers.shape[:-1], PITCHES), bool)
+    bits[..., low : low + pitches] = sounding
+    return np.packbits(bits, axis=-1, bitorder="little")
+
+
 def _packed(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     array = np.asarray(rows)
     if array.dtype != _UINT8 or array.ndim == 0 or array.shape[-1] != ROW_BYTES:

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +24,7 @@ from rollcore.dataset import (
     OUTCOMES,
     PIECE_DTYPE,
     REPAIR_DTYPE,
+    SPLITS,
     digest,
     split_of,
 )
@@ -124,7 +125,7 @@ class _Loaded:
 class _Ledger:
     """The tables as they grow, batch by batch in the order of the input."""
 
-    split: tuple[int, int, int]
+    split: tuple[int, int, int] | dict[bytes, int]
     max_minutes: float
     seen: set[bytes] | None
     pieces: list[NDArray[np.void]] = field(default_factory=list)
@@ -144,6 +145,11 @@ class _Ledger:
         status = records["status"]
         keep = status == 0
         reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(~keep)}
+        if isinstance(self.split, dict):
+            for i in np.flatnonzero(keep).tolist():
+                if names[i] not in self.split:
+                    keep[i] = False
+                    reasons[i] = "in no split (--split)"
         if self.seen is not None:
             for i in np.flatnonzero(keep).tolist():
                 content = loaded.digests[i]
@@ -177,7 +183,10 @@ class _Ledger:
         if len(chosen):
             halves = b"".join(loaded.digests[i] or b"" for i in chosen)
             pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
-            pieces["split"] = split_of(pieces["digest"], self.split)
+            if isinstance(self.split, dict):
+                pieces["split"] = [self.split[names[i]] for i in chosen]
+            else:
+                pieces["split"] = split_of(pieces["digest"], self.split)
         self.pieces.append(pieces)
         self.files.append(files)
         self.repairs.append(repairs)
@@ -220,8 +229,13 @@ def _unreadable(error: int) -> str:
     return f"unreadable ({os.strerror(error)})"
 
 
-def check_split(split: Sequence[int]) -> None:
-    """Raise `RollcoreError` unless `split` is three shares: whole numbers, not all of them 0."""
+def check_split(split: Sequence[int] | Mapping[str, str]) -> None:
+    """Raise `RollcoreError` unless `split` is three shares, whole numbers, not all of them 0, or names splits."""
+    if isinstance(split, Mapping):
+        for name, chosen in split.items():
+            if chosen not in SPLITS:
+                raise RollcoreError(f"split of {name}: {chosen!r}: expected one of {', '.join(SPLITS)}")
+        return
     whole = not isinstance(split, str) and all(isinstance(share, (int, np.integer)) for share in split)
     if not whole or len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
         raise RollcoreError(f"split {split}: expected three whole shares such as (80, 10, 10)")
@@ -237,7 +251,7 @@ def build_dataset(
     drums: bool = False,
     sustain: bool = False,
     max_minutes: float = MAX_MINUTES,
-    split: tuple[int, int, int] = (80, 10, 10),
+    split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
     dedupe: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -258,8 +272,9 @@ def build_dataset(
     planes, drums, sustain, max_minutes
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
-        Relative sizes of the train, validation and test splits, whole numbers. A piece's place depends on its content
-        alone.
+        Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its content
+        alone. Or the split of each file by its name, as the report has it: ``"train"``, ``"validation"`` or ``"test"``;
+        files without one are skipped.
     dedupe
         Keep the first of each set of files with identical content.
     threads
@@ -290,7 +305,12 @@ def build_dataset(
     sources = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     if not sources:
         raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
-    ledger = _Ledger(split, max_minutes, set() if dedupe else None)
+    places: tuple[int, int, int] | dict[bytes, int]
+    if isinstance(split, Mapping):
+        places = {os.fsencode(name): SPLITS.index(chosen) for name, chosen in split.items()}
+    else:
+        places = split
+    ledger = _Ledger(places, max_minutes, set() if dedupe else None)
 
     spare: list[_roll.Batch] = []
 
@@ -324,7 +344,7 @@ def build_dataset(
             "dedupe": bool(dedupe),
             "drums": bool(drums),
             "max_minutes": float(max_minutes),
-            "split": [int(share) for share in split],
+            "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
             "sustain": bool(sustain),
         }
         size = writer.commit(tables, options)

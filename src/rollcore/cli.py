@@ -68,12 +68,35 @@ def make_chords(folder: str) -> None:
     )
 
 
-def _shares(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int]:
+def _split(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int] | dict[str, str]:
+    if value.startswith("@"):
+        return _named_split(value)
     try:
         train, validation, test = (int(share) for share in value.split("/"))
     except ValueError:
-        raise click.BadParameter("three whole numbers such as 80/10/10", context, option) from None
+        raise click.BadParameter("three whole numbers such as 80/10/10, or @splits.csv", context, option) from None
     return train, validation, test
+
+
+def _named_split(source: str) -> dict[str, str]:
+    """Read lines of a file's name, a comma and its split."""
+    import csv
+
+    found: dict[str, str] = {}
+    try:
+        with open(source[1:], newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            lines = csv.reader(file)
+            for row in lines:
+                if len(row) != 2 or row[1] not in ("train", "validation", "test"):
+                    where, shown = f"{source}: line {lines.line_num}", ",".join(row)[:80]
+                    raise RollcoreError(
+                        f"{where}: expected the name of a file, a comma and train, validation or test; found {shown!r}"
+                    )
+                if found.setdefault(*row) != row[1]:
+                    raise RollcoreError(f"{source}: line {lines.line_num}: {row[0]} is in another split already")
+    except (OSError, csv.Error) as error:
+        raise RollcoreError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return found
 
 
 @cli.command("build-dataset", short_help="Read MIDI files into a dataset.")
@@ -94,10 +117,11 @@ def _shares(context: click.Context, option: click.Parameter, value: str) -> tupl
 @click.option(
     "--split",
     default="80/10/10",
-    metavar="A/B/C",
+    metavar="A/B/C|@FILE",
     show_default=True,
-    callback=_shares,
-    help="Shares of train, validation and test; a piece's place depends on its content alone.",
+    callback=_split,
+    help="Shares of train, validation and test; a piece's place depends on its content alone. Or a file with a line "
+    "for each piece: its name, a comma, and train, validation or test.",
 )
 @click.option("--dedupe", is_flag=True, help="Keep one of each set of files with identical content.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="[default: one for each core]")
@@ -110,7 +134,7 @@ def build_dataset(
     drums: bool,
     sustain: bool,
     max_minutes: float | None,
-    split: tuple[int, int, int],
+    split: tuple[int, int, int] | dict[str, str],
     dedupe: bool,
     threads: int | None,
 ) -> None:
@@ -261,13 +285,14 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
     the grid of music it has the tempo it began with.
     """
     from rollcore.midi import read_midi
-    from rollcore.roll import midi_from_roll
+    from rollcore.roll import SHORTEST_BEAT, midi_from_roll
     from rollcore.sound import write_wav
 
     if (found := _piece_of(source, piece, "SOUND")) is not None:
         dataset, index = found
         title = dataset.name(index)
-        midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=int(dataset.pieces["tempo"][index]))
+        tempo = max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
+        midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
     else:
         title, midi = os.path.basename(source), read_midi(source)
     try:

@@ -151,7 +151,8 @@ class Dataset:
         row_bytes = np.uint64(ROW_BYTES * len(self.planes))
         if len(pieces):
             self.pieces["offset"] = offsets[pieces["shard"]] + pieces["start"] * row_bytes
-        self.pieces.setflags(write=False)
+        for table in (self.pieces, self.files, self.repairs, self.shards):
+            table.setflags(write=False)
         identity = xxhash.xxh3_128()
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
         identity.update(table_bytes(tables["checksums"]))

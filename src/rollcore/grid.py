@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -95,10 +97,15 @@ class Grid:
 def _fraction(value: int | float | str | Fraction, what: str) -> Fraction:
     try:
         # A power of ten is worked out in full: 1e999999999 would take for ever.
-        if len(text := str(value)) > 40 or abs(int(text.lower().partition("e")[2] or 0)) > 40:
+        text = str(value)
+        if isinstance(value, bool) or len(text) > 40 or abs(int(text.lower().partition("e")[2] or 0)) > 40:
             raise ValueError
-        # A float goes through its shortest decimal: 12.5 and 31.25 are meant exactly.
-        return Fraction(str(value) if isinstance(value, float) else value)
+        if not isinstance(value, numbers.Real) or isinstance(value, numbers.Rational):
+            return Fraction(value)
+        # A float goes through its shortest decimal: 12.5 and 29.97 are meant exactly. Where that is long, as that of
+        # 16000 / 384, it is the fraction it was worked out from, if there is a short one but for rounding errors.
+        exact, short = Fraction(text), Fraction(float(value)).limit_denominator(_MAX_TERM)
+        return short if exact.denominator > _MAX_TERM and math.isclose(short, value, rel_tol=1e-15) else exact
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise RollcoreError(f"{what} {value!r}: expected a number such as 50, 12.5 or 30000/1001") from error
 

@@ -138,11 +138,50 @@ class Midi:
         changes = changes[np.argsort(changes["tick"], kind="stable")]
         return cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
 
+    def seconds(self, ticks: npt.ArrayLike, track: int | None = None) -> npt.NDArray[np.float64]:
+        """Return the time of ticks, by the tempos of the piece or by its absolute time.
+
+        Parameters
+        ----------
+        ticks
+            Numbers of any shape, such as ``midi.notes["onset_tick"]``.
+        track
+            Whose tempos to go by, in format 2, where every track has its own; all of them by default.
+
+        Returns
+        -------
+        float64 array of the shape of `ticks`
+            Seconds since tick 0.
+
+        Raises
+        ------
+        RollcoreError
+            When the piece has no time division.
+
+        Examples
+        --------
+        >>> Midi.from_notes([(0, 480, 60, 80, 0, 0)], tempos=[(240, 1_000_000)]).seconds([0, 240, 480])
+        array([0.  , 0.25, 0.75])
+        """
+        check_division(self)
+        wanted = np.asarray(ticks, np.float64)
+        if self.smpte is not None:
+            fps, ticks_per_frame = self.smpte
+            return wanted / ((30_000 / 1001 if fps == 29 else fps) * ticks_per_frame)
+        tempos = self.tempos if track is None else self.tempos[self.tempo_tracks == track]
+        edges = np.append(0.0, tempos["tick"])
+        rates = np.append(DEFAULT_TEMPO, tempos["microseconds_per_beat"]) / (1e6 * self.ticks_per_beat)
+        starts = np.append(0, np.cumsum(np.diff(edges) * rates[:-1]))
+        at = np.maximum(np.searchsorted(edges, wanted, side="right") - 1, 0)
+        return np.asarray(starts[at] + (wanted - edges[at]) * rates[at])
+
 
 def _rows(given: Array | Iterable[Sequence[int]], dtype: np.dtype[Any]) -> Array:
     """Copy rows to an array, or raise where a value would not stay the same."""
     if isinstance(given, np.ndarray) and given.dtype.names is not None:
-        columns = [given[name] for name in given.dtype.names]
+        if set(given.dtype.names) != set(dtype.names or ()):
+            raise ValueError(f"expected {', '.join(dtype.names or ())}, found {', '.join(given.dtype.names)}")
+        columns = [given[name] for name in dtype.names or ()]
     else:
         columns = list(np.array([tuple(row) for row in given]).T) or [np.zeros(0)] * len(dtype.names or ())
     rows = np.zeros(len(columns[0]), dtype)

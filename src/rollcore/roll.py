@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from rollcore import _roll
 from rollcore.errors import RollcoreError
-from rollcore.grid import MAX_MINUTES, Grid, choose_grid
+from rollcore.grid import MAX_MINUTES, MAX_TEMPO_BPM, Grid, choose_grid
 from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TEMPO_ROW_DTYPE, Midi, check_division
 
 PLANES = ("sounding", "onset")
 ROW_BYTES = 16
 """Bytes of one frame of one plane: 128 pitches, pitch p at bit ``p & 7`` of byte ``p >> 3``."""
+
+SHORTEST_BEAT, LONGEST_BEAT = 60_000_000 // MAX_TEMPO_BPM, (1 << 24) - 1
+"""Microseconds: a tempo that is meant in beats per minute is shorter, and MIDI has no room for a longer one."""
 
 RECORD_DTYPE = np.dtype(
     [
@@ -141,7 +145,7 @@ def piano_roll(
         smpte_ticks,
         _bytes_of(notes, NOTE_DTYPE, "notes"),
         tempos.view(np.uint8),
-        _bytes_of(midi.pedals, PEDAL_DTYPE, "pedals"),
+        _bytes_of(midi.pedals[np.argsort(midi.pedals["tick"], kind="stable")], PEDAL_DTYPE, "pedals"),
         record.view(np.uint8),
     )
     status = int(record["status"][0])
@@ -180,11 +184,16 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     -------
     structured array of dtype `NOTE_DTYPE`
         Sorted by onset, then pitch; channel and track 0.
+
+    Raises
+    ------
+    RollcoreError
+        If `rows` is no roll, or an option is no whole number or out of range.
     """
     rows = _check_rows(rows)
-    if ticks_per_frame < 1 or not 1 <= velocity <= 127:
-        raise RollcoreError("ticks_per_frame: expected at least 1, and velocity 1 to 127")
     frames, planes, _ = rows.shape
+    _check_whole("ticks_per_frame", ticks_per_frame, 1, (2**63 - 1) // max(frames, 1))
+    _check_whole("velocity", velocity, 1, 127)
     found: list[tuple[NDArray[np.intp], ...]] = []
     for byte in np.flatnonzero(rows[:, 0].any(axis=0)):  # eight pitches at a time: a day of music fits into memory
         bits = np.zeros((planes, 8, frames + 1), bool)
@@ -227,7 +236,7 @@ def midi_from_roll(
     grid
         The grid of `rows`.
     tempo
-        Microseconds per beat.
+        Microseconds per beat, 60,000 to 16,777,215: 500,000 is 120 beats per minute.
     ticks_per_beat
         Resolution; a frame must last at least one tick.
     velocity
@@ -238,8 +247,9 @@ def midi_from_roll(
     RollcoreError
         If a frame is shorter than a tick, or an option is out of range.
     """
-    if tempo < 1:
-        raise RollcoreError(f"tempo {tempo}: expected at least 1 microsecond per beat")
+    beat = " microseconds per beat, as 500000 for 120 bpm"
+    _check_whole("tempo", tempo, SHORTEST_BEAT, LONGEST_BEAT, beat)
+    _check_whole("ticks_per_beat", ticks_per_beat, 1, 32_767)
     notes = notes_from_roll(rows, velocity=velocity)
     if grid.unit == "beats":
         ticks_per_frame = Fraction(ticks_per_beat) / grid.rate
@@ -257,6 +267,11 @@ def midi_from_roll(
         notes[name] = -(-frames * ticks_per_frame.numerator // ticks_per_frame.denominator)
     tempos = np.array([(0, tempo)], TEMPO_DTYPE)
     return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
+
+
+def _check_whole(name: str, value: int, least: int, most: int, what: str = "") -> None:
+    if not isinstance(value, numbers.Integral) or not least <= value <= most:
+        raise RollcoreError(f"{name} {value}: expected a whole number from {least} to {most}{what}")
 
 
 def _check_rows(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollcore.errors import RollcoreError
-from rollcore.midi import DEFAULT_TEMPO, Midi, check_division
+from rollcore.midi import Midi
 
 __all__ = ["write_wav"]
 
@@ -65,7 +65,6 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     """
     if isinstance(target, str | os.PathLike) and not os.fspath(target).lower().endswith(".wav"):
         raise RollcoreError(f"{os.fspath(target)}: sounds are WAV files; name it so that it ends in .wav")
-    check_division(midi)
     if not len(midi.notes):
         raise RollcoreError("no notes: nothing to hear")
     onsets, offsets = _seconds(midi)
@@ -90,20 +89,11 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
 def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return when each note begins and ends; in format 2 every track goes by its own tempos."""
     notes = midi.notes
-    onsets, offsets = notes["onset_tick"].astype(float), notes["offset_tick"].astype(float)
-    if midi.smpte is not None:
-        fps, ticks = midi.smpte
-        rate = (30_000 / 1001 if fps == 29 else fps) * ticks
-        return onsets / rate, offsets / rate
-    for track in np.unique(notes["track"]) if midi.format == 2 else (None,):
-        among = slice(None) if track is None else notes["track"] == track
-        tempos = midi.tempos if track is None else midi.tempos[midi.tempo_tracks == track]
-        edges = np.append(0, tempos["tick"]).astype(float)
-        rates = np.append(DEFAULT_TEMPO, tempos["microseconds_per_beat"]) / (1e6 * midi.ticks_per_beat)
-        starts = np.append(0, np.cumsum(np.diff(edges) * rates[:-1]))
-        for times in (onsets, offsets):
-            at = np.searchsorted(edges, times[among], side="right") - 1
-            times[among] = starts[at] + (times[among] - edges[at]) * rates[at]
+    onsets, offsets = midi.seconds(notes["onset_tick"]), midi.seconds(notes["offset_tick"])
+    for track in np.unique(notes["track"]) if midi.format == 2 else ():
+        own = notes["track"] == track
+        onsets[own] = midi.seconds(notes["onset_tick"][own], track)
+        offsets[own] = midi.seconds(notes["offset_tick"][own], track)
     return onsets, offsets
 
 

@@ -7,6 +7,7 @@ their pieces.
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -105,6 +106,9 @@ class Windows:
             window.flags.writeable = False
             return window
         return rows
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return map(self.__getitem__, range(len(self)))
 
     def locate(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Say which piece each window is of, and at which of its frames it starts (negative within the lead).

@@ -8,7 +8,16 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seq2seq.compare import compare
+    from seq2seq.config import ModelConfig, TrainConfig
+    from seq2seq.data import RollBatches
+    from seq2seq.evaluate import evaluate
+    from seq2seq.generate import generate
+    from seq2seq.model import build_model, load_model
+    from seq2seq.train import model_config, train
 
 _HOME = {
     "ModelConfig": "config",
@@ -23,14 +32,27 @@ _HOME = {
     "compare": "compare",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "ModelConfig",
+    "RollBatches",
+    "TrainConfig",
+    "build_model",
+    "compare",
+    "evaluate",
+    "generate",
+    "load_model",
+    "model_config",
+    "train",
+]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the module that holds *name*, and return it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # where a misspelled name is to be told
+
+    def __getattr__(name: str) -> Any:
+        """Import the module that holds *name*, and return it."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

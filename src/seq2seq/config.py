@@ -92,6 +92,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no model can be built from."""
+        for name in ("planes", "periods", "lags"):
+            if isinstance(values := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(values))
         _one_of("model", self.model, MODELS)
         _one_of("head", self.head, HEADS)
         if self.model == "blog" and self.head != "bernoulli":
@@ -127,8 +130,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ModelConfig:
         """Return the configuration that :meth:`to_dict` wrote."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return cls(**values)
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -171,18 +173,17 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no training can run with."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise DatasetError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.hop < 0:
-            raise DatasetError(f"hop must not be negative, but is {self.hop}")
-        if not 0 <= self.transpose <= MAX_TRANSPOSE:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("hop", 0), ("transpose", 0), ("seed", 0)):
+            _at_least(least, name, getattr(self, name))
+        if not 0 <= self.keep_key <= 1:
+            raise DatasetError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
+        if self.transpose > MAX_TRANSPOSE:
             raise DatasetError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
         if not 0 < self.learning_rate <= 1:
             raise DatasetError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise DatasetError(f"ema must be at least 0 and below 1, not {self.ema}")
-        if not 0 <= self.seed < 2**32:
+        if self.seed >= 2**32:
             raise DatasetError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
 
 

@@ -95,17 +95,18 @@ class RollBatches(keras.utils.PyDataset):
     batch_size : int, optional
         Windows per batch; that of *train* by default.
     hop : int, optional
-        Frames between windows in evaluation; the target's length by default.
+        Frames between windows in evaluation, up to the target's length, which 0 stands for. A training has that of
+        *train*.
 
     Raises
     ------
     DatasetError
-        If the split has no frame to predict.
+        If the split has no frame to predict, the dataset has other planes than the model, or an option is out of range.
     """
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: rollcore.Dataset,
         model: ModelConfig,
         train: TrainConfig | None = None,
         *,
@@ -115,7 +116,17 @@ class RollBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.model, self.train = model, train
-        self.batch_size = batch_size or (train.batch_size if train else 16)
+        if batch_size is None:
+            batch_size = train.batch_size if train else 16
+        if batch_size < 1:
+            raise DatasetError(f"batch_size must be at least 1, not {batch_size}")
+        if not 0 <= hop <= model.target_frames:
+            raise DatasetError(f"hop must be within 0..{model.target_frames}, the target's length, not {hop}")
+        if tuple(dataset.planes) != model.planes:
+            raise DatasetError(
+                f"{dataset.path}: has planes {', '.join(dataset.planes)}, the model {', '.join(model.planes)}"
+            )
+        self.batch_size = batch_size
         length = model.input_frames + model.target_frames
         # One window for every frame that a target may begin at: frame t of piece i is number first[i] + t.
         self.windows = rollcore.windows(dataset, length, hop=1, split=split, lead=model.input_frames, partial=True)
@@ -172,7 +183,10 @@ class RollBatches(keras.utils.PyDataset):
         return Cover(*(column[part] for column in self._cover))
 
     def __getitem__(self, index: int) -> Batch:
-        """Return batch *index* of the epoch."""
+        """Return batch *index* of the epoch; a negative index counts from the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} is out of range: there are {len(self)}")
+        index %= len(self)
         part = self.counted(index)
         input_frames = self.model.input_frames
         numbers = self._number[part.piece] + part.frame

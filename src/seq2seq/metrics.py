@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rollcore import Dataset
 from seq2seq.config import ModelConfig
 from seq2seq.data import RollBatches
 
@@ -119,7 +120,7 @@ class Outside:
     for onsets among the frames where it sounds.
     """
 
-    def __init__(self, dataset: Any, config: ModelConfig) -> None:
+    def __init__(self, dataset: Dataset, config: ModelConfig) -> None:
         beyond = np.ones(128, bool)
         beyond[config.low : config.high + 1] = False
         self._beyond = np.flatnonzero(beyond)
@@ -137,7 +138,7 @@ class Outside:
         return _nats(bits[..., self._beyond], np.broadcast_to(self._logits, bits[..., self._beyond].shape))
 
 
-def score_baselines(dataset: Any, config: ModelConfig, split: str) -> dict[str, Score]:
+def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[str, Score]:
     """Return the scores of three baselines on a split, their probabilities fitted on the training split.
 
     ``unigram`` knows how often each pitch sounds; ``markov`` also whether the pitch itself sounded in the last

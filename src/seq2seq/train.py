@@ -15,7 +15,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,11 +36,14 @@ from seq2seq.config import (
 from seq2seq.evaluate import evaluate
 from seq2seq.startup import import_keras
 
+if TYPE_CHECKING:
+    from rollcore import Dataset
+
 RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
 ECHO_FRAMES = 4096
 
 
-def model_config(dataset: Any, **settings: Any) -> ModelConfig:
+def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
     """Return a configuration that fits *dataset*; *settings* are fields of it that are wanted otherwise.
 
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
@@ -138,7 +141,7 @@ def train(
 
 
 def _fit(
-    dataset: Any, run_dir: Path, model: ModelConfig, settings: TrainConfig, max_minutes: float | None, resume: bool
+    dataset: Dataset, run_dir: Path, model: ModelConfig, settings: TrainConfig, max_minutes: float | None, resume: bool
 ) -> dict[str, Any]:
     """Train; see :func:`train`."""
     import keras
@@ -247,7 +250,7 @@ def _momentum(ema: float | None, updates: int) -> float:
     return min(0.99, max(0.0, 1 - 5 / updates)) if ema is None else ema
 
 
-def _write_config(run_dir: Path, dataset: Any, model: ModelConfig, settings: TrainConfig) -> None:
+def _write_config(run_dir: Path, dataset: Dataset, model: ModelConfig, settings: TrainConfig) -> None:
     """Write what becomes config.json with the first epoch; until then, a former run stands."""
     import keras
     import numpy as np
