@@ -115,6 +115,31 @@ def test_same_seed_same_bytes(run, tmp_path):
     assert first.outputs[0].midi.read_bytes() != other.outputs[0].midi.read_bytes()
 
 
+def test_what_is_made_otherwise_has_another_name(run, riff, tmp_path):
+    names = []
+    for options in (
+        {},
+        {"primer": 3},
+        {"primer": "C_major.mid"},
+        {"primer_pitches": "C4 E4"},
+        {"harmonize": str(riff)},
+        {"temperature": 0.9, "top_p": 0.95},
+        {"scale": "F# dorian", "pitch_range": "C2:C6", "max_polyphony": 3},
+    ):
+        made = generate(run, tmp_path, steps=20, seed=4, **options)
+        names.append(made.page.stem)
+        assert made.outputs[0].midi.stem.removesuffix("-degenerate") == f"{names[-1]}-1"
+    assert names[0] == "tiny-seed4"
+    assert names[2:] == [
+        "tiny-C_major-seed4",
+        "tiny-C4-E4-seed4",
+        "tiny-riff-seed4",
+        "tiny-t0.9-p0.95-seed4",
+        "tiny-F#-dorian-C2-C6-max3-seed4",
+    ]
+    assert len(list(tmp_path.glob("*.mid"))) == len(set(names)) == 7
+
+
 def test_seconds_are_steps_at_the_tempo(run, riff, tmp_path):
     # 90 beats a minute is the riff's tempo: 6 steps a second.
     assert len(generate(run, tmp_path, seconds=5, primer=str(riff)).outputs[0].rows) == 30
@@ -327,19 +352,19 @@ def test_a_score_is_read_back_as_the_roll(tmp_path, steps_per_beat):
 def test_silence_is_not_passed_off_as_music(run, tmp_path, capsys):
     arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "20", "--temperature", "0"]
     for ending in (".mid", ".png", ".wav"):
-        (tmp_path / f"tiny-seed0-1{ending}").write_text("what an earlier call made of the same seed")
+        (tmp_path / f"tiny-t0-seed0-1{ending}").write_text("what an earlier call made of the same seed")
     assert main(arguments) == 1
     told = capsys.readouterr()
     assert "NOT MUSIC, silence: not one note in 20 frames" in told.out
     assert told.err.startswith("error: no output is music (silence")
     assert "a temperature above 0" in told.err
-    degenerate = "tiny-seed0-1-degenerate"  # without a sound
+    degenerate = "tiny-t0-seed0-1-degenerate"  # without a sound
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{degenerate}.mid",
         f"{degenerate}.png",
-        "tiny-seed0.html",
+        "tiny-t0-seed0.html",
     ]
-    assert "NOT MUSIC, silence" in (tmp_path / "tiny-seed0.html").read_text()
+    assert "NOT MUSIC, silence" in (tmp_path / "tiny-t0-seed0.html").read_text()
     assert mido.MidiFile(next(tmp_path.glob("*.mid"))).length > 0
 
 

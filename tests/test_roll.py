@@ -326,6 +326,13 @@ def test_a_float_is_the_fraction_that_was_meant(rate, fraction):
     assert Grid.seconds(rate).rate == Fraction(fraction)
 
 
+def test_what_is_no_piece_is_said_so():
+    with pytest.raises(TypeError, match=r"rollcore\.Midi, as read_midi returns it, not of a str"):
+        rollcore.piano_roll("x.mid")
+    with pytest.raises(TypeError, match="of what open_dataset returns, not of a str"):
+        rollcore.windows("x.h5", 10)
+
+
 def test_an_empty_piece_is_an_empty_roll():
     assert rollcore.piano_roll(Midi.from_notes(notes_of())).shape == (0, 1, 16)
 

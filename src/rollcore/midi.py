@@ -76,7 +76,8 @@ class Midi:
     ticks_per_beat
         Ticks in a quarter note; 0 when `smpte` holds.
     format
-        0, 1 or 2. In format 2 every track is a piece of its own, with its own tempos.
+        0, 1 or 2. In format 2 every track is a piece of its own, with its own tempos; a piano roll lays them over each
+        other.
     tempo_tracks
         uint16 array parallel to `tempos`: the track each one stands in.
     pedals
@@ -326,7 +327,8 @@ def write_midi(
 ) -> None:
     """Write a format 1 file: a tempo track, then one track for each track of `midi` with notes or pedals.
 
-    Equal input gives equal bytes. Reading the file back gives the same notes, except that tracks are numbered
+    Equal input gives equal bytes. Instruments, lyrics and whatever else is in no column of `midi` is not in the file.
+    Reading the file back gives the same notes, except that tracks are numbered
     anew from 1, and that notes of one channel and pitch of which one lies within the other come back paired
     first in, first out.
 

@@ -121,6 +121,8 @@ def piano_roll(
     >>> rows.shape, rollcore.unpack(rows, 60, 61)[0, 0].tolist()
     ((25, 1, 16), [1, 0])
     """
+    if not isinstance(midi, Midi):
+        raise TypeError(f"a piano roll is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
     grid = choose_grid(fps, steps_per_beat)
     planes = check_planes(planes)
     batch = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)

@@ -47,6 +47,9 @@ class Windows:
         lead: int = 0,
         partial: bool = False,
     ) -> None:
+        if not hasattr(dataset, "map_for_windows"):
+            found = type(dataset).__name__
+            raise TypeError(f"windows are of an array of rows or of what open_dataset returns, not of a {found}")
         self.dataset = dataset
         self.length = _at_least("length", length, 1)
         self.hop = _at_least("hop", hop, 1)

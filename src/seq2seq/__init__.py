@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq.compare import compare
-    from seq2seq.config import ModelConfig, TrainConfig
+    from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history
     from seq2seq.data import RollBatches
     from seq2seq.evaluate import evaluate
     from seq2seq.generate import generate
+    from seq2seq.layers import RollLoss
     from seq2seq.model import build_model, load_model
+    from seq2seq.sampling import Sampler, Steering
     from seq2seq.train import model_config, train
 
 _HOME = {
     "ModelConfig": "config",
     "TrainConfig": "config",
+    "load_run": "config",
+    "read_history": "config",
     "RollBatches": "data",
+    "RollLoss": "layers",
     "build_model": "model",
     "load_model": "model",
+    "Sampler": "sampling",
+    "Steering": "sampling",
     "model_config": "train",
     "train": "train",
     "generate": "generate",
@@ -35,13 +42,18 @@ _HOME = {
 __all__ = [
     "ModelConfig",
     "RollBatches",
+    "RollLoss",
+    "Sampler",
+    "Steering",
     "TrainConfig",
     "build_model",
     "compare",
     "evaluate",
     "generate",
     "load_model",
+    "load_run",
     "model_config",
+    "read_history",
     "train",
 ]
 

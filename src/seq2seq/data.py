@@ -78,8 +78,12 @@ def _ranks(count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int6
 class RollBatches(keras.utils.PyDataset):
     """Batches ``(inputs, targets, weights)`` of a split, packed as the models of :mod:`seq2seq.model` take them.
 
-    Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames) float32``: 1 for the frames
-    that count. The dataset is held by path, not by handle, so batches can be built in other processes.
+    Inputs are ``rows``, ``(n, frames, planes, 16) uint8``, input frames and then target frames; ``valid``, ``(n,
+    frames) uint8``, 0 where a frame is padding; ``start``, ``(n,) int32``, the frame of the piece at which the window
+    begins; ``shift``, ``(n,) int32``, by how many semitones it is transposed; and, for a model with an echo, ``echo``,
+    shaped like the rows, and ``match``, ``(n, frames) uint8``, see :mod:`seq2seq.echo`. Targets are ``(n, target
+    frames, planes, 16) uint8``, weights ``(n, target frames) float32``: 1 for the frames that count. The dataset is
+    held by path, not by handle, so batches can be built in other processes.
 
     Parameters
     ----------

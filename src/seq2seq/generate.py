@@ -210,7 +210,18 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     rate = float(source.grid.rate)
-    name = f"{run_dir.resolve().name}-seed{seed}"
+    name = _name(
+        run_dir.resolve().name,
+        None if primer is None else Path(start.name).stem,
+        primer_pitches,
+        None if harmonize is None else Path(harmonize).stem,
+        scale,
+        pitch_range,
+        None if max_polyphony is None else f"max{max_polyphony}",
+        None if temperature == 1 else f"t{temperature:g}",
+        None if top_p == 1 else f"p{top_p:g}",
+        f"seed{seed}",
+    )
     outputs = []
     for number, new in enumerate(drawn, start=1):
         before = start.rows if include_primer else start.rows[:0]
@@ -261,6 +272,11 @@ def generate(
     exhibits = [Exhibit(output.midi, output.sound, output.picture, _remarks(output, made)) for output in outputs]
     write_page(made.page, name, facts, exhibits, _figures(made))
     return made
+
+
+def _name(*words: str | None) -> str:
+    """Name the outputs by what they are made from and how, so that a series of them does not replace itself."""
+    return "-".join(re.sub(r"[^\w#.-]+", "-", word)[:40].strip("-") for word in words if word is not None)
 
 
 def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
