@@ -1,4 +1,4 @@
-# Every target works from a fresh clone: Python >= 3.10, make and a C compiler are all it needs.
+# demo and test work from a fresh clone: Python >= 3.10, make and a C compiler are all they need.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -43,7 +43,7 @@ test: $(VENV)/.test  ## run the tests
 bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-quality: $(VENV)/.test  ## train and evaluate the documented recipes, write docs/quality.md (hours; resumes)
+quality: $(VENV)/.test  ## train and evaluate the documented recipes, write docs/quality.md (hours, those that have no result yet; needs the .mat files)
 	$(BIN)/python -m quality
 
 fuzz: $(VENV)/.test  ## fuzz the reader under sanitizers, RUNS=10000000 inputs (needs clang)

@@ -18,6 +18,8 @@ from typing import Any
 import click
 from quality.report import write_report
 
+from rollcore import RollcoreError
+
 ROOT = Path(__file__).parents[1]
 
 FILES = {
@@ -196,7 +198,10 @@ def main(names: tuple[str, ...], data: str, report: bool) -> None:
         if report or path.exists():
             continue
         print(f"== {name}", flush=True)
-        result = run(name, known[name], Path(data))
+        try:
+            result = run(name, known[name], Path(data))
+        except RollcoreError as error:
+            raise click.ClickException(f"{error}; --data names the folder of the .mat files") from error
         results.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"   test: {result['scores']['test']['nats_per_frame']:.3f} nats a frame", flush=True)

@@ -329,3 +329,11 @@ def test_tables_are_read_only(tmp_path):
     dataset = rollcore.open_dataset(tmp_path / "x.h5")
     for table in (dataset.pieces, dataset.files, dataset.repairs, dataset.shards, dataset.rows(0)):
         assert not table.flags.writeable
+
+
+def test_a_file_that_this_process_holds_with_locks_is_not_called_damaged(tmp_path):
+    rollcore.make_chords(tmp_path / "midi")
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r"), pytest.raises(DatasetError, match="is open in this process already"):
+        rollcore.open_dataset(tmp_path / "x.h5")
+    assert len(rollcore.open_dataset(tmp_path / "x.h5")) == 156

@@ -309,10 +309,13 @@ def _read(path: Path) -> tuple[os.stat_result, dict[str, str], dict[str, NDArray
                 offset = h5py.h5d.open(file.id, b"rows/%06d" % shard).get_offset()
                 if offset is None:
                     raise DatasetError(
-                        f"{path}: shard {shard:06d} is chunked or compressed; `h5repack -l CONTI` undoes it"
+                        f"{path}: shard {shard:06d} is chunked or compressed; "
+                        "`h5repack -l CONTI -f NONE IN OUT` undoes it"
                     )
                 offsets[shard] = offset
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        if "locking flag" in str(error):
+            raise DatasetError(f"{path}: is open in this process already, with file locks; close it there") from error
         reason = "truncated" if "truncated" in str(error) else "damaged"
         raise DatasetError(f"{path}: {reason}; build it again") from error
     sums = dict(tables["checksums"].tolist())

@@ -40,7 +40,7 @@ def import_mat(
     """Write a dataset of the sounding plane from one of the standard .mat files.
 
     Pieces are called ``train/000``, ``validation/000`` and so on, in the order of the arrays, and keep the
-    split they have there; identical pieces in two splits (Nottingham has one such pair) are kept, to stay
+    split they have there; identical pieces in two splits (Nottingham has two such pairs) are kept, to stay
     comparable with published figures.
 
     Parameters

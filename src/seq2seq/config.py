@@ -98,7 +98,7 @@ class ModelConfig:
         _one_of("model", self.model, MODELS)
         _one_of("head", self.head, HEADS)
         if self.model == "blog" and self.head != "bernoulli":
-            raise DatasetError("model blog predicts all frames and pitches at once: use --head bernoulli")
+            raise DatasetError("model blog predicts all frames and pitches at once: its head is bernoulli")
         if not 0 <= self.low <= self.high <= 127:
             raise DatasetError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
         if self.planes not in (("sounding",), ("sounding", "onset")):

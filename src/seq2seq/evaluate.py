@@ -93,7 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 @click.argument("run_dir", metavar="RUN")
 @click.argument("data", required=False)
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
-@click.option("--hop", type=click.IntRange(1), help="Frames from window to window.  [default: half the target]")
+@click.option(
+    "--hop",
+    type=click.IntRange(1),
+    help="Frames from window to window.  [default: half the target; all of it for blog]",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
     """Print an evaluation."""

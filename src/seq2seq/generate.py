@@ -322,7 +322,12 @@ def _metre(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.option("--primer-steps", type=int, metavar="N", help="Use the primer's first N frames.")
 @click.option("--include-primer/--no-include-primer", help="Whether the files begin with the primer.")
 @click.option("--tempo", type=float, metavar="BPM", help="[default: that of melody or primer, else 120]")
-@click.option("--time-signature", callback=_metre, help="Bars of the score.  [default: those of the file, else 4/4]")
+@click.option(
+    "--time-signature",
+    metavar="N/M",
+    callback=_metre,
+    help="Bars of the score.  [default: those of the file, else 4/4]",
+)
 @click.option("--scale", metavar="SCALE", help='Keep to a scale, such as "A minor" or "D dorian".')
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
 @click.option("--max-polyphony", type=int, metavar="N", help="At most N notes at once.")

@@ -46,6 +46,9 @@ ECHO_FRAMES = 4096
 def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
     """Return a configuration that fits *dataset*; *settings* are fields of it that are wanted otherwise.
 
+    For the model of the blog post: ``model_config(dataset, model="blog", head="bernoulli", dropout=0.3)``, trained with
+    ``TrainConfig(batch_size=32, learning_rate=0.006, transpose=0)``, which is what ``seq2seq-train --model blog`` does.
+
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
     sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
     played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and hears
@@ -341,7 +344,7 @@ _DEFAULT_SETTINGS = TrainConfig()
     help="Shift windows by up to N semitones.  [default: 5; 0 for blog]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch that would end later.")
+@click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch but the first that would end later.")
 @click.option("--resume", is_flag=True, help="Finish a run that was stopped, as it was configured.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
 def cli(
