@@ -139,6 +139,9 @@ def piano_roll(
             )
         notes = notes[np.argsort(notes["track"], kind="stable")]
         tempos["track"] = midi.tempo_tracks
+    pedals = midi.pedals
+    if sustain:
+        pedals = pedals[np.argsort(pedals["tick"], kind="stable")]
     record = np.zeros(1, RECORD_DTYPE)
     batch.load_notes(
         midi.format,
@@ -147,7 +150,7 @@ def piano_roll(
         smpte_ticks,
         _bytes_of(notes, NOTE_DTYPE, "notes"),
         tempos.view(np.uint8),
-        _bytes_of(midi.pedals[np.argsort(midi.pedals["tick"], kind="stable")], PEDAL_DTYPE, "pedals"),
+        _bytes_of(pedals, PEDAL_DTYPE, "pedals"),
         record.view(np.uint8),
     )
     status = int(record["status"][0])
