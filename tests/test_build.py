@@ -159,14 +159,14 @@ def test_splits_by_name(tmp_path):
     shutil.copy(folder / "a.mid", folder / "copy.mid")
     split = dict(zip(names[:5], ["test", "train", "validation", "train", "validation"], strict=True))
     report = rollcore.build_dataset(folder, tmp_path / "x.h5", split={**split, "absent.mid": "test"}, threads=2)
-    assert (report.pieces, report.splits, report.reasons) == (5, (2, 2, 1), {"in no split (--split)": 1})
+    assert (report.pieces, report.splits, report.reasons) == (5, (2, 2, 1), {"in none of the splits given": 1})
     dataset = rollcore.open_dataset(tmp_path / "x.h5")
     found = {dataset.name(int(i)): name for name in ("train", "validation", "test") for i in dataset.split(name)}
     assert found == split
     assert dataset.options["split"] == "given"
     report = rollcore.build_dataset(folder, tmp_path / "x.h5", split=split, dedupe=True)
-    assert report.reasons == {"in no split (--split)": 1, "same content as an earlier file (--dedupe)": 1}
-    with pytest.raises(RollcoreError, match=r"none of 6 files .*in no split"):
+    assert report.reasons == {"in none of the splits given": 1, "same content as an earlier file (--dedupe)": 1}
+    with pytest.raises(RollcoreError, match=r"none of 6 files .*in none of the splits"):
         rollcore.build_dataset(folder, tmp_path / "x.h5", split={"b.mid": "train"})
 
 
@@ -333,7 +333,7 @@ def test_the_report_counts_repairs_of_files_that_were_read(tmp_path):
         ({"split": (-1, 50, 51)}, "split"),
         ({"split": (0.8, 0.1, 0.1)}, "whole shares"),
         ({"split": "811"}, "whole shares"),
-        ({"split": {"a.mid": "dev"}}, "split of a.mid: 'dev': expected one of train, validation, test"),
+        ({"split": {"a.mid": "dev"}}, "split of 'a.mid': 'dev': expected a name, and one of train, validation, test"),
         ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
     ],
 )

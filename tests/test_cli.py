@@ -248,11 +248,38 @@ def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):
 
 def test_splits_of_a_file(run, midi, tmp_path):
     splits = tmp_path / "splits.csv"
-    splits.write_bytes(b'\xef\xbb\xbfC_major.mid,test\r\nabsent.mid,train\r\n"torn.mid",train\r\n')
+    splits.write_bytes(b'\xef\xbb\xbfC_major.mid, test\r\n\r\nabsent.mid,train\r\n"torn.mid",train\r\n')
     status, out, err = run("build-dataset", midi, tmp_path / "out.h5", "--split", f"@{splits}")
     assert (status, err) == (0, "")
     assert "2   1 / 0 / 1 train / validation / test" in out
-    assert "11 in no split (--split)" in out
+    assert "11 in none of the splits given" in out
+    assert f"absent{1:20}   of the names with a split, first absent.mid" in out
+
+
+def test_split_names_do_not_depend_on_the_locale(tmp_path):
+    (tmp_path / "midi").mkdir()
+    for name in (b"caf\xc3\xa9.mid", b"caf\xe9.mid"):
+        note = rollcore.Midi.from_notes([(0, 480, 60, 80, 0, 0)])
+        rollcore.write_midi(note, tmp_path / "midi" / os.fsdecode(name))
+    (tmp_path / "splits.csv").write_bytes(b"caf\xc3\xa9.mid,test\ncaf\xe9.mid,validation\n")
+    arguments = ["build-dataset", "midi", "out.h5", "--split", "@splits.csv"]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "rollcore.cli", *arguments], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"2   0 / 1 / 1 train" in done.stdout
+
+
+@pytest.mark.parametrize("grid", [("--fps", "1000"), ("--steps-per-beat", "500"), ("--fps", "100")])
+def test_a_piece_of_any_grid_is_heard(run, tmp_path, grid):
+    slow = rollcore.Midi.from_notes([(0, 480, 60, 80, 0, 0)], tempos=[(0, 16_000_000)])
+    (tmp_path / "midi").mkdir()
+    rollcore.write_midi(slow, tmp_path / "midi" / "slow.mid")
+    run("build-dataset", tmp_path / "midi", tmp_path / "x.h5", *grid)
+    assert run("render", tmp_path / "x.h5", "0", tmp_path / "x.wav")[0] == 0
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        assert file.getnframes() / file.getframerate() == pytest.approx(16, abs=0.1)
 
 
 def test_import_mat(run, rolls_folder, tmp_path):
@@ -355,7 +382,7 @@ def test_bad_data(run, midi, dataset, tmp_path):
         (["render", silent, tmp_path / "x.wav"], ["silent.midi.txt: no notes"]),
         (["render", dataset, "99", tmp_path / "x.wav"], ["no piece 99"]),
         (["render", dataset, "0", tmp_path / "x.mp3"], ["x.mp3", ".wav"]),
-        (["render", dataset, "0", tmp_path / "no" / "x.wav"], ["x.wav: cannot be written"]),
+        (["render", dataset, "0", "./no/x.wav"], ["error: ./no/x.wav: cannot be written"]),
         (
             ["import-mat", tmp_path / "no.mat", new, "--steps-per-beat", "4"],
             ["no.mat", "No such file", "check the path"],
@@ -478,8 +505,8 @@ class Module:
 module = Module()
 atexit.register(print, "at exit")
 sys.argv = ["rollcore", *sys.argv[1:]]
-from rollcore.cli import main
-main()
+from rollcore.cli import command
+command()
 print("still here")
 """
     for arguments, status, said in (("--version",), 0, f"rollcore {rollcore.__version__}\n"), (("info",), 2, ""):

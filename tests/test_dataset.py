@@ -327,7 +327,14 @@ def test_tables_are_read_only(tmp_path):
     rollcore.make_chords(tmp_path / "midi")
     rollcore.build_dataset(tmp_path / "midi", tmp_path / "x.h5")
     dataset = rollcore.open_dataset(tmp_path / "x.h5")
-    for table in (dataset.pieces, dataset.files, dataset.repairs, dataset.shards, dataset.rows(0)):
+    for table in (
+        dataset.pieces,
+        dataset.files,
+        dataset.repairs,
+        dataset.shards,
+        dataset.shard_offsets,
+        dataset.rows(0),
+    ):
         assert not table.flags.writeable
 
 

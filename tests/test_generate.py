@@ -15,7 +15,7 @@ import pretty_midi  # noqa: E402
 import rollcore  # noqa: E402
 from rollcore import RollcoreError  # noqa: E402
 from seq2seq.config import ModelConfig  # noqa: E402
-from seq2seq.generate import generate, main  # noqa: E402
+from seq2seq.generate import _word, generate, main  # noqa: E402
 from seq2seq.model import build_model  # noqa: E402
 from seq2seq.music import figures, range_mask, scale_mask  # noqa: E402
 from seq2seq.score import velocities, write_score  # noqa: E402
@@ -138,6 +138,37 @@ def test_what_is_made_otherwise_has_another_name(run, riff, tmp_path):
         "tiny-F#-dorian-C2-C6-max3-seed4",
     ]
     assert len(list(tmp_path.glob("*.mid"))) == len(set(names)) == 7
+
+
+def test_names_are_short_and_tell_apart_what_they_leave_out():
+    texts = [
+        "a title that is long, take A",
+        "a title that is long, take B",
+        "日本" * 30,
+        "日本" * 31,
+        "!!!",
+        "???",
+        "a/b",
+    ]
+    words = [_word(text) for text in texts]
+    assert len(set(words)) == len(texts)
+    assert all(len(word.encode()) < 30 for word in words)
+    assert not any(set(word) & set('/\\:*?"<>| \0') for word in words)
+    assert [_word(text) for text in ("C4 E4 G4", "C2:C6", "Für Elise", "F# dorian")] == [
+        "C4-E4-G4",
+        "C2-C6",
+        "Für-Elise",
+        "F#-dorian",
+    ]
+
+
+def test_over_an_hour_there_is_no_sound(run, tmp_path):
+    made = generate(run, tmp_path, steps=60, tempo=4, seed=7)
+    long = generate(run, tmp_path, steps=1000, tempo=4, seed=7)
+    assert made.outputs[0].sound is not None
+    assert long.outputs[0].sound is None
+    assert not list(tmp_path.glob("*.wav"))
+    assert "<audio" not in long.page.read_text()
 
 
 def test_seconds_are_steps_at_the_tempo(run, riff, tmp_path):

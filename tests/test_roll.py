@@ -501,10 +501,20 @@ def test_the_file_between_does_not_matter(tmp_path):
     )
 
 
-@pytest.mark.parametrize("tempo", [0, 120, 59_999, 1 << 24, 500_000.5])
+@pytest.mark.parametrize("tempo", [0, 120, 1000, 1 << 24, 500_000.5])
 def test_a_tempo_that_is_none_or_in_beats_per_minute_is_refused(tempo):
     with pytest.raises(RollcoreError, match=f"tempo {tempo}: .* 500000 for 120 bpm"):
         rollcore.midi_from_roll(np.zeros((4, 1, 16), np.uint8), grid=Grid.beats(4), tempo=tempo)
+
+
+@pytest.mark.parametrize("grid", [Grid.beats("500"), Grid.beats("7"), Grid.beats("9/5"), Grid.seconds(1000)], ids=str)
+@pytest.mark.parametrize("tempo", [1001, 500_000, np.int32(16_000_000)])
+def test_ticks_fit_the_grid_by_themselves(grid, tempo):
+    rows = np.zeros((50, 1, 16), np.uint8)
+    rows[3:7, 0, 7] = rows[8, 0, 7] = rows[49, 0, 3] = 16
+    midi = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo)
+    rate = {"fps": grid.rate} if grid.unit == "seconds" else {"steps_per_beat": grid.rate}
+    assert np.array_equal(rollcore.piano_roll(midi, **rate), rows)
 
 
 def test_ticks_and_velocities_are_whole_and_do_not_overflow():

@@ -199,8 +199,8 @@ def test_batches_end_and_count_from_the_end(dataset, train):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"batch_size": -1}, "batch_size must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number from 1"),
         ({"hop": -3}, "hop must be within 0..6"),
         ({"hop": 7}, "hop must be within 0..6"),
         ({"model": ModelConfig(planes=("sounding", "onset"), input_frames=4, target_frames=6)}, "has planes sounding"),

@@ -139,6 +139,31 @@ def test_the_same_piece_gives_the_same_bytes_in_a_file_and_in_a_pipe(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a b.wav"]
 
 
+def test_what_no_file_can_hold_makes_no_sound():
+    good = piece((0, 500, 60))
+    early, backwards = good.notes.copy(), good.notes.copy()
+    early["onset_tick"], backwards["onset_tick"] = -480, 700
+    for midi, words in [
+        (Midi(early, good.tempos, 480), "onset_tick must not be negative"),
+        (Midi(backwards, good.tempos, 480), "offset_tick must not be before"),
+        (Midi(good.notes, np.array([(9, 400_000), (0, 500_000)], rollcore.TEMPO_DTYPE), 480), "ascending order"),
+        (Midi(good.notes, good.tempos, 480, format=2), "tempo_tracks"),
+    ]:
+        with pytest.raises(RollcoreError, match=words):
+            sound(midi)
+    with pytest.raises(TypeError, match="not of a str"):
+        write_wav("x.mid", io.BytesIO())
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "x.wav").symlink_to(tmp_path / "there" / "y.wav")
+    write_wav(piece((0, 500, 60)), tmp_path / "x.wav")
+    assert (tmp_path / "x.wav").is_symlink()
+    assert (tmp_path / "there" / "y.wav").stat().st_size > 44
+    assert len(list((tmp_path / "there").iterdir())) == 1
+
+
 def test_refusals_leave_what_was_there(tmp_path):
     path = tmp_path / "x.wav"
     path.write_text("old")

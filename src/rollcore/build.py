@@ -66,6 +66,8 @@ class BuildReport:
         What the dataset holds.
     splits : tuple of int
         Pieces in train, validation and test.
+    absent : tuple of str
+        Names that `split` gave a place, of which there is no file.
     hours : float
         Musical time of all pieces.
     bytes : int
@@ -83,6 +85,7 @@ class BuildReport:
     repairs: dict[str, int]
     pieces: int
     splits: tuple[int, ...]
+    absent: tuple[str, ...]
     frames: int
     notes: int
     hours: float
@@ -102,6 +105,9 @@ class BuildReport:
             f"{'size':<14}{self.bytes / 1e6:>14,.1f}   MB in {self.path}",
             f"{'speed':<14}{self.found / max(self.seconds, 1e-9):>14,.0f}   files/s ({self.seconds:.2f} s)",
         ]
+        if self.absent:
+            shown = f"of the names with a split, first {self.absent[0]}"
+            lines.insert(4, f"{'  absent':<14}{len(self.absent):>14,}   {shown}")
         return "\n".join(lines)
 
 
@@ -149,7 +155,7 @@ class _Ledger:
             for i in np.flatnonzero(keep).tolist():
                 if names[i] not in self.split:
                     keep[i] = False
-                    reasons[i] = "in no split (--split)"
+                    reasons[i] = "in none of the splits given"
         if self.seen is not None:
             for i in np.flatnonzero(keep).tolist():
                 content = loaded.digests[i]
@@ -233,8 +239,8 @@ def check_split(split: Sequence[int] | Mapping[str, str]) -> None:
     """Raise `RollcoreError` unless `split` is three shares, whole numbers, not all of them 0, or names splits."""
     if isinstance(split, Mapping):
         for name, chosen in split.items():
-            if chosen not in SPLITS:
-                raise RollcoreError(f"split of {name}: {chosen!r}: expected one of {', '.join(SPLITS)}")
+            if not isinstance(name, str) or chosen not in SPLITS:
+                raise RollcoreError(f"split of {name!r}: {chosen!r}: expected a name, and one of {', '.join(SPLITS)}")
         return
     whole = not isinstance(split, str) and all(isinstance(share, (int, np.integer)) for share in split)
     if not whole or len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
@@ -307,7 +313,8 @@ def build_dataset(
         raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
     places: tuple[int, int, int] | dict[bytes, int]
     if isinstance(split, Mapping):
-        places = {os.fsencode(name): SPLITS.index(chosen) for name, chosen in split.items()}
+        # Names are the file system's bytes, here as in Dataset.name: the locale has no part in it.
+        places = {name.encode("utf-8", "surrogateescape"): SPLITS.index(chosen) for name, chosen in split.items()}
     else:
         places = split
     ledger = _Ledger(places, max_minutes, set() if dedupe else None)
@@ -348,6 +355,10 @@ def build_dataset(
             "sustain": bool(sustain),
         }
         size = writer.commit(tables, options)
+    absent: tuple[str, ...] = ()
+    if isinstance(places, dict):
+        there = set(ledger.names)
+        absent = tuple(name.decode("utf-8", "surrogateescape") for name in places if name not in there)
     repaired = tables.files["outcome"] == OUTCOMES.index("repaired")
     mended = tables.repairs[repaired[tables.repairs["file"]]]
     repairs = np.bincount(mended["code"], mended["count"], len(REPAIR_CODES))
@@ -361,6 +372,7 @@ def build_dataset(
         reasons=dict(ledger.skipped),
         repairs={code: int(count) for code, count in zip(REPAIR_CODES, repairs, strict=True) if count},
         pieces=len(tables.pieces),
+        absent=absent,
         splits=tuple(np.bincount(tables.pieces["split"], minlength=3).tolist()),
         frames=ledger.frames,
         notes=int(tables.pieces["notes"].sum(dtype=np.int64)),

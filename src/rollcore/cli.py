@@ -7,12 +7,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from rollcore import __version__
-from rollcore.console import Progress, import_quickly, printable, run_command
+from rollcore.console import Progress, end_process, import_quickly, printable, run_command
 from rollcore.errors import RollcoreError
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def _named_split(source: str) -> dict[str, str]:
     try:
         with open(source[1:], newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = csv.reader(file)
-            for row in lines:
+            for row in filter(None, lines):
+                row = [cell.strip() for cell in row]
                 if len(row) != 2 or row[1] not in ("train", "validation", "test"):
                     where, shown = f"{source}: line {lines.line_num}", ",".join(row)[:80]
                     raise RollcoreError(
@@ -288,17 +289,16 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
     from rollcore.roll import SHORTEST_BEAT, midi_from_roll
     from rollcore.sound import write_wav
 
-    if (found := _piece_of(source, piece, "SOUND")) is not None:
-        dataset, index = found
-        title = dataset.name(index)
-        tempo = max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
-        midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
-    else:
-        title, midi = os.path.basename(source), read_midi(source)
     try:
+        if (found := _piece_of(source, piece, "SOUND")) is not None:
+            dataset, index = found
+            title, tempo = dataset.name(index), max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
+            midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
+        else:
+            title, midi = os.path.basename(source), read_midi(source)
         write_wav(midi, sound)
     except RollcoreError as error:
-        if str(error).startswith(f"{sound}: "):
+        if str(error).startswith((f"{source}: ", f"{sound}: ")):
             raise
         raise RollcoreError(f"{source}: {error}") from error
     click.echo(f"{printable(sound)}: {printable(title)}")
@@ -339,6 +339,11 @@ def import_mat(mat: str, out: str, steps_per_beat: str | None) -> None:
         _grid(None, steps_per_beat)
     count = convert(mat, out, steps_per_beat=steps_per_beat)
     click.echo(f"{count:,} pieces in {printable(out)}; next: rollcore info {printable(out)}")
+
+
+def command() -> NoReturn:
+    """Be the command of the process."""
+    end_process(main())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import click
 
 from rollcore.errors import RollcoreError
 
-__all__ = ["Progress", "import_quickly", "printable", "run_command"]
+__all__ = ["Progress", "end_process", "import_quickly", "printable", "run_command"]
 
 INTERRUPTED = 130
 # What click 8.2 and later raise where a group is called without arguments; before, it showed the help itself.
@@ -75,7 +75,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     command
         The command; it raises `RollcoreError` on bad data.
     argv
-        Arguments without the program's name. When None they are those of the process, which ends with the command.
+        Arguments without the program's name; those of the process when None.
     name
         The program's name in its help.
 
@@ -88,23 +88,16 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    status = _run(command, argv, name)
-    if argv is None:
-        _end_process(status)
-    return status
-
-
-def _run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     try:
         try:
             result = command.main(args=argv, prog_name=name, standalone_mode=False)
             status = result if isinstance(result, int) else 0
+        except _NoArguments as error:
+            click.echo(error.format_message())
+            status = 0
         finally:
             if sys.stdout is not None:  # None where the shell closed it
                 sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
-    except _NoArguments as error:
-        click.echo(error.format_message())
-        return 0
     except click.UsageError as error:
         where = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
         return _fail(error.format_message().rstrip(".") + where, error.exit_code)
@@ -130,7 +123,7 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
     return status
 
 
-def _end_process(status: int) -> NoReturn:
+def end_process(status: int) -> NoReturn:
     """End the process as `sys.exit` does, but without taking apart what was imported: up to 90 ms for nothing."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -151,7 +151,7 @@ class Dataset:
         row_bytes = np.uint64(ROW_BYTES * len(self.planes))
         if len(pieces):
             self.pieces["offset"] = offsets[pieces["shard"]] + pieces["start"] * row_bytes
-        for table in (self.pieces, self.files, self.repairs, self.shards):
+        for table in (self.pieces, self.files, self.repairs, self.shards, self.shard_offsets):
             table.setflags(write=False)
         identity = xxhash.xxh3_128()
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))

@@ -133,7 +133,7 @@ class Midi:
             rows, changes = _rows(notes, NOTE_DTYPE), _rows(tempos, TEMPO_DTYPE)
         except (TypeError, ValueError, OverflowError) as error:
             raise RollcoreError(f"notes and tempos must be whole numbers in rows: {error}") from error
-        _check(cls(rows, changes, ticks_per_beat))
+        check_midi(cls(rows, changes, ticks_per_beat))
         keys = ("offset_tick", "pitch", "channel", "track", "onset_tick")
         rows = rows[np.lexsort([rows[key] for key in keys])]
         changes = changes[np.argsort(changes["tick"], kind="stable")]
@@ -157,7 +157,7 @@ class Midi:
         Raises
         ------
         RollcoreError
-            When the piece has no time division.
+            When the piece has no time division, or tempos are out of order or without their tracks.
 
         Examples
         --------
@@ -169,7 +169,15 @@ class Midi:
         if self.smpte is not None:
             fps, ticks_per_frame = self.smpte
             return wanted / ((30_000 / 1001 if fps == 29 else fps) * ticks_per_frame)
-        tempos = self.tempos if track is None else self.tempos[self.tempo_tracks == track]
+        tempos = self.tempos
+        if track is not None:
+            if len(self.tempo_tracks) != len(tempos):
+                raise RollcoreError(
+                    f"tempo_tracks: expected {len(tempos)}, one a tempo, found {len(self.tempo_tracks)}"
+                )
+            tempos = tempos[self.tempo_tracks == track]
+        if (np.diff(tempos["tick"]) < 0).any():
+            raise RollcoreError("tempos: expected ticks in ascending order")
         edges = np.append(0.0, tempos["tick"])
         rates = np.append(DEFAULT_TEMPO, tempos["microseconds_per_beat"]) / (1e6 * self.ticks_per_beat)
         starts = np.append(0, np.cumsum(np.diff(edges) * rates[:-1]))
@@ -270,7 +278,7 @@ def read_midi(
     )
 
 
-def _check(midi: Midi) -> None:
+def check_midi(midi: Midi) -> None:
     """Raise RollcoreError on the first value that a MIDI file cannot hold."""
 
     def refuse(bad: Array, what: str) -> None:
@@ -361,7 +369,7 @@ def write_midi(
     """
     from mido import Message, MetaMessage, MidiFile, MidiTrack
 
-    _check(midi)
+    check_midi(midi)
     if midi.format == 2:
         raise RollcoreError("a format 2 file holds several pieces; write its tracks one by one")
     beats, value = time_signature

@@ -18,8 +18,11 @@ PLANES = ("sounding", "onset")
 ROW_BYTES = 16
 """Bytes of one frame of one plane: 128 pitches, pitch p at bit ``p & 7`` of byte ``p >> 3``."""
 
-SHORTEST_BEAT, LONGEST_BEAT = 60_000_000 // MAX_TEMPO_BPM, (1 << 24) - 1
-"""Microseconds: a tempo that is meant in beats per minute is shorter, and MIDI has no room for a longer one."""
+SHORTEST_BEAT, LONGEST_BEAT = MAX_TEMPO_BPM + 1, (1 << 24) - 1
+"""Microseconds: a smaller number was meant in beats per minute, and MIDI has no room for a larger one."""
+
+TICKS_PER_BEAT, MOST_TICKS_PER_BEAT = 480, 32_767
+"""What is common, and what MIDI has room for."""
 
 RECORD_DTYPE = np.dtype(
     [
@@ -109,6 +112,8 @@ def piano_roll(
 
     Raises
     ------
+    TypeError
+        If `midi` is no `Midi`.
     RollcoreError
         If the piece is longer than `max_minutes`, has no beats for a beat grid (SMPTE division), or one of its values
         or an option is out of range.
@@ -197,8 +202,8 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     """
     rows = _check_rows(rows)
     frames, planes, _ = rows.shape
-    _check_whole("ticks_per_frame", ticks_per_frame, 1, (2**63 - 1) // max(frames, 1))
-    _check_whole("velocity", velocity, 1, 127)
+    ticks_per_frame = _check_whole("ticks_per_frame", ticks_per_frame, 1, (2**63 - 1) // max(frames, 1))
+    velocity = _check_whole("velocity", velocity, 1, 127)
     found: list[tuple[NDArray[np.intp], ...]] = []
     for byte in np.flatnonzero(rows[:, 0].any(axis=0)):  # eight pitches at a time: a day of music fits into memory
         bits = np.zeros((planes, 8, frames + 1), bool)
@@ -229,7 +234,7 @@ def midi_from_roll(
     *,
     grid: Grid,
     tempo: int = 500_000,
-    ticks_per_beat: int = 480,
+    ticks_per_beat: int | None = None,
     velocity: int = 80,
 ) -> Midi:
     """Turn a roll into a piece whose roll on the same grid is `rows` again.
@@ -241,9 +246,10 @@ def midi_from_roll(
     grid
         The grid of `rows`.
     tempo
-        Microseconds per beat, 60,000 to 16,777,215: 500,000 is 120 beats per minute.
+        Microseconds per beat, 1,001 to 16,777,215: 500,000 is 120 beats per minute.
     ticks_per_beat
-        Resolution; a frame must last at least one tick.
+        Resolution; a frame must last at least one tick. By default 480, or what is near to it and a whole number of
+        ticks for each step, or more where frames are shorter.
     velocity
         Velocity of every note, 1 to 127.
 
@@ -253,8 +259,10 @@ def midi_from_roll(
         If a frame is shorter than a tick, or an option is out of range.
     """
     beat = " microseconds per beat, as 500000 for 120 bpm"
-    _check_whole("tempo", tempo, SHORTEST_BEAT, LONGEST_BEAT, beat)
-    _check_whole("ticks_per_beat", ticks_per_beat, 1, 32_767)
+    tempo = _check_whole("tempo", tempo, SHORTEST_BEAT, LONGEST_BEAT, beat)
+    if ticks_per_beat is None:
+        ticks_per_beat = _division(grid, tempo)
+    ticks_per_beat = _check_whole("ticks_per_beat", ticks_per_beat, 1, MOST_TICKS_PER_BEAT)
     notes = notes_from_roll(rows, velocity=velocity)
     if grid.unit == "beats":
         ticks_per_frame = Fraction(ticks_per_beat) / grid.rate
@@ -274,9 +282,21 @@ def midi_from_roll(
     return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
 
 
-def _check_whole(name: str, value: int, least: int, most: int, what: str = "") -> None:
+def _division(grid: Grid, tempo: int) -> int:
+    """Return ticks per beat of which a step has a whole number, and a frame one at least, where MIDI has room."""
+    if grid.unit == "beats":
+        division = grid.rate.numerator * max(1, round(TICKS_PER_BEAT / grid.rate.numerator))
+        return division if division <= MOST_TICKS_PER_BEAT else TICKS_PER_BEAT
+    division = TICKS_PER_BEAT
+    while division * 1_000_000 < grid.rate * tempo and 2 * division <= MOST_TICKS_PER_BEAT:
+        division *= 2  # a slow beat holds many frames
+    return division
+
+
+def _check_whole(name: str, value: int, least: int, most: int, what: str = "") -> int:
     if not isinstance(value, numbers.Integral) or not least <= value <= most:
         raise RollcoreError(f"{name} {value}: expected a whole number from {least} to {most}{what}")
+    return int(value)
 
 
 def _check_rows(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ Enough to hear what a model made or what a dataset holds, without a synthesiser:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollcore.errors import RollcoreError
-from rollcore.midi import Midi
+from rollcore.midi import Midi, check_midi
 
 __all__ = ["write_wav"]
 
@@ -51,8 +50,10 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
 
     Raises
     ------
+    TypeError
+        If `midi` is no `Midi`.
     RollcoreError
-        If the piece has no notes or no time division, or is longer than 18 hours, or the target cannot be written.
+        If the piece has no notes, values that no file can hold, or more than 18 hours, or a path cannot be written.
 
     Examples
     --------
@@ -63,8 +64,11 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     >>> wave.open(io.BytesIO(file.getvalue())).getparams()[:4]
     (1, 2, 32000, 18000)
     """
+    if not isinstance(midi, Midi):
+        raise TypeError(f"a sound is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
     if isinstance(target, str | os.PathLike) and not os.fspath(target).lower().endswith(".wav"):
         raise RollcoreError(f"{os.fspath(target)}: sounds are WAV files; name it so that it ends in .wav")
+    check_midi(midi)
     if not len(midi.notes):
         raise RollcoreError("no notes: nothing to hear")
     onsets, offsets = _seconds(midi)
@@ -73,17 +77,19 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     if not isinstance(target, str | os.PathLike):
         _render(midi, onsets, offsets, target)
         return
-    path = Path(target)
-    part = path.with_name(f".{path.name}.part")
+    path = Path(os.path.realpath(target))  # a link stays one
+    whole = not path.exists() or path.is_file()  # and so does a pipe
+    part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
     try:
         with open(part, "wb") as file:
             _render(midi, onsets, offsets, file)
-        os.replace(part, path)
+        if whole:
+            os.replace(part, path)
     except OSError as error:
-        raise RollcoreError(f"{path}: cannot be written: {error.strerror}") from error
+        raise RollcoreError(f"{os.fspath(target)}: cannot be written: {error.strerror}") from error
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        if whole:
+            part.unlink(missing_ok=True)
 
 
 def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -105,6 +111,7 @@ def _render(midi: Midi, onsets: NDArray[np.float64], offsets: NDArray[np.float64
     total = int((begins + lengths).max())
     fade = np.linspace(1, 0, _RELEASE, dtype=np.float32)
     sound = np.zeros(_BLOCK + _TONE, np.float32)
+    string, drum = functools.cache(_string), functools.cache(_drum)
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
@@ -113,7 +120,7 @@ def _render(midi: Midi, onsets: NDArray[np.float64], offsets: NDArray[np.float64
         for first in range(0, total, _BLOCK):
             for i in range(*np.searchsorted(begins, (first, first + _BLOCK)).tolist()):
                 pitch, velocity = int(notes["pitch"][i]), int(notes["velocity"][i])
-                tone = (_drum if notes["channel"][i] == _DRUMS else _string)(pitch)[: lengths[i]]
+                tone = (drum if notes["channel"][i] == _DRUMS else string)(pitch)[: lengths[i]]
                 tone = tone * np.float32(_LOUDNESS * (velocity / 127) ** 1.5)
                 tone[-_RELEASE:] *= fade
                 at = begins[i] - first
@@ -125,7 +132,6 @@ def _render(midi: Midi, onsets: NDArray[np.float64], offsets: NDArray[np.float64
             sound[_TONE:] = 0
 
 
-@functools.lru_cache(maxsize=128)
 def _string(pitch: int) -> _Samples:
     """Return the tone of a pitch at full length; higher partials and higher pitches fade sooner."""
     frequency = 440 * 2 ** ((pitch - 69) / 12)
@@ -141,7 +147,6 @@ def _string(pitch: int) -> _Samples:
     return tone.astype(np.float32)
 
 
-@functools.lru_cache(maxsize=128)
 def _drum(pitch: int) -> _Samples:
     """Return a low thump for a bass drum, a burst of noise for whatever else is struck."""
     seconds = np.arange(_TONE) / SAMPLE_RATE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -94,6 +94,11 @@ def cli(runs: tuple[str, ...], picture: str) -> None:
         click.echo(f"loss curves: {picture}")
     else:
         click.echo("no picture: matplotlib is not installed (pip install 'rollcore[plot]')")
+
+
+def command() -> NoReturn:
+    """Be the command of the process."""
+    console.end_process(main())
 
 
 if __name__ == "__main__":

@@ -104,12 +104,12 @@ class ModelConfig:
         if self.planes not in (("sounding",), ("sounding", "onset")):
             raise DatasetError(f"planes {self.planes} are not sounding, or sounding and onset")
         for name in ("input_frames", "target_frames", "units", "layers", "conv"):
-            _at_least(1, name, getattr(self, name))
+            at_least(1, name, getattr(self, name))
         for name in ("reach", "echo"):
-            _at_least(0, name, getattr(self, name))
+            at_least(0, name, getattr(self, name))
         for name in ("lags", "periods"):
             for frames in getattr(self, name):
-                _at_least(2, f"each of {name}", frames)
+                at_least(2, f"each of {name}", frames)
         for name in ("dropout", "head_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise DatasetError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
@@ -174,7 +174,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse what no training can run with."""
         for name, least in (("epochs", 1), ("batch_size", 1), ("hop", 0), ("transpose", 0), ("seed", 0)):
-            _at_least(least, name, getattr(self, name))
+            at_least(least, name, getattr(self, name))
         if not 0 <= self.keep_key <= 1:
             raise DatasetError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
         if self.transpose > MAX_TRANSPOSE:
@@ -253,7 +253,8 @@ def read_history(run_dir: str | Path) -> list[dict[str, float]]:
     return history
 
 
-def _at_least(least: int, name: str, value: Any) -> None:
+def at_least(least: int, name: str, value: Any) -> None:
+    """Raise `DatasetError` unless a value is a whole number from *least* up."""
     if not isinstance(value, numbers.Integral) or int(value) < least:
         raise DatasetError(f"{name} must be a whole number from {least} up, not {value}")
 

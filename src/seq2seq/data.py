@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import rollcore
 from rollcore import DatasetError
-from seq2seq.config import ModelConfig, TrainConfig
+from seq2seq.config import ModelConfig, TrainConfig, at_least
 from seq2seq.echo import find_echoes
 
 Batch = tuple[dict[str, NDArray[Any]], NDArray[np.uint8], NDArray[np.float32]]
@@ -122,8 +122,7 @@ class RollBatches(keras.utils.PyDataset):
         self.model, self.train = model, train
         if batch_size is None:
             batch_size = train.batch_size if train else 16
-        if batch_size < 1:
-            raise DatasetError(f"batch_size must be at least 1, not {batch_size}")
+        at_least(1, "batch_size", batch_size)
         if not 0 <= hop <= model.target_frames:
             raise DatasetError(f"hop must be within 0..{model.target_frames}, the target's length, not {hop}")
         if tuple(dataset.planes) != model.planes:
@@ -182,15 +181,19 @@ class RollBatches(keras.utils.PyDataset):
             self.draw(self.epoch + 1)
 
     def counted(self, index: int) -> Cover:
-        """Return the windows of batch *index*."""
+        """Return the windows of batch *index*; a negative one counts from the end."""
+        index = self._place(index)
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return Cover(*(column[part] for column in self._cover))
 
-    def __getitem__(self, index: int) -> Batch:
-        """Return batch *index* of the epoch; a negative index counts from the end."""
+    def _place(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"batch {index} is out of range: there are {len(self)}")
-        index %= len(self)
+        return index % len(self)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return batch *index* of the epoch; a negative index counts from the end."""
+        index = self._place(index)
         part = self.counted(index)
         input_frames = self.model.input_frames
         numbers = self._number[part.piece] + part.frame

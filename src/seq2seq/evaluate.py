@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -117,6 +117,11 @@ def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bo
     click.echo(score_table(result["scores"]))
     if not result["trained_on_it"]:
         click.echo("another dataset than that of the training: the model may have been trained on some of these pieces")
+
+
+def command() -> NoReturn:
+    """Be the command of the process."""
+    console.end_process(main())
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+from zlib import crc32
 
 import click
 
 from rollcore import RollcoreError
-from rollcore.console import Progress, printable, run_command
+from rollcore.console import Progress, end_process, printable, run_command
 from seq2seq.config import ModelConfig, load_run, make_folder
 from seq2seq.startup import import_keras
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from seq2seq.music import Figures
 
 _DEFAULT_SECONDS = 30.0
+# A WAV file of an hour has 230 MB.
+_HEARD_SECONDS = 3600
 # What has so many times the notes of the training data, for its length, is noise, most likely.
 _NOISY = 5
 
@@ -45,7 +48,7 @@ class Output:
     Attributes
     ----------
     midi, picture, sound
-        The files; the picture is None where matplotlib is missing, the sound where not a note is to be heard.
+        The files; the picture is None where matplotlib is missing, the sound where there is no note, or over an hour.
     rows
         ``(frames, planes, 16)`` uint8, what the file holds.
     figures
@@ -194,6 +197,18 @@ def generate(
         max_polyphony=max_polyphony,
         melody=None if melody is None else melody[:length],
     )
+    name = _name(
+        run_dir.resolve().name,
+        None if primer is None else Path(start.name).stem,
+        primer_pitches,
+        None if harmonize is None else Path(harmonize).stem,
+        scale,
+        pitch_range,
+        None if max_polyphony is None else f"max{max_polyphony}",
+        None if temperature == 1 else f"t{temperature:g}",
+        None if top_p == 1 else f"p{top_p:g}",
+        f"seed{seed}",
+    )
     training = source.figures()
     model = load_model(run_dir / "best.keras")
     drawn = Sampler(model).sample(
@@ -210,18 +225,6 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     rate = float(source.grid.rate)
-    name = _name(
-        run_dir.resolve().name,
-        None if primer is None else Path(start.name).stem,
-        primer_pitches,
-        None if harmonize is None else Path(harmonize).stem,
-        scale,
-        pitch_range,
-        None if max_polyphony is None else f"max{max_polyphony}",
-        None if temperature == 1 else f"t{temperature:g}",
-        None if top_p == 1 else f"p{top_p:g}",
-        f"seed{seed}",
-    )
     outputs = []
     for number, new in enumerate(drawn, start=1):
         before = start.rows if include_primer else start.rows[:0]
@@ -243,16 +246,17 @@ def generate(
             time_signature=time_signature,
             key_signature=None if scale is None else key_signature(scale),
         )
-        for old in (f"{stem}{kind}{ending}" for kind in kinds for ending in (".mid", ".png", ".wav")):
-            if old != score.name:
-                (output_dir / old).unlink(missing_ok=True)  # of one seed there is one outcome, the latest
         picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
         if picture is not None:
             plot_roll(rows, source.grid, str(picture), title=score.stem, beats_per_bar=4 * beats / value)
         heard = read_midi(score)
-        sound = score.with_suffix(".wav") if len(heard.notes) else None
+        end = heard.seconds(heard.notes["offset_tick"]).max(initial=0)
+        sound = score.with_suffix(".wav") if 0 < end <= _HEARD_SECONDS else None
         if sound is not None:
             write_wav(heard, sound)
+        for old in (output_dir / f"{stem}{kind}{ending}" for kind in kinds for ending in (".mid", ".png", ".wav")):
+            if old not in (score, picture, sound):
+                old.unlink(missing_ok=True)  # of one name there is one outcome, the latest
         outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
     made = Generated(outputs, output_dir / f"{name}.html", start.name, training, unit, source.trained_on_it)
@@ -274,9 +278,16 @@ def generate(
     return made
 
 
-def _name(*words: str | None) -> str:
+def _name(run: str, *words: str | None) -> str:
     """Name the outputs by what they are made from and how, so that a series of them does not replace itself."""
-    return "-".join(re.sub(r"[^\w#.-]+", "-", word)[:40].strip("-") for word in words if word is not None)
+    return "-".join([run, *(_word(word) for word in words if word is not None)])
+
+
+def _word(text: str) -> str:
+    """Make a short part of a file name; what is lost of a text is told by four digits of its checksum."""
+    plain = re.sub(r"[\s:]+", "-", text.strip())
+    safe = re.sub(r"[^\w#.-]", "_", plain).encode()[:24].decode(errors="ignore")
+    return safe if safe == plain else f"{safe}-{crc32(text.encode('utf-8', 'surrogateescape')) & 0xFFFF:04x}"
 
 
 def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minute: float, melody: int | None) -> int:
@@ -405,6 +416,11 @@ def _plain(made: Generated) -> dict[str, Any]:
     training = None if made.training is None else dataclasses.asdict(made.training)
     kept = {"primer": made.primer, "unit": made.unit, "page": str(made.page), "outputs": outputs}
     return {**kept, "training": training, "trained_on_it": made.trained_on_it}
+
+
+def command() -> NoReturn:
+    """Be the command of the process."""
+    end_process(main())
 
 
 if __name__ == "__main__":

@@ -20,9 +20,6 @@ import rollcore
 
 DEFAULT_TEMPO = 500_000  # microseconds per beat: 120 beats per minute
 
-_TICKS_PER_BEAT = 480
-_LARGEST_DIVISION = 32_767
-
 #: Velocities: a note off the beat, and what is added on a beat, on the middle of a bar and on its first beat.
 _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
 #: The top voice sings; the others make room for each other.
@@ -100,20 +97,11 @@ def write_score(
     """
     from mido import MidiFile
 
-    # A frame of the musical grid is a whole number of ticks wherever MIDI has room for it.
-    division = _TICKS_PER_BEAT
-    if grid.unit == "beats":
-        division = grid.rate.numerator * max(1, round(_TICKS_PER_BEAT / grid.rate.numerator))
-        division = division if division <= _LARGEST_DIVISION else _TICKS_PER_BEAT
-    else:
-        # A slow beat holds many frames: each lasts a tick at least.
-        while division * 1_000_000 < grid.rate * tempo and 2 * division <= _LARGEST_DIVISION:
-            division *= 2
     together = np.bitwise_or.reduce([rows for _, rows in voices])
     parts: list[npt.NDArray[np.void]] = []
     names: list[str] = []
     for name, rows in voices:
-        played = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo, ticks_per_beat=division).notes.copy()
+        played = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo).notes.copy()
         in_frames = rollcore.notes_from_roll(rows)
         # Both come sorted by onset, then pitch.
         played["velocity"] = velocities(together, in_frames, grid, time_signature)
@@ -121,8 +109,8 @@ def write_score(
             played["channel"] = played["track"] = len(names)
             names.append(name)
             parts.append(played)
-    empty = rollcore.midi_from_roll(together[:0], grid=grid, tempo=tempo, ticks_per_beat=division)
-    midi = empty
+    empty = rollcore.midi_from_roll(together[:0], grid=grid, tempo=tempo)
+    midi, division = empty, empty.ticks_per_beat
     if parts:
         notes = np.concatenate(parts)
         midi = rollcore.Midi.from_notes(notes, ticks_per_beat=division, tempos=empty.tempos)
@@ -140,7 +128,7 @@ def write_score(
         track[-1].time += max(0, end - sum(message.time for message in track))
     whole = io.BytesIO()
     file.save(file=whole)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(whole.getvalue())
         os.replace(part, path)

@@ -15,7 +15,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -435,6 +435,11 @@ def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
         said = {2: "in nats and in F1", 1: "in nats only" if better[0] else "in F1 only", 0: "in neither nats nor F1"}
         print(f"better than {name} {said[sum(better)]}")
     print(f"run folder: {run_dir}")
+
+
+def command() -> NoReturn:
+    """Be the command of the process."""
+    console.end_process(main())
 
 
 if __name__ == "__main__":
