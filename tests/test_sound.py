@@ -177,6 +177,8 @@ def test_refusals_leave_what_was_there(tmp_path):
             write_wav(midi, path)
     with pytest.raises(RollcoreError, match=r"nowhere.x\.wav: cannot be written: No such file"):
         write_wav(piece((0, 10, 60)), tmp_path / "nowhere" / "x.wav")
+    with pytest.raises(RollcoreError, match=r"x\.wav.y\.wav: cannot be written: Not a directory"):
+        write_wav(piece((0, 10, 60)), path / "y.wav")
     os.mkdir(tmp_path / "folder.wav")
     with pytest.raises(RollcoreError, match=r"folder\.wav: cannot be written: Is a directory"):
         write_wav(piece((0, 10, 60)), tmp_path / "folder.wav")

@@ -279,8 +279,8 @@ def build_dataset(
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
         Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its content
-        alone. Or the split of each file by its name, as the report has it: ``"train"``, ``"validation"`` or ``"test"``;
-        files without one are skipped.
+        alone. Or ``"train"``, ``"validation"`` or ``"test"`` for each file, by its name in the folder or archive; files
+        without one are skipped.
     dedupe
         Keep the first of each set of files with identical content.
     threads

@@ -5,6 +5,7 @@ Enough to hear what a model made or what a dataset holds, without a synthesiser:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -89,7 +90,8 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
         raise RollcoreError(f"{os.fspath(target)}: cannot be written: {error.strerror}") from error
     finally:
         if whole:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
