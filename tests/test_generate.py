@@ -162,6 +162,13 @@ def test_names_are_short_and_tell_apart_what_they_leave_out():
     ]
 
 
+def test_a_primer_that_is_cut_within_its_rest_is_said_to_be(run, tmp_path):
+    path = tmp_path / "upbeat.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes([(960, 1440, 60, 80, 0, 0)]), path)
+    with pytest.raises(RollcoreError, match=r"upbeat\.mid: its first 5 frames have no note"):
+        generate(run, tmp_path / "out", steps=5, primer=str(path), primer_steps=5)
+
+
 def test_over_an_hour_there_is_no_sound(run, tmp_path):
     made = generate(run, tmp_path, steps=60, tempo=4, seed=7)
     long = generate(run, tmp_path, steps=1000, tempo=4, seed=7)

@@ -143,7 +143,7 @@ def test_columns_go_by_their_names() -> None:
         Midi.from_notes(start)
 
 
-def test_seconds_are_those_of_mido_and_pretty_midi(midi_folder: Path) -> None:
+def test_seconds_are_those_of_pretty_midi(midi_folder: Path) -> None:
     for path in sorted(midi_folder.rglob("*.mid"))[::40]:
         midi = read_midi(path)
         with warnings.catch_warnings():
@@ -151,10 +151,13 @@ def test_seconds_are_those_of_mido_and_pretty_midi(midi_folder: Path) -> None:
             theirs = pretty_midi.PrettyMIDI(str(path))
         ticks = np.concatenate([midi.notes["onset_tick"], midi.notes["offset_tick"]])
         assert midi.seconds(ticks) == pytest.approx([theirs.tick_to_time(int(tick)) for tick in ticks], abs=1e-6)
+
+
+def test_seconds_are_those_of_counting_tick_by_tick() -> None:
     tempos = [(100, 250_000), (100, 1_000_000), (340, 300_000)]
     midi = Midi.from_notes([(0, 480, 60, 80, 0, 0)], ticks_per_beat=96, tempos=tempos)
     seconds, now = [], 0.0
-    for tick in range(400):  # tick by tick, the last tempo at or before each
+    for tick in range(400):  # each lasts by the last tempo at it or before
         seconds.append(now)
         at = next((tempo for start, tempo in reversed(tempos) if start <= tick), 500_000)
         now += at / 96e6
@@ -172,6 +175,8 @@ def test_seconds_of_absolute_time_and_of_tracks() -> None:
     assert [several.seconds(96, track).item() for track in (0, 4, 7)] == [1, 0.25, 0.5]
     with pytest.raises(RollcoreError, match="ticks_per_beat"):
         Midi(film.notes, film.tempos, 0).seconds(0)
+    with pytest.raises(RollcoreError, match="expected 2, one a tempo, found 0"):
+        Midi(film.notes, tempos, 96, format=2).seconds(0, 4)
 
 
 @pytest.mark.parametrize(

@@ -256,8 +256,10 @@ def windows(
 
     Raises
     ------
+    TypeError
+        If `source` is neither an array nor a dataset.
     ValueError
-        If a number is out of range, or `source` is no array of rows.
+        If a number is out of range, or an array is none of rows.
     RollcoreError
         If there is no such split.
 

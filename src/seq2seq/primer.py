@@ -136,7 +136,7 @@ class Source:
         heard = np.unpackbits(found.rows[:, 0], axis=-1, bitorder="little")[:, low : high + 1]
         if not heard.any():
             span = f"{pitch_name(low)} to {pitch_name(high)}"
-            within = f"its first {len(found.rows)} frames have" if limit is not None else "the primer has"
+            within = f"its first {limit} frames have" if limit is not None else "the primer has"
             raise RollcoreError(f"{found.name}: {within} no note that the model knows ({span}): name another")
         return found
 
