@@ -31,7 +31,7 @@ static void check_song(const Song *song, Py_ssize_t size) {
   PROMISE(song->format >= 0 && song->format <= 2);
   PROMISE((song->ticks_per_beat > 0) == (song->smpte_fps == 0));
   PROMISE(song->smpte_fps == 0 || (song->smpte_fps >= 24 && song->smpte_fps <= 30 && song->smpte_ticks_per_frame > 0));
-  PROMISE(song->n_notes + song->n_tempos + song->n_pedals <= size);
+  PROMISE(song->n_notes + song->n_tempos + song->n_pedals + song->n_signatures <= size);
   PROMISE(song->first_repair_offset >= 0 && song->first_repair_offset <= size);
   for (i = 0; i < song->n_notes; i++) {
     PROMISE(song->notes[i].onset_tick >= 0 && song->notes[i].offset_tick >= song->notes[i].onset_tick);
@@ -47,6 +47,10 @@ static void check_song(const Song *song, Py_ssize_t size) {
     PROMISE(i == 0 || song->tempos[i].tick >= song->tempos[i - 1].tick);
   }
   for (i = 1; i < song->n_pedals; i++) PROMISE(song->pedals[i].tick >= song->pedals[i - 1].tick);
+  for (i = 0; i < song->n_signatures; i++) {
+    PROMISE(song->signatures[i].beats > 0 && song->signatures[i].value > 0 && song->signatures[i].value <= 256);
+    PROMISE(i == 0 || song->signatures[i].tick >= song->signatures[i - 1].tick);
+  }
   for (i = 0; i < 2048; i++) PROMISE(song->queues[i].first == -1);
 }
 

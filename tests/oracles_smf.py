@@ -29,6 +29,7 @@ class Song:
     notes: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)  # as midi.NOTE_DTYPE
     tempos: list[tuple[int, int, int]] = field(default_factory=list)  # tick, microseconds per beat, track
     pedals: list[tuple[int, int, int, bool]] = field(default_factory=list)  # as midi.PEDAL_DTYPE
+    time_signatures: list[tuple[int, int, int, int]] = field(default_factory=list)  # as midi.TIME_SIGNATURE_DTYPE
     repairs: Counter[str] = field(default_factory=Counter)
     first: tuple[int, str] | None = None  # offset and code of the repair nearest the start of the file
     n_tracks: int = 0
@@ -87,6 +88,7 @@ class Reader:
         self.song.notes.sort(key=lambda note: (note[0], note[5], note[4], note[2], note[1]))
         self.song.tempos.sort(key=lambda tempo: tempo[0])
         self.song.pedals.sort(key=lambda pedal: pedal[0])
+        self.song.time_signatures.sort(key=lambda signature: signature[0])
         return self.song
 
     def unwrap(self) -> int:
@@ -352,8 +354,11 @@ class Track:
                 self.reader.mend("zero_tempo", at)
             else:
                 self.song.tempos.append((self.tick, tempo, self.index))
-        elif kind == 0x58 and (payload[0] == 0 or payload[1] > 8):
-            self.reader.mend("absurd_signature", at)
+        elif kind == 0x58:
+            if payload[0] == 0 or payload[1] > 8:
+                self.reader.mend("absurd_signature", at)
+            else:
+                self.song.time_signatures.append((self.tick, payload[0], 2 ** payload[1], self.index))
         elif kind == 0x59:
             sharps = int.from_bytes(payload[:1], "big", signed=True)
             if not -7 <= sharps <= 7 or payload[1] not in (0, 1):

@@ -30,6 +30,7 @@ class Case:
     strict: int | None = None
     tempos: list[tuple[int, int]] = field(default_factory=list)
     pedals: list[tuple[int, int, int, bool]] = field(default_factory=list)  # tick, track, channel, down
+    time_signatures: list[tuple[int, int, int, int]] = field(default_factory=list)  # tick, beats, value, track
     ticks_per_beat: int = 96
     format: int = 1
     smpte: tuple[int, int] | None = None
@@ -68,6 +69,22 @@ ALLOWED = [
         [(0, 96, 60, 80, 0, 0), (0, 96, 62, 80, 0, 1)],
         tempos=[(0, 500000), (0, 1000000)],
         format=2,
+    ),
+    Case(
+        "time_signatures_of_all_tracks_in_order_of_tick",
+        TWO
+        + """
+        "MTrk" 0000001B
+        00 FF 58 04 06031808    # 6/8
+        60 FF 58 04 FF081808    # 255/256
+        00 90 3C 50  60 3C 00
+        00 FF 2F 00
+        "MTrk" 0000000C
+        30 FF 58 04 03012408    # 3/2
+        00 FF 2F 00
+        """,
+        [(96, 192, 60, 80, 0, 0)],
+        time_signatures=[(0, 6, 8, 0), (48, 3, 2, 1), (96, 255, 256, 0)],
     ),
     Case(
         "alien_chunks_anywhere",

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import h5py
+import mido
 import numpy as np
 import pytest
 
@@ -51,6 +52,55 @@ def test_every_real_file_is_its_piano_roll(midi_folder, tmp_path, options):
     assert report.frames == sum(len(dataset.rows(i)) for i in range(len(dataset)))
     assert report.bytes == (tmp_path / "out.h5").stat().st_size
     assert dataset.verify() == []
+
+
+def signature_by_mido(path):
+    """The time signature at the first note that is no drum, of the latest event up to there."""
+    changes, onsets = [(0, 4, 4)], []
+    for track in mido.MidiFile(path, clip=True).tracks:
+        now = 0
+        for message in track:
+            now += message.time
+            if message.type == "time_signature":
+                changes.append((now, message.numerator, message.denominator))
+            if message.type == "note_on" and message.velocity and message.channel != 9:
+                onsets.append(now)
+    until = [change for change in sorted(changes, key=lambda change: change[0]) if change[0] <= min(onsets)]
+    return until[-1][1:]
+
+
+def test_every_real_file_has_its_time_signature(midi_folder, tmp_path):
+    rollcore.build_dataset(midi_folder, tmp_path / "out.h5", steps_per_beat=4)
+    dataset = rollcore.open_dataset(tmp_path / "out.h5")
+    expected = [signature_by_mido(path) for path in sorted(midi_folder.rglob("*.mid"))]
+    assert dataset.pieces["time_signature"].tolist() == [list(signature) for signature in expected]
+    assert {(6, 8), (3, 4), (1, 4)} < set(expected)
+    for piece, (beats, value) in enumerate(expected):
+        assert dataset.bar(piece) == ((beats, value) if beats > 1 else (4, 4))
+
+
+def test_the_time_signature_is_that_of_the_first_note_that_is_kept(tmp_path):
+    notes = [(0, 10, 40, 80, 9, 0), (480, 960, 60, 80, 0, 0)]
+    bars = [(0, 2, 4, 0), (480, 6, 8, 0), (481, 5, 4, 0)]
+    rollcore.write_midi(Midi.from_notes(notes, time_signatures=bars), tmp_path / "x.mid")
+    for drums, expected in (False, [6, 8]), (True, [2, 4]):
+        rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums)
+        assert rollcore.open_dataset(tmp_path / "x.h5").pieces["time_signature"].tolist() == [expected]
+
+
+def test_in_format_2_a_track_has_time_signatures_of_its_own(tmp_path):
+    first = "00 FF 58 04 03021808  60 FF 2F 00"  # 3/4 and no note
+    second = "00 90 3C 50  60 3C 00  00 FF 2F 00"  # notes, and no time signature: 4/4
+    for tracks, expected in (
+        ([first, second], [4, 4]),
+        ([first.replace("60 FF", "00 90 3C 50  60 3C 00  00 FF")], [3, 4]),
+    ):
+        data = bytes.fromhex(f"4D546864 00000006 0002 {len(tracks):04x} 0060")
+        for track in map(bytes.fromhex, tracks):
+            data += b"MTrk" + len(track).to_bytes(4, "big") + track
+        (tmp_path / "x.mid").write_bytes(data)
+        rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5")
+        assert rollcore.open_dataset(tmp_path / "x.h5").pieces["time_signature"].tolist() == [expected]
 
 
 @pytest.mark.parametrize("seconds", [4, 60, 1500, 6000], ids=["200", "3,000", "75,000", "300,000"])

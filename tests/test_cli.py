@@ -174,6 +174,7 @@ def test_info(run, dataset):
     assert facts["splits"]["all"]["notes"] == int(opened.pieces["notes"].sum())
     assert (facts["grid"], facts["planes"], facts["fingerprint"]) == ("50 fps", ["sounding"], opened.fingerprint)
     assert (facts["grid_unit"], facts["grid_rate"]) == ("seconds", "50")
+    assert facts["time_signatures"] == {"4/4": 13}
     assert facts["bytes"] == dataset.stat().st_size
 
 
@@ -224,6 +225,19 @@ def test_plot_of_a_midi_file(run, midi, tmp_path):
     seconds = (tmp_path / "x.png").read_bytes()
     assert run("plot", "--steps-per-beat", "4", "--beats-per-bar", "3", *arguments)[0] == 0
     assert (tmp_path / "x.png").read_bytes() != seconds
+
+
+def test_bars_are_drawn_as_the_file_says(run, tmp_path, monkeypatch):
+    notes = [(480, 960, 60, 80, 0, 0)]
+    bars = [(0, 4, 4, 0), (480, 6, 8, 0)]
+    rollcore.write_midi(rollcore.Midi.from_notes(notes, time_signatures=bars), tmp_path / "jig.mid")
+    run("build-dataset", tmp_path / "jig.mid", tmp_path / "jig.h5", "--steps-per-beat", "4")
+    drawn = []
+    monkeypatch.setattr("rollcore.plot.plot_roll", lambda *_, **options: drawn.append(options["beats_per_bar"]))
+    for arguments in ("jig.mid", "--steps-per-beat", "4"), ("jig.h5", "jig"), ("jig.h5", "jig", "--beats-per-bar", "2"):
+        source, *options = arguments
+        assert run("plot", tmp_path / source, *options, tmp_path / "x.png")[0] == 0
+    assert drawn == [3, 3, 2]
 
 
 def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):

@@ -309,9 +309,26 @@ def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp
     assert len(made.rows) == 16 + 8
     made = generate(run, tmp_path, harmonize=str(waltz), primer=riff).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
-    # mido reads no file that is cut; the score is then in 4/4.
-    waltz.write_bytes(waltz.read_bytes()[:-6])
-    assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 4, 4)]
+    waltz.write_bytes(waltz.read_bytes()[:-6])  # damaged, and still a waltz
+    assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 3, 4)]
+
+
+def test_the_bars_of_a_piece_are_those_of_its_file(run, tmp_path):
+    notes = [(240 * i, 240 * (i + 1), 60 + i % 5, 90, 0, 0) for i in range(48)]
+    (tmp_path / "midi").mkdir()
+    for name, bar in ("jig", (6, 8)), ("song", (1, 4)):
+        rollcore.write_midi(rollcore.Midi.from_notes(notes), tmp_path / "midi" / f"{name}.mid", time_signature=bar)
+    data = tmp_path / "tunes.h5"
+    rollcore.build_dataset(tmp_path / "midi", data, steps_per_beat=4, planes=PLANES)
+    # The model reads 20 frames: one bar of 12, or of 16.
+    made = generate(run, tmp_path, steps=8, primer="jig", include_primer=True, data=data).outputs[0]
+    assert (signature_of(made.midi), len(made.rows)) == ([(0, 6, 8)], 12 + 8)
+    made = generate(run, tmp_path, steps=8, primer="song", include_primer=True, data=data).outputs[0]
+    assert (signature_of(made.midi), len(made.rows)) == ([(0, 4, 4)], 16 + 8)
+    made = generate(
+        run, tmp_path, steps=8, primer="jig", include_primer=True, data=data, time_signature=(4, 4)
+    ).outputs[0]
+    assert (signature_of(made.midi), len(made.rows)) == ([(0, 4, 4)], 16 + 8)
 
 
 def test_steering_by_its_names(run, tmp_path):

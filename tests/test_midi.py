@@ -17,7 +17,7 @@ import pretty_midi
 import pytest
 
 from rollcore import Midi, MidiError, RollcoreError, read_midi, write_midi
-from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE
+from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TIME_SIGNATURE_DTYPE
 from smf_cases import dump
 
 FILE = dump('"MThd" 00000006 0001 0001 0060 "MTrk" 0000000B  00 90 3C 50  60 3C 00  00 FF 2F 00')
@@ -86,7 +86,8 @@ def test_arrays_are_typed_read_only_and_outlive_the_midi() -> None:
     assert midi.tempos.dtype == TEMPO_DTYPE
     assert midi.pedals.dtype == PEDAL_DTYPE
     assert midi.tempo_tracks.dtype == np.uint16
-    for array in (midi.notes, midi.tempos, midi.pedals, midi.tempo_tracks):
+    assert midi.time_signatures.dtype == TIME_SIGNATURE_DTYPE
+    for array in (midi.notes, midi.tempos, midi.pedals, midi.tempo_tracks, midi.time_signatures):
         assert not array.flags.writeable
     notes = midi.notes
     del midi
@@ -199,7 +200,7 @@ def test_notes_that_no_file_can_hold(note: tuple[int, ...], problem: str) -> Non
 
 @pytest.mark.parametrize("pitch", [float("nan"), -1, 256, 60.9, 2**70, "C4"])
 def test_notes_that_are_no_whole_numbers(pitch: Any) -> None:
-    with pytest.raises(RollcoreError, match="notes and tempos must be whole numbers"):
+    with pytest.raises(RollcoreError, match="notes, tempos and time signatures must be whole numbers"):
         Midi.from_notes([(0, 5, pitch, 80, 0, 0)])
 
 
@@ -278,6 +279,41 @@ def test_order_at_one_tick() -> None:
     assert back.pedals.tolist() == [(48, 1, 0, True)]
 
 
+def test_time_signatures_are_written_and_read_back() -> None:
+    bars = [(960, 6, 8, 2), (0, 3, 4, 0)]
+    midi = Midi.from_notes([NOTE], tempos=[(480, 400_000)], time_signatures=bars)
+    assert midi.time_signatures.tolist() == [(0, 3, 4, 0), (960, 6, 8, 2)]
+    events, now = [], 0
+    for message in written(midi).tracks[0]:
+        now += message.time
+        if message.type == "time_signature":
+            events.append((now, message.numerator, message.denominator))
+    assert events == [(0, 3, 4), (960, 6, 8)]
+    assert round_trip(midi).time_signatures.tolist() == [(0, 3, 4, 0), (960, 6, 8, 0)]
+    only = written(midi, time_signature=(2, 2)).tracks[0]
+    signatures = [(m.time, m.numerator, m.denominator) for m in only if m.type == "time_signature"]
+    assert signatures == [(0, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("found", "counted"),
+    [([(4, 3, 4), (8, 6, 8)], [(4, 4), (3, 4), (3, 4), (6, 8)]), ([(0, 1, 4), (8, 5, 8)], [(4, 4)] * 3 + [(5, 8)])],
+    ids=["waltz and jig", "a program that knows of no bars"],
+)
+def test_the_bar_at_a_tick(found: list[tuple[int, int, int]], counted: list[tuple[int, int]]) -> None:
+    midi = Midi.from_notes([NOTE], time_signatures=[(*row, 0) for row in found])
+    assert [midi.bar_at(tick) for tick in (3, 4, 7, 8)] == counted
+    late = Midi.from_notes([(8, 9, 60, 80, 0, 0)], time_signatures=[(*row, 0) for row in found])
+    assert late.bar_at() == counted[-1]
+    assert Midi.from_notes([], time_signatures=[(0, 3, 4, 0)]).bar_at() == (3, 4)
+
+
+@pytest.mark.parametrize("row", [(0, 0, 4, 0), (0, 256, 4, 0), (0, 4, 3, 0), (0, 4, 512, 0), (-1, 4, 4, 0)])
+def test_time_signatures_that_no_file_can_hold(row: tuple[int, int, int, int]) -> None:
+    with pytest.raises(RollcoreError, match="a time signature must be 1 to 255 beats of a power of two up to 256"):
+        Midi.from_notes([NOTE], time_signatures=[row])
+
+
 def test_equal_input_gives_equal_bytes_on_path_and_file(tmp_path: Path) -> None:
     midi = Midi.from_notes([NOTE], tempos=[(0, 500_000)])
     out = io.BytesIO()
@@ -312,7 +348,7 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
         write_midi(Midi.from_notes([(0, 1 << 28, 60, 80, 0, 0)]), io.BytesIO())
     with pytest.raises(RollcoreError, match="format 2"):
         write_midi(Midi(midi.notes, midi.tempos, 480, format=2), io.BytesIO())
-    with pytest.raises(RollcoreError, match=r"time_signature .* not 3/5"):
+    with pytest.raises(RollcoreError, match=r"time signature .* not 3/5"):
         write_midi(midi, io.BytesIO(), time_signature=(3, 5))
     with pytest.raises(RollcoreError, match=r"key_signature .* not 'H'"):
         write_midi(midi, io.BytesIO(), key_signature="H")

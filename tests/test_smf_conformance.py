@@ -27,6 +27,7 @@ def agrees_with_the_twin(data: bytes) -> Midi | None:
     assert list(zip(*midi.tempos.tolist(), strict=True)) == list(zip(*[t[:2] for t in twin.tempos], strict=True))
     assert midi.tempo_tracks.tolist() == [t[2] for t in twin.tempos]
     assert midi.pedals.tolist() == twin.pedals
+    assert midi.time_signatures.tolist() == twin.time_signatures
     assert (midi.format, midi.ticks_per_beat, midi.smpte) == (twin.format, twin.ticks_per_beat, twin.smpte)
     assert midi.repairs == dict(twin.repairs)
     if twin.first is None:
@@ -45,6 +46,7 @@ def test_rule(case: Case) -> None:
     assert midi.repairs == case.repairs
     assert midi.tempos.tolist() == case.tempos
     assert midi.pedals.tolist() == case.pedals
+    assert midi.time_signatures.tolist() == case.time_signatures
     assert (midi.ticks_per_beat, midi.format, midi.smpte) == (case.ticks_per_beat, case.format, case.smpte)
     if case.strict is None:
         assert read_midi(case.data, strict=True).notes.tolist() == case.notes

@@ -58,6 +58,12 @@ def test_pairing_equals_the_oracle(tracks: list[list[tuple[int, bool, int, int]]
 others = st.one_of(
     st.builds(mido.MetaMessage, st.just("set_tempo"), tempo=st.integers(1, (1 << 24) - 1)),
     st.builds(mido.MetaMessage, st.just("lyrics"), text=st.text(st.characters(max_codepoint=255), max_size=200)),
+    st.builds(
+        mido.MetaMessage,
+        st.just("time_signature"),
+        numerator=st.integers(1, 255),
+        denominator=st.integers(0, 8).map(lambda power: 2**power),
+    ),
     st.builds(mido.MetaMessage, st.just("key_signature"), key=st.sampled_from(["C", "Abm", "F#"])),
     st.builds(mido.MetaMessage, st.just("sequencer_specific"), data=st.binary(max_size=5)),
     st.builds(mido.Message, st.just("sysex"), data=st.lists(st.integers(0, 127), max_size=200)),
@@ -93,7 +99,7 @@ songs = st.lists(  # tracks of (delta, note as (length, channel, pitch, velocity
 def test_what_mido_writes_is_read_back_exactly(
     song: list[list[tuple[int, mido.Message | tuple[int, int, int, int]]]], ticks_per_beat: int
 ) -> None:
-    written, notes, tempos, pedals = [], [], [], []
+    written, notes, tempos, pedals, bars = [], [], [], [], []
     for index, track in enumerate(song):
         events: list[tuple[int, mido.Message]] = []
         now = 0
@@ -114,6 +120,8 @@ def test_what_mido_writes_is_read_back_exactly(
             events.append((now, what))
             if what.type == "set_tempo":
                 tempos.append((now, what.tempo))
+            if what.type == "time_signature":
+                bars.append((now, what.numerator, what.denominator, index))
             if what.type == "control_change" and what.control == 64 and (what.value >= 64) != (what.channel in down):
                 down ^= {what.channel}
                 pedals.append((now, index, what.channel, what.value >= 64))
@@ -127,6 +135,7 @@ def test_what_mido_writes_is_read_back_exactly(
     assert midi.notes.tolist() == sorted(notes, key=lambda n: (n[0], n[5], n[4], n[2], n[1]))
     assert midi.tempos.tolist() == sorted(tempos, key=lambda tempo: tempo[0])
     assert midi.pedals.tolist() == sorted(pedals, key=lambda pedal: pedal[0])
+    assert midi.time_signatures.tolist() == sorted(bars, key=lambda bar: bar[0])
 
 
 @quick

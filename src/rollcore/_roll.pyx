@@ -79,6 +79,8 @@ cdef struct Record:              # one row of roll.RECORD_DTYPE
     int32_t status
     int32_t error                # errno under STATUS_IO
     int32_t tempo                # microseconds per beat at the first note
+    int32_t beats                # the time signature there: beats in a bar, and the note value of a beat
+    int32_t value
     int32_t repairs[N_REPAIRS]
     uint8_t head[20]             # the first bytes of a file that is not MIDI, to say what it is
 
@@ -399,6 +401,7 @@ cdef int quantise(
         return NO_MEMORY
     out = spans[0]
     record.tempo = 500000
+    record.beats = record.value = 4
     record.microseconds = 0
     while first < song.n_notes:
         # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
@@ -441,6 +444,10 @@ cdef int quantise(
             while time.segments[i].tick > first_tick:
                 i -= 1
             record.tempo = <int32_t> time.segments[i].rate
+            for i in range(song.n_signatures):
+                if song.signatures[i].tick <= first_tick and (track < 0 or song.signatures[i].track == track):
+                    record.beats = song.signatures[i].beats
+                    record.value = song.signatures[i].value
         if spec.beats:
             if end_tick // song.ticks_per_beat > spec.max_beats:
                 n_spans[0] = n_start

@@ -42,6 +42,13 @@ cdef struct Pedal:               # midi.PEDAL_DTYPE; controller 64, only the cha
     uint8_t channel
     uint8_t down
 
+cdef struct Signature:           # midi.TIME_SIGNATURE_DTYPE
+    int64_t tick
+    uint16_t beats
+    uint16_t value
+    uint16_t track
+    uint16_t padding
+
 cdef struct Queue:               # first in, first out: indices into Song.notes
     int32_t first                # -1 when empty; true of every queue between two tracks
     int32_t last
@@ -57,6 +64,9 @@ cdef struct Song:
     Pedal *pedals                # sorted by tick, at one tick in file order
     Py_ssize_t n_pedals
     Py_ssize_t pedals_capacity
+    Signature *signatures        # sorted by tick, at one tick in file order; absurd ones left out
+    Py_ssize_t n_signatures
+    Py_ssize_t signatures_capacity
     int32_t format               # 0, 1 or 2
     int32_t n_tracks             # tracks read
     int32_t ticks_per_beat       # 0 under SMPTE division

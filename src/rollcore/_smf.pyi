@@ -6,6 +6,7 @@ def parse(
     bytes,
     bytes,
     bytes,
+    bytes,
     list[int],
     tuple[int, int, int, int],
 ]:
@@ -23,9 +24,10 @@ def parse(
     header
         Format, ticks per beat (0 under SMPTE division), SMPTE frames per second and ticks per frame (0 under
         metrical division).
-    notes, tempos, pedals
+    notes, tempos, pedals, time signatures
         Rows of ``midi.NOTE_DTYPE`` (sorted by onset, track, channel, pitch, offset), of tick,
-        microseconds per beat and track (sorted by tick), and of ``midi.PEDAL_DTYPE`` (sorted by tick).
+        microseconds per beat and track, of ``midi.PEDAL_DTYPE``, and of ``midi.TIME_SIGNATURE_DTYPE`` (these three
+        sorted by tick).
     repairs
         How often each repair was made, in the order of ``midi.REPAIR_CODES``, padded with zeros.
     first

@@ -1,4 +1,4 @@
-"""Standard MIDI File bytes to note, tempo and pedal columns: one tolerant pass, no Python object per event.
+"""Standard MIDI File bytes to columns of notes, tempos, pedals and time signatures: one tolerant pass, no Python object per event.
 
 The rules are those of the Standard MIDI Files 1.0 specification where a file follows it, and of
 ``docs/reading.md`` where it does not. Every mending is counted in ``Song.repairs``; nothing raises.
@@ -439,6 +439,18 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
     elif kind == 0x58:
         if payload[0] == 0 or payload[1] > MAX_DENOMINATOR_POWER:
             mend(reader, ABSURD_SIGNATURE, payload, payload[0] << 8 | payload[1])
+            return GO_ON
+        if song.n_signatures == song.signatures_capacity:
+            larger = grown(song.signatures, &song.signatures_capacity, sizeof(Signature))
+            if larger == NULL:
+                return OUT_OF_MEMORY
+            song.signatures = <Signature *>larger
+        song.signatures[song.n_signatures].tick = tick
+        song.signatures[song.n_signatures].beats = payload[0]
+        song.signatures[song.n_signatures].value = 1 << payload[1]
+        song.signatures[song.n_signatures].track = track
+        song.signatures[song.n_signatures].padding = 0
+        song.n_signatures += 1
     elif kind == 0x59:
         # Sharps from -7 (flats) to 7 as a signed byte, then 0 major or 1 minor.
         if ((payload[0] + 7) & 0xFF) > 14 or payload[1] > 1:
@@ -621,6 +633,7 @@ ctypedef fused Row:
     NoteRow
     Tempo
     Pedal
+    Signature
 
 
 cdef inline bint precedes(Row *a, Row *b) noexcept nogil:
@@ -712,6 +725,7 @@ cdef void song_free(Song *song) noexcept nogil:
     free(song.notes)
     free(song.tempos)
     free(song.pedals)
+    free(song.signatures)
     song_init(song)
 
 
@@ -721,7 +735,7 @@ cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept n
     cdef const uint8_t *header
     cdef const uint8_t *p
     cdef int count
-    song.n_notes = song.n_tempos = song.n_pedals = 0
+    song.n_notes = song.n_tempos = song.n_pedals = song.n_signatures = 0
     song.format = song.n_tracks = song.ticks_per_beat = song.smpte_fps = song.smpte_ticks_per_frame = 0
     memset(song.repairs, 0, sizeof(song.repairs))
     song.first_repair = -1
@@ -746,7 +760,8 @@ cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept n
         mend(&reader, TRACK_COUNT, header + 10, count, song.n_tracks)
     if song.format == 0 and song.n_tracks > 1:
         mend(&reader, FORMAT_0_TRACKS, header + 8, song.n_tracks, 1)
-    if not sort(song.tempos, song.n_tempos) or not sort(song.pedals, song.n_pedals):
+    if not (sort(song.tempos, song.n_tempos) and sort(song.pedals, song.n_pedals)
+            and sort(song.signatures, song.n_signatures)):
         return SMF_NO_MEMORY
     return SMF_OK
 
@@ -788,6 +803,7 @@ def parse(const uint8_t[::1] data not None):
             notes,
             PyBytes_FromStringAndSize(<char *>song.tempos, song.n_tempos * <Py_ssize_t>sizeof(Tempo)),
             PyBytes_FromStringAndSize(<char *>song.pedals, song.n_pedals * <Py_ssize_t>sizeof(Pedal)),
+            PyBytes_FromStringAndSize(<char *>song.signatures, song.n_signatures * <Py_ssize_t>sizeof(Signature)),
             [song.repairs[i] for i in range(N_REPAIRS)],
             (
                 song.first_repair,

@@ -230,7 +230,7 @@ def verify(dataset: str) -> None:
 @click.argument("picture")
 @click.option("--start", type=float, default=0, metavar="T", help="Second, or beat, to begin at.")
 @click.option("--length", type=float, metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
-@click.option("--beats-per-bar", type=click.IntRange(min=1), default=4, metavar="N", show_default=True)
+@click.option("--beats-per-bar", type=click.IntRange(min=1), metavar="N", help="[default: those of the piece]")
 @_fps
 @_steps_per_beat
 @_drums
@@ -241,7 +241,7 @@ def plot(
     picture: str,
     start: float,
     length: float | None,
-    beats_per_bar: int,
+    beats_per_bar: int | None,
     fps: str | None,
     steps_per_beat: str | None,
     drums: bool,
@@ -260,6 +260,7 @@ def plot(
             raise click.UsageError(message, click.get_current_context())
         dataset, index = found
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
+        beats, value = dataset.bar(index)
     else:
         from rollcore.midi import read_midi
         from rollcore.roll import PLANES, piano_roll
@@ -271,7 +272,9 @@ def plot(
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
-    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=beats_per_bar)
+        beats, value = midi.bar_at()
+    bar = beats_per_bar or 4 * beats / value
+    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 
 

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.grid import Grid
+from rollcore.midi import counted_bar
 from rollcore.roll import PLANES, ROW_BYTES
 
 FORMAT = "rollcore"
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "validation", "test")
 OUTCOMES = ("read", "repaired", "skipped")
 NO_PIECE = 0xFFFFFFFF
@@ -36,6 +37,7 @@ PIECE_DTYPE = np.dtype(
         ("frames", "<u8"),
         ("notes", "<u4"),
         ("tempo", "<u4"),
+        ("time_signature", "<u2", (2,)),
         ("microseconds", "<u8"),
         ("digest", "<u8", (2,)),
         ("split", "u1"),
@@ -109,7 +111,8 @@ class Dataset:
         The options it was built with.
     pieces : structured array of shape (n,)
         One row a piece: `shard`, `file` (row of `files`), `start` (first row within the shard), `frames`, `notes`,
-        `tempo` (microseconds per beat at its first note), `microseconds` (its length in musical time), `digest`
+        `tempo` (microseconds per beat at its first note), `time_signature` (there too, as the file has it: beats, note
+        value), `microseconds` (its length in musical time), `digest`
         (XXH3-128 of the file's content), `split` (index into `SPLITS`), `offset` (byte offset of its first row).
     files : structured array
         One row for every file found: `bytes`, `outcome` (index into `OUTCOMES`), `reason` (index into `reasons`).
@@ -191,6 +194,11 @@ class Dataset:
     def name(self, piece: int) -> str:
         """Name of the file that a piece was read from."""
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
+
+    def bar(self, piece: int) -> tuple[int, int]:
+        """Return the time signature to count the bars of a piece by, by the rule of `rollcore.Midi.bar_at`."""
+        beats, value = self.pieces["time_signature"][self._index(piece)].tolist()
+        return counted_bar(beats, value)
 
     def find(self, piece: str | SupportsIndex) -> int:
         """Return the index of a piece given by number or name.
@@ -299,7 +307,8 @@ def _read(path: Path) -> tuple[os.stat_result, dict[str, str], dict[str, NDArray
                 )
             version = int(file.attrs["version"])
             if version != VERSION:
-                raise DatasetError(f"{path}: format version {version}, this rollcore reads {VERSION}; upgrade rollcore")
+                remedy = "upgrade rollcore" if version > VERSION else "build it again"
+                raise DatasetError(f"{path}: format version {version}, this rollcore reads {VERSION}; {remedy}")
             names = ("format", "grid_unit", "grid_rate", "planes", "options", "reasons")
             attributes = {name: _text(file.attrs[name]) for name in names}
             tables = {name: _table(path, file, name, dtype) for name, dtype in TABLES.items()}

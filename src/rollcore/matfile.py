@@ -92,6 +92,7 @@ def import_mat(
                 pieces[row]["frames"] = len(roll)
                 pieces[row]["notes"] = len(notes_from_roll(roll))
                 pieces[row]["tempo"] = DEFAULT_TEMPO
+                pieces[row]["time_signature"] = 4, 4
                 pieces[row]["microseconds"] = len(roll) * DEFAULT_TEMPO // grid.rate
                 pieces[row]["digest"] = np.frombuffer(digest(array.tobytes()), ">u8")
                 pieces[row]["split"] = split

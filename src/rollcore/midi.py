@@ -24,6 +24,7 @@ __all__ = [
     "REPAIRS",
     "REPAIR_CODES",
     "TEMPO_DTYPE",
+    "TIME_SIGNATURE_DTYPE",
     "Midi",
     "is_time_signature",
     "read_midi",
@@ -46,15 +47,21 @@ NOTE_DTYPE = np.dtype(
 )
 TEMPO_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4")], align=True)
 PEDAL_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("down", "?")], align=True)
+TIME_SIGNATURE_DTYPE = np.dtype([("tick", "<i8"), ("beats", "<u2"), ("value", "<u2"), ("track", "<u2")], align=True)
 TEMPO_ROW_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
 
 #: Microseconds per beat before the first tempo event: 120 beats per minute.
 DEFAULT_TEMPO = 500_000
 MAX_DELTA = (1 << 28) - 1
+_NO_SIGNATURE = "a time signature must be 1 to 255 beats of a power of two up to 256, at a tick of 0 or more, not {}"
 
 
 def _no_pedals() -> Array:
     return np.empty(0, PEDAL_DTYPE)
+
+
+def _no_time_signatures() -> Array:
+    return np.empty(0, TIME_SIGNATURE_DTYPE)
 
 
 def _no_tracks() -> Array:
@@ -83,6 +90,9 @@ class Midi:
     pedals
         ``PEDAL_DTYPE`` array sorted by tick: where the sustain pedal (controller 64) of a track's channel
         goes down (64 and above) or up. It starts up.
+    time_signatures
+        ``TIME_SIGNATURE_DTYPE`` array sorted by tick, as found in the file: `beats` in a bar, of note value `value`
+        (a power of two, 4 is a quarter), and the track each one stands in; 4/4 holds before the first one.
     smpte
         Frames per second (24, 25, 29 or 30; 29 means 30000/1001) and ticks per frame of a file in absolute
         time, otherwise None.
@@ -96,6 +106,7 @@ class Midi:
     format: int = 1
     tempo_tracks: Array = field(default_factory=_no_tracks)
     pedals: Array = field(default_factory=_no_pedals)
+    time_signatures: Array = field(default_factory=_no_time_signatures)
     smpte: tuple[int, int] | None = None
     repairs: dict[str, int] = field(default_factory=dict)
 
@@ -106,6 +117,7 @@ class Midi:
         *,
         ticks_per_beat: int = 480,
         tempos: Array | Iterable[Sequence[int]] = (),
+        time_signatures: Array | Iterable[Sequence[int]] = (),
     ) -> Midi:
         """Make a piece from notes in any order.
 
@@ -117,6 +129,8 @@ class Midi:
             Ticks in a quarter note, 1 to 32767.
         tempos
             ``TEMPO_DTYPE`` array, or pairs of tick and microseconds per beat, in any order.
+        time_signatures
+            ``TIME_SIGNATURE_DTYPE`` array, or rows such as ``(0, 6, 8, 0)``, in any order.
 
         Raises
         ------
@@ -131,13 +145,26 @@ class Midi:
         """
         try:
             rows, changes = _rows(notes, NOTE_DTYPE), _rows(tempos, TEMPO_DTYPE)
+            bars = _rows(time_signatures, TIME_SIGNATURE_DTYPE)
         except (TypeError, ValueError, OverflowError) as error:
-            raise RollcoreError(f"notes and tempos must be whole numbers in rows: {error}") from error
-        check_midi(cls(rows, changes, ticks_per_beat))
+            raise RollcoreError(f"notes, tempos and time signatures must be whole numbers in rows: {error}") from error
+        check_midi(cls(rows, changes, ticks_per_beat, time_signatures=bars))
         keys = ("offset_tick", "pitch", "channel", "track", "onset_tick")
         rows = rows[np.lexsort([rows[key] for key in keys])]
         changes = changes[np.argsort(changes["tick"], kind="stable")]
-        return cls(rows, changes, ticks_per_beat, tempo_tracks=np.zeros(len(changes), np.uint16))
+        bars = bars[np.argsort(bars["tick"], kind="stable")]
+        tracks = np.zeros(len(changes), np.uint16)
+        return cls(rows, changes, ticks_per_beat, tempo_tracks=tracks, time_signatures=bars)
+
+    def bar_at(self, tick: int | None = None) -> tuple[int, int]:
+        """Return the time signature to count bars by, such as ``(6, 8)``, at a tick or else at the first note.
+
+        A bar of one beat is taken for 4/4: programs that know of no bars write 1/4, as most files of POP909 have it.
+        """
+        if tick is None:
+            tick = int(self.notes["onset_tick"][0]) if len(self.notes) else 0
+        until = self.time_signatures[self.time_signatures["tick"] <= tick]
+        return counted_bar(int(until["beats"][-1]), int(until["value"][-1])) if len(until) else (4, 4)
 
     def seconds(self, ticks: npt.ArrayLike, track: int | None = None) -> npt.NDArray[np.float64]:
         """Return the time of ticks, by the tempos of the piece or by its absolute time.
@@ -255,7 +282,7 @@ def read_midi(
     ([(0, 96, 60)], {})
     """
     name, data = _load(source)
-    status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, counts, first = _smf.parse(data)
+    status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, signatures, counts, first = _smf.parse(data)
     if status:
         found = first_bytes(data) if status == 2 else skip_reason(status, data)
         raise MidiError(name, 0, "a MIDI file (MThd)", found)
@@ -273,6 +300,7 @@ def read_midi(
         format=format_,
         tempo_tracks=rows["track"],
         pedals=np.frombuffer(pedals, PEDAL_DTYPE),
+        time_signatures=np.frombuffer(signatures, TIME_SIGNATURE_DTYPE),
         smpte=(fps, ticks) if fps else None,
         repairs={code: count for code, count in zip(REPAIR_CODES, counts, strict=False) if count},
     )
@@ -294,6 +322,9 @@ def check_midi(midi: Midi) -> None:
     tempo = tempos["microseconds_per_beat"]
     if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
         raise RollcoreError("a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more")
+    for tick, beats, value, _ in midi.time_signatures.tolist():
+        if tick < 0 or not is_time_signature(beats, value):
+            raise RollcoreError(_NO_SIGNATURE.format(f"{beats}/{value} at tick {tick}"))
     check_division(midi)
 
 
@@ -309,8 +340,13 @@ def check_division(midi: Midi) -> None:
 
 
 def is_time_signature(beats: int, value: int) -> bool:
-    """Whether MIDI can say that a bar is so many beats of such a note value: 1 to 255, a power of two up to 128."""
-    return 1 <= beats <= 255 and value in (1, 2, 4, 8, 16, 32, 64, 128)
+    """Whether a bar can be so many beats of such a note value: 1 to 255, a power of two up to 256."""
+    return 1 <= beats <= 255 and value in (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def counted_bar(beats: int, value: int) -> tuple[int, int]:
+    """Return the time signature to count bars by where a file has this one; see `Midi.bar_at`."""
+    return (beats, value) if beats > 1 and is_time_signature(beats, value) else (4, 4)
 
 
 def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
@@ -330,7 +366,7 @@ def write_midi(
     target: str | os.PathLike[str] | BinaryIO,
     *,
     track_names: Sequence[str] = (),
-    time_signature: tuple[int, int] = (4, 4),
+    time_signature: tuple[int, int] | None = None,
     key_signature: str | None = None,
 ) -> None:
     """Write a format 1 file: a tempo track, then one track for each track of `midi` with notes or pedals.
@@ -343,13 +379,14 @@ def write_midi(
     Parameters
     ----------
     midi
-        The piece; its tempos all go to the tempo track.
+        The piece; its tempos and time signatures all go to the tempo track.
     target
         A path, or a file open for writing in binary mode.
     track_names
         Names of those tracks in their order; missing ones stay unnamed.
     time_signature
-        Beats in a bar and the note value of a beat.
+        Beats in a bar and the note value of a beat, throughout; by default the time signatures of `midi`, or 4/4
+        where it has none.
     key_signature
         Such as ``"C"``, ``"F#m"`` or ``"Bb"``.
 
@@ -372,11 +409,17 @@ def write_midi(
     check_midi(midi)
     if midi.format == 2:
         raise RollcoreError("a format 2 file holds several pieces; write its tracks one by one")
-    beats, value = time_signature
-    if not is_time_signature(beats, value):
-        raise RollcoreError(f"time_signature must be beats and a power of two up to 128, not {beats}/{value}")
+    if time_signature is not None or not len(midi.time_signatures):
+        beats, value = time_signature or (4, 4)
+        if not is_time_signature(beats, value):
+            raise RollcoreError(_NO_SIGNATURE.format(f"{beats}/{value}"))
+        bars = [(0, beats, value, 0)]
+    else:
+        bars = midi.time_signatures.tolist()
 
-    events = [(0, 0, MetaMessage("time_signature", numerator=beats, denominator=value))]
+    events = [
+        (tick, 0, MetaMessage("time_signature", numerator=beats, denominator=value)) for tick, beats, value, _ in bars
+    ]
     if key_signature is not None:
         try:
             events.append((0, 1, MetaMessage("key_signature", key=key_signature)))

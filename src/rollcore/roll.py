@@ -33,6 +33,7 @@ RECORD_DTYPE = np.dtype(
         ("status", "i4"),
         ("error", "i4"),
         ("tempo", "i4"),
+        ("time_signature", "i4", (2,)),
         ("repairs", "i4", (32,)),
         ("head", "u1", (20,)),
     ],

@@ -12,6 +12,8 @@ from rollcore.console import printable
 from rollcore.dataset import OUTCOMES, SPLITS, Dataset
 from rollcore.repairs import REPAIR_CODES, REPAIRS
 
+_LISTED_BARS = 6
+
 __all__ = ["dataset_facts", "dataset_lines", "file_outcomes", "outcome_lines"]
 
 
@@ -22,11 +24,13 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     -------
     dict
         ``path``, ``bytes``, ``grid`` (in words), ``grid_unit``, ``grid_rate`` (as a fraction), ``planes``,
-        ``options``, ``files`` (numbers found, read, repaired and skipped; read counts the repaired), ``splits``
-        (``pieces``, ``frames``, ``hours`` and ``notes`` of each and of all), ``shards``, ``fingerprint``.
+        ``options``, ``time_signatures`` (how many pieces begin with each), ``files`` (numbers found, read, repaired
+        and skipped; read counts the repaired), ``splits`` (``pieces``, ``frames``, ``hours`` and ``notes`` of each and
+        of all), ``shards``, ``fingerprint``.
     """
     number = np.bincount(dataset.files["outcome"], minlength=len(OUTCOMES)).tolist()
     counted = dict(zip(OUTCOMES, number, strict=True))
+    bars = Counter(map(tuple, dataset.pieces["time_signature"].tolist()))
     splits = {}
     for name in (*SPLITS, "all"):
         rows = dataset.pieces if name == "all" else dataset.pieces[dataset.split(name)]
@@ -44,6 +48,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "grid_rate": str(dataset.grid.rate),
         "planes": list(dataset.planes),
         "options": dataset.options,
+        "time_signatures": {f"{beats}/{value}": count for (beats, value), count in bars.most_common()},
         "files": {
             "found": len(dataset.files),
             "read": counted["read"] + counted["repaired"],
@@ -64,6 +69,8 @@ def dataset_lines(dataset: Dataset) -> Iterator[str]:
     yield f"{'grid':<12} {facts['grid']}"
     yield f"{'planes':<12} {', '.join(facts['planes'])}"
     yield f"{'options':<12} {', '.join(f'{key} {_word(value)}' for key, value in facts['options'].items())}"
+    bars = [f"{name} in {count:,}" for name, count in facts["time_signatures"].items()]
+    yield f"{'bars':<12} {', '.join(bars[:_LISTED_BARS])}{', …' if len(bars) > _LISTED_BARS else ''}"
     yield (
         f"{'files':<12} {files['found']:,} found, {files['read']:,} read"
         f" ({files['repaired']:,} of them repaired), {files['skipped']:,} skipped"

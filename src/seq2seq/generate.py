@@ -161,7 +161,7 @@ def generate(
     if primer is not None and primer_pitches is not None:
         raise ValueError("give a primer or the pitches of one, not both")
     if time_signature is not None and not is_time_signature(*time_signature):
-        raise ValueError("time signature must be beats and a power of two up to 128, not {}/{}".format(*time_signature))
+        raise ValueError("time signature must be beats and a power of two up to 256, not {}/{}".format(*time_signature))
     if tempo is not None and not SLOWEST <= tempo <= FASTEST:
         raise ValueError(f"tempo must be {SLOWEST} to {FASTEST} beats per minute, not {tempo:g}")
     allowed = np.ones(128, bool)
@@ -188,7 +188,7 @@ def generate(
         time_signature = time_signature or song.time_signature
     start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, time_signature, seed)
     beats_per_minute = beats_per_minute or start.tempo or 120.0
-    beats, value = time_signature = time_signature or start.time_signature or (4, 4)
+    beats, value = time_signature = time_signature or start.time_signature
     length = _length(steps, seconds, source.grid, beats_per_minute, None if melody is None else len(melody))
     if melody is not None and not melody[:length].any():
         raise RollcoreError(f"{harmonize}: its first note comes after the {length:,} frames asked for: ask for more")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import mido
 import numpy as np
 import numpy.typing as npt
 
@@ -26,12 +25,12 @@ SLOWEST, FASTEST = 4, 1000
 
 @dataclass(frozen=True, eq=False)
 class Primer:
-    """Packed rows, where they are from, and the beats per minute and the time signature there, if known."""
+    """Packed rows, where they are from, the beats per minute there, if known, and the bars to count by."""
 
     rows: npt.NDArray[np.uint8]
     name: str
     tempo: float | None = None
-    time_signature: tuple[int, int] | None = None
+    time_signature: tuple[int, int] = (4, 4)
 
 
 class Source:
@@ -73,7 +72,7 @@ class Source:
     def midi(self, path: str) -> Primer:
         """Return a whole MIDI file, its rows made as those of the dataset were.
 
-        Tempo and time signature are those of its first note; None where the file names none by then, or none that
+        Tempo and time signature are those of its first note; no tempo where the file names none by then, or none that
         anyone plays.
         """
         midi = rollcore.read_midi(path)
@@ -84,14 +83,14 @@ class Source:
             raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
             raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
-        begins = int(midi.notes["onset_tick"][0])
+        begins = midi.notes["onset_tick"][0]
         tempos = midi.tempos["microseconds_per_beat"][midi.tempos["tick"] <= begins]
         tempo = _beats_per_minute(tempos[-1]) if len(tempos) else None
-        return Primer(rows, path, tempo, _time_signature(path, begins))
+        return Primer(rows, path, tempo, midi.bar_at())
 
-    def _bar(self, time_signature: tuple[int, int] | None) -> int:
-        """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
-        return bar_frames(self.grid, time_signature or (4, 4)) or 1
+    def _bar(self, time_signature: tuple[int, int]) -> int:
+        """Return the frames of a bar; 1 where bars are no whole number of frames."""
+        return bar_frames(self.grid, time_signature) or 1
 
     def primer(
         self,
@@ -103,13 +102,12 @@ class Source:
         seed: int,
     ) -> Primer:
         """Return the primer that was asked for; *begins* makes it empty where none was."""
-        bar = self._bar(time_signature)
         name = os.fspath(name) if isinstance(name, os.PathLike) else name
         if limit is not None and limit < 1:
             raise ValueError(f"primer steps must be at least 1, not {limit}")
         if pitches is not None:
             # A bar of it, struck on every beat; or a second.
-            frames = bar if self.grid.unit == "beats" else int(self.grid.rate) or 1
+            frames = self._bar(time_signature or (4, 4)) if self.grid.unit == "beats" else int(self.grid.rate) or 1
             bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
             chord = parse_pitches(pitches)
             beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
@@ -131,7 +129,7 @@ class Source:
         elif name is None and begins:
             return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing")
         else:
-            found = self._piece(name, limit, bar, seed)
+            found = self._piece(name, limit, time_signature, seed)
         low, high = self.config.low, self.config.high
         heard = np.unpackbits(found.rows[:, 0], axis=-1, bitorder="little")[:, low : high + 1]
         if not heard.any():
@@ -140,7 +138,9 @@ class Source:
             raise RollcoreError(f"{found.name}: {within} no note that the model knows ({span}): name another")
         return found
 
-    def _piece(self, name: str | int | None, limit: int | None, bar: int, seed: int) -> Primer:
+    def _piece(
+        self, name: str | int | None, limit: int | None, time_signature: tuple[int, int] | None, seed: int
+    ) -> Primer:
         """Return the opening of a piece: the one that is named, or one of the validation split."""
         dataset = self.dataset()
         if name is None:
@@ -154,25 +154,10 @@ class Source:
             except RollcoreError as error:
                 raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
         # Whole bars, so that the new music begins with one.
+        bar = self._bar(time_signature or dataset.bar(index))
         opening = limit or max(1, self.config.input_frames // bar) * bar
         tempo = _beats_per_minute(dataset.pieces["tempo"][index])
-        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), tempo)
-
-
-def _time_signature(path: str, tick: int) -> tuple[int, int] | None:
-    """Return the time signature of a MIDI file at a tick, or None; mido reads well enough what is but a label."""
-    found: list[tuple[int, tuple[int, int]]] = []
-    try:
-        for track in mido.MidiFile(path, clip=True).tracks:
-            now = 0
-            for message in track:
-                now += message.time
-                if message.type == "time_signature" and now <= tick:
-                    found.append((now, (message.numerator, message.denominator)))
-    except Exception:  # mido raises whatever a damaged file leads it to
-        return None
-    latest = max(found, key=lambda change: change[0], default=(0, (0, 0)))[1]
-    return latest if rollcore.is_time_signature(*latest) else None
+        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), tempo, dataset.bar(index))
 
 
 def _beats_per_minute(tempo: Any) -> float | None:
