@@ -104,6 +104,30 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_a_finished_run_is_given_more_epochs(data, tmp_path, capsys):
+    model, folder = model_config(open_dataset(data), **SMALL), tmp_path / "longer"
+    train(data, folder, model, FAST)
+    first, before = read_history(folder), weights(folder / "last.keras")
+    assert train_main([str(data), "--run-dir", str(folder), "--resume", "--epochs", "4"]) == 0
+    history = read_history(folder)
+    assert history[:2] == first
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert load_run(folder)["train"] == {**dataclasses.asdict(FAST), "epochs": 4}
+    # Learning went on, at a rate that reaches 0 with the last update of the longer run.
+    after = weights(folder / "last.keras")
+    assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 1e-3
+    adam = load_model(folder / "last.keras").optimizer
+    rate = adam.get_config()["learning_rate"]["config"]
+    assert rate["warmup_steps"] + rate["decay_steps"] == int(adam.iterations)
+    for length, status in ("4", 0), ("3", 1):
+        assert train_main([str(data), "--run-dir", str(folder), "--resume", "--epochs", length]) == status
+    said = capsys.readouterr()
+    assert "all 4 epochs are done" in said.out
+    assert "is a run of 4 epochs, which cannot become 3" in said.err
+    with pytest.raises(ValueError, match="for a run that is resumed"):
+        train(data, tmp_path / "new", model, FAST, epochs=3)
+
+
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_an_interruption_while_the_model_is_saved(epoch, data, tmp_path, monkeypatch, capsys):
     saved = []

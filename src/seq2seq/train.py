@@ -84,6 +84,7 @@ def train(
     *,
     max_minutes: float | None = None,
     resume: bool = False,
+    epochs: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train a model, write its run folder, and return its history.
@@ -103,6 +104,9 @@ def train(
     resume : bool
         Go on from last.keras, with the configuration found there: to the end that the run would have had, but
         for the random numbers of dropout.
+    epochs : int, optional
+        With *resume*, how many epochs the run is to have now, at least as many as it had: from here on, the learning
+        rate is that of a run of this length.
     overwrite : bool
         Replace the model that a former run left in the folder, once the first epoch is complete.
 
@@ -115,8 +119,10 @@ def train(
     Raises
     ------
     DatasetError
-        If the dataset has no pieces to train or validate on, there is nothing to resume, the folder holds a model
-        already or is that of a training that goes on, or the loss ceases to be a number.
+        If the dataset has no pieces to train or validate on, there is nothing to resume or not so little, the folder
+        holds a model already or is that of a training that goes on, or the loss ceases to be a number.
+    ValueError
+        If *epochs* is given without *resume*.
     KeyboardInterrupt
         If interrupted before the first epoch is complete; later, the epochs so far are the result.
     """
@@ -126,11 +132,16 @@ def train(
     dataset = rollcore.open_dataset(data)
     if max_minutes is not None and not max_minutes >= 0:
         raise DatasetError(f"max_minutes must not be negative, but is {max_minutes}")
+    if epochs is not None and not resume:
+        raise ValueError("epochs is for a run that is resumed; settings say how many a new one has")
     if resume:
         run = load_run(run_dir)
         model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
         if run["dataset"]["fingerprint"] != dataset.fingerprint:
             raise DatasetError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
+        if epochs is not None and epochs < settings.epochs:
+            raise DatasetError(f"{run_dir}: is a run of {settings.epochs} epochs, which cannot become {epochs}")
+        settings = dataclasses.replace(settings, epochs=epochs or settings.epochs)
     model, settings = model or model_config(dataset), settings or TrainConfig()
     if model.planes != tuple(dataset.planes):
         raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
@@ -160,6 +171,15 @@ def _fit(
     batches = RollBatches(dataset, model, settings)
     validation = RollBatches(dataset, model, split="validation")
     history = read_history(run_dir) if resume else []
+    # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
+    steps = len(batches) * settings.epochs
+    warm = max(1, steps // 20)
+    rate = keras.optimizers.schedules.CosineDecay(
+        settings.learning_rate / 20,
+        max(1, steps - warm),
+        warmup_target=settings.learning_rate,
+        warmup_steps=warm,
+    )
     if resume:
         net = load_model(run_dir / "last.keras")
         done, rest = divmod(int(net.optimizer.iterations), len(batches))
@@ -167,17 +187,11 @@ def _fit(
             raise DatasetError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
         history = history[:done]
         batches.draw(done)
+        net.optimizer.learning_rate = rate  # that of the file is of the length the run had when it was written
+        _write_json(run_dir / PENDING, load_run(run_dir) | {"train": dataclasses.asdict(settings)})
+        os.replace(run_dir / PENDING, run_dir / "config.json")
     else:
         net = build_model(model)
-        # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
-        steps = len(batches) * settings.epochs
-        warm = max(1, steps // 20)
-        rate = keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate / 20,
-            max(1, steps - warm),
-            warmup_target=settings.learning_rate,
-            warmup_steps=warm,
-        )
         adam = keras.optimizers.Adam(
             rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=_momentum(settings.ema, steps)
         )
@@ -201,7 +215,7 @@ def _fit(
     epochs = Epochs(run_dir, validation, Outside(dataset, model), history, max_minutes)
     interrupted = False
     if len(history) >= settings.epochs:
-        print(f"{run_dir}: all {settings.epochs} epochs are done; for more of them train a new run")
+        print(f"{run_dir}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
     try:
         if len(history) < settings.epochs:
             net.fit(
@@ -277,7 +291,11 @@ def _write_config(run_dir: Path, dataset: Dataset, model: ModelConfig, settings:
             keras.config.backend(): import_module(keras.config.backend()).__version__,
         },
     }
-    (run_dir / PENDING).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    _write_json(run_dir / PENDING, config)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
@@ -345,7 +363,7 @@ _DEFAULT_SETTINGS = TrainConfig()
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch but the first that would end later.")
-@click.option("--resume", is_flag=True, help="Finish a run that was stopped, as it was configured.")
+@click.option("--resume", is_flag=True, help="Finish a run that was stopped, or give one more --epochs.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
 def cli(
     data: str,
@@ -376,14 +394,26 @@ def cli(
         except ValueError:
             raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32") from None
     config = settings = None
+    epochs = None
     if resume:
+        if _given("epochs"):
+            epochs = chosen.pop("epochs")
         _check_unchanged(target, {"model": model, **chosen})
     else:
         config = model_config(rollcore.open_dataset(data), model=model, **_fields(ModelConfig, chosen))
         settings = TrainConfig(**_fields(TrainConfig, chosen))
     import_keras()
     try:
-        result = train(data, target, config, settings, max_minutes=max_minutes, resume=resume, overwrite=overwrite)
+        result = train(
+            data,
+            target,
+            config,
+            settings,
+            max_minutes=max_minutes,
+            resume=resume,
+            epochs=epochs,
+            overwrite=overwrite,
+        )
     except Exception as error:
         # Each backend has its own error for it.
         if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
@@ -400,16 +430,19 @@ def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options[field.name] for field in dataclasses.fields(kind) if field.name in options}
 
 
+def _given(option: str) -> bool:
+    """Whether an option is written on the command line."""
+    return click.get_current_context().get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+
+
 def _check_unchanged(run_dir: Path, chosen: dict[str, Any]) -> None:
     """Refuse options that are given, but are not those of the run that is to go on."""
-    context = click.get_current_context()
     run = load_run(run_dir)
     kept = ModelConfig.from_dict(run["model"]).to_dict() | run["train"]
     for name, value in chosen.items():
         value = list(value) if isinstance(value, tuple) else value
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name in kept and kept[name] != value:
-            option = "--" + name.replace("_", "-")
+        if _given(name) and name in kept and kept[name] != value:
+            option, context = "--" + name.replace("_", "-"), click.get_current_context()
             raise click.UsageError(f"{option} cannot change: {run_dir} is to go on with {kept[name]}", context)
 
 
