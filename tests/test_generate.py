@@ -1,5 +1,6 @@
 """seq2seq-generate from a run folder with an untrained model: files, lengths, steering, errors."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -241,18 +242,39 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
     assert np.flatnonzero(np.unpackbits(made.rows[0, 0], bitorder="little")).tolist() == [60]
 
 
-def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch):
-    made = generate(run, tmp_path, steps=30, seed=3)
-    files = (made.outputs[0].midi, made.outputs[0].picture, made.outputs[0].sound, made.page)
-    kept = [path.read_bytes() for path in files]
+@pytest.mark.parametrize(
+    ("writer", "call"),
+    [
+        ("seq2seq.score.write_score", 1),
+        ("rollcore.plot_roll", 2),
+        ("rollcore.write_wav", 2),
+        ("seq2seq.page.write_page", 1),
+    ],
+)
+def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch, writer, call):
+    """Whichever of the files cannot be written: either all of them are new, or none."""
+    made = generate(run, tmp_path, steps=30, seed=3, num_outputs=2)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".mid", ".png", ".wav", ".html"}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    module, _, name = writer.rpartition(".")
+    write = getattr(importlib.import_module(module), name)
+    calls = []
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def full(*arguments, **options):
+        calls.append(name)
+        if len(calls) == call:
+            raise RollcoreError("cannot be written: No space left on device")
+        return write(*arguments, **options)
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(RollcoreError, match="cannot be written: No space left"):
-        generate(run, tmp_path, steps=31, seed=3)
-    assert [path.read_bytes() for path in files] == kept
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, full)
+        with pytest.raises(RollcoreError, match="No space left"):
+            generate(run, tmp_path, steps=31, seed=3, num_outputs=2)
+    assert len(calls) == call
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    again = generate(run, tmp_path, steps=31, seed=3, num_outputs=2)
+    assert [output.midi for output in again.outputs] == [output.midi for output in made.outputs]
+    assert made.page.read_bytes() != before[made.page.name]
 
 
 def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):

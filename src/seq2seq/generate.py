@@ -8,15 +8,17 @@ The same seed gives the same bytes.
 # Only click and what it costs nothing to import stand up here: --help is to appear at once.
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _DEFAULT_SECONDS = 30.0
 # A WAV file of an hour has 230 MB.
 _HEARD_SECONDS = 3600
+_DEGENERATE = "-degenerate"
 # What has so many times the notes of the training data, for its length, is noise, most likely.
 _NOISY = 5
 
@@ -225,41 +228,8 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     rate = float(source.grid.rate)
-    outputs = []
-    for number, new in enumerate(drawn, start=1):
-        before = start.rows if include_primer else start.rows[:0]
-        rows = np.concatenate([before, new]) if len(before) else detach(new)
-        why = degeneration(new)
-        stem = f"{name}-{number}"
-        kinds = ("", "-degenerate") if why is None else ("-degenerate", "")
-        voices = [("Piano", rows)]
-        if melody is not None:
-            silence = np.zeros_like(before)
-            held = np.concatenate([silence, melody[:length], np.zeros_like(new[len(melody) :])])
-            voices = [("Melody", held), ("Accompaniment", without(rows, held))]
-        score = output_dir / f"{stem}{kinds[0]}.mid"
-        write_score(
-            voices,
-            score,
-            grid=source.grid,
-            tempo=round(60_000_000 / beats_per_minute),
-            time_signature=time_signature,
-            key_signature=None if scale is None else key_signature(scale),
-        )
-        picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
-        if picture is not None:
-            plot_roll(rows, source.grid, str(picture), title=score.stem, beats_per_bar=4 * beats / value)
-        heard = read_midi(score)
-        end = heard.seconds(heard.notes["offset_tick"]).max(initial=0)
-        sound = score.with_suffix(".wav") if 0 < end <= _HEARD_SECONDS else None
-        if sound is not None:
-            write_wav(heard, sound)
-        for old in (output_dir / f"{stem}{kind}{ending}" for kind in kinds for ending in (".mid", ".png", ".wav")):
-            if old not in (score, picture, sound):
-                old.unlink(missing_ok=True)  # of one name there is one outcome, the latest
-        outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
     unit = "beat" if source.grid.unit == "beats" else "second"
-    made = Generated(outputs, output_dir / f"{name}.html", start.name, training, unit, source.trained_on_it)
+    made = Generated([], output_dir / f"{name}.html", start.name, training, unit, source.trained_on_it)
     facts = {
         "model": f"{config.model}, {config.head}, of {run_dir}",
         "going on from": start.name,
@@ -273,9 +243,60 @@ def generate(
         "length": f"{length:,} frames, {source.grid}",
         "tempo": f"{beats_per_minute:g} beats per minute, {beats}/{value}",
     }
-    exhibits = [Exhibit(output.midi, output.sound, output.picture, _remarks(output, made)) for output in outputs]
-    write_page(made.page, name, facts, exhibits, _figures(made))
+    with _together(output_dir) as staging:
+        for number, new in enumerate(drawn, start=1):
+            before = start.rows if include_primer else start.rows[:0]
+            rows = np.concatenate([before, new]) if len(before) else detach(new)
+            why = degeneration(new)
+            voices = [("Piano", rows)]
+            if melody is not None:
+                silence = np.zeros_like(before)
+                held = np.concatenate([silence, melody[:length], np.zeros_like(new[len(melody) :])])
+                voices = [("Melody", held), ("Accompaniment", without(rows, held))]
+            score = output_dir / f"{name}-{number}{'' if why is None else _DEGENERATE}.mid"
+            write_score(
+                voices,
+                staging / score.name,
+                grid=source.grid,
+                tempo=round(60_000_000 / beats_per_minute),
+                time_signature=time_signature,
+                key_signature=None if scale is None else key_signature(scale),
+            )
+            picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
+            if picture is not None:
+                drawing = str(staging / picture.name)
+                plot_roll(rows, source.grid, drawing, title=score.stem, beats_per_bar=4 * beats / value)
+            heard = read_midi(staging / score.name)
+            end = heard.seconds(heard.notes["offset_tick"]).max(initial=0)
+            sound = score.with_suffix(".wav") if 0 < end <= _HEARD_SECONDS else None
+            if sound is not None:
+                write_wav(heard, staging / sound.name)
+            made.outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
+        exhibits = [
+            Exhibit(output.midi, output.sound, output.picture, _remarks(output, made)) for output in made.outputs
+        ]
+        write_page(staging / made.page.name, name, facts, exhibits, _figures(made))
+    # Of one name there is one outcome, the latest.
+    kept = {path for output in made.outputs for path in (output.midi, output.picture, output.sound)}
+    for number in range(1, len(drawn) + 1):
+        for kind in ("", _DEGENERATE):
+            for ending in (".mid", ".png", ".wav"):
+                if (old := output_dir / f"{name}-{number}{kind}{ending}") not in kept:
+                    old.unlink(missing_ok=True)
     return made
+
+
+@contextlib.contextmanager
+def _together(folder: Path) -> Iterator[Path]:
+    """Give a place to write files in, which come into *folder* together when all are whole."""
+    try:
+        staging = TemporaryDirectory(prefix=".generated-", dir=folder)
+    except OSError as error:
+        raise RollcoreError(f"{folder}: cannot be written: {error.strerror}") from error
+    with staging as place:
+        yield Path(place)
+        for made in sorted(Path(place).iterdir()):
+            os.replace(made, folder / made.name)
 
 
 def _name(run: str, *words: str | None) -> str:

@@ -6,9 +6,7 @@ so; accents on the beats, the top voice over the others; and the length that was
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -128,13 +126,9 @@ def write_score(
         track[-1].time += max(0, end - sum(message.time for message in track))
     whole = io.BytesIO()
     file.save(file=whole)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(whole.getvalue())
-        os.replace(part, path)
+        path.write_bytes(whole.getvalue())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise rollcore.RollcoreError(f"{path}: cannot be written: {error.strerror}") from error
 
 
