@@ -174,6 +174,35 @@ def test_views_and_batches_outlive_dataset_and_windows(dataset, pieces):
     assert np.array_equal(batch[0], expected)
 
 
+def test_windows_of_named_pieces(dataset, pieces):
+    chosen = [7, 3, 3, 1, 0]  # any order, one of them twice, two without a window
+    some = windows(dataset, 5, hop=2, pieces=chosen, lead=1)
+    expected = [np.array(w) for piece in chosen for w in windows(dataset, 5, hop=2, pieces=[piece], lead=1)]
+    assert len(some) == len(expected) > 20
+    batch = some.gather(range(len(some)))
+    assert np.array_equal(batch, expected)
+    of, starts = some.locate(range(len(some)))
+    assert list(dict.fromkeys(of.tolist())) == [7, 3], "the others are too short"
+    padded = np.concatenate([np.zeros_like(pieces[7][:1]), pieces[7]])
+    assert np.array_equal(batch[0], padded[:5])
+    assert starts[0] == -1
+    again = pickle.loads(pickle.dumps(some))
+    assert np.array_equal(again.pieces, chosen)
+    assert np.array_equal(again.gather([4, 2]), batch[[4, 2]])
+    assert len(windows(dataset, 5, pieces=[])) == 0
+    for split in ("train", None):
+        within = dataset.split("train") if split else range(len(dataset))
+        assert len(windows(dataset, 5, split=split)) == len(windows(dataset, 5, pieces=list(within)))
+    for wrong, error, said in (
+        ({"pieces": [8]}, RollcoreError, "no piece 8; it has 8, counted from 0"),
+        ({"pieces": [-1]}, RollcoreError, "no piece -1"),
+        ({"pieces": [0.5]}, IndexError, "pieces: expected integers"),
+        ({"pieces": [1], "split": "train"}, ValueError, "a split or pieces, not both"),
+    ):
+        with pytest.raises(error, match=said):
+            windows(dataset, 5, **wrong)
+
+
 def test_pickled_windows_reopen_the_dataset(dataset):
     w = windows(dataset, 8, hop=3, split="train", lead=2, partial=True)
     content = pickle.dumps(w)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rollcore.errors import RollcoreError
 from rollcore.roll import ROW_BYTES
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Windows:
-    """Every window of the pieces of a dataset, or of one of its splits, by number; see :func:`windows`.
+    """Every window of the pieces of a dataset, or of some of them, by number; see :func:`windows`.
 
     Reading takes no locks: threads may share one object, forked workers inherit it, and a pickled one reopens the
     dataset by its path. Views and batches stay valid after the dataset and this object are gone.
@@ -31,8 +32,10 @@ class Windows:
         Where the frames are.
     length, hop, lead : int
         Frames of a window, frames from one to the next, frames by which a piece's first window starts early.
+    pieces : int64 array
+        The pieces these are of, in order; read-only.
     split : str or None
-        The split whose pieces these are; None for all.
+        The split whose pieces these are; None for all, or for those that were chosen.
     partial : bool
         Whether the last windows of a piece may end after it.
     """
@@ -44,6 +47,7 @@ class Windows:
         *,
         hop: int = 1,
         split: str | None = None,
+        pieces: ArrayLike | None = None,
         lead: int = 0,
         partial: bool = False,
     ) -> None:
@@ -59,9 +63,11 @@ class Windows:
         if self.lead >= self.length:
             raise ValueError(f"lead {self.lead}: expected fewer frames than the window's {self.length}")
         self._mapped = dataset.map_for_windows()
-        self._pieces = np.arange(len(dataset)) if split is None else dataset.split(split)
-        self._frames = dataset.pieces["frames"][self._pieces].astype(np.int64)
-        self._offsets = dataset.pieces["offset"][self._pieces].astype(np.int64)
+        self._named = pieces is not None
+        self.pieces = _pieces(dataset, split, pieces)
+        self.pieces.setflags(write=False)
+        self._frames = dataset.pieces["frames"][self.pieces].astype(np.int64)
+        self._offsets = dataset.pieces["offset"][self.pieces].astype(np.int64)
         counts = self._counts()
         self._ends = np.cumsum(counts)
         self._firsts = self._ends - counts
@@ -80,11 +86,13 @@ class Windows:
     def __repr__(self) -> str:
         return (
             f"<Windows {len(self)} of {self.length} frames, hop {self.hop}, lead {self.lead}"
-            f"{', partial' if self.partial else ''}, {self.split or 'all pieces'} of {self.dataset.path.name}>"
+            f"{', partial' if self.partial else ''}, {self.split or f'{len(self.pieces)} pieces'} "
+            f"of {self.dataset.path.name}>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.dataset, self.length, self.hop, self.split, self.lead, self.partial)
+        named = self.pieces if self._named else None
+        return _reopen, (self.dataset, self.length, self.hop, self.split, named, self.lead, self.partial)
 
     def __getitem__(self, index: SupportsIndex) -> NDArray[np.uint8]:
         """Return one window, read-only uint8 of shape (length, planes, 16).
@@ -132,7 +140,7 @@ class Windows:
             If an index is out of range.
         """
         which, starts = self._find(indices)
-        return self._pieces[which], starts
+        return self.pieces[which], starts
 
     def valid(self, indices: ArrayLike) -> NDArray[np.bool_]:
         """Say which frames of windows are of the piece, and not padding; bool of shape (n, length)."""
@@ -219,6 +227,7 @@ def windows(
     *,
     hop: int = 1,
     split: str | None = None,
+    pieces: ArrayLike | None = None,
     lead: int = 0,
     partial: bool = False,
 ) -> Windows: ...
@@ -228,6 +237,7 @@ def windows(
     *,
     hop: int = 1,
     split: str | None = None,
+    pieces: ArrayLike | None = None,
     lead: int = 0,
     partial: bool = False,
 ) -> NDArray[np.uint8] | Windows:
@@ -243,6 +253,8 @@ def windows(
         Frames from the start of one window to the start of the next.
     split
         Only the pieces of this split: ``"train"``, ``"validation"`` or ``"test"``. Datasets only, as what follows.
+    pieces
+        Only these pieces, by number, instead of a split; in this order, and as often as they are named.
     lead
         Start the first window of a piece so many frames before the piece, fewer than `length`. Such frames are zero.
     partial
@@ -259,9 +271,9 @@ def windows(
     TypeError
         If `source` is neither an array nor a dataset.
     ValueError
-        If a number is out of range, or an array is none of rows.
+        If a number is out of range, an array is none of rows, or both a split and pieces are given.
     RollcoreError
-        If there is no such split.
+        If there is no such split or piece.
 
     Examples
     --------
@@ -271,9 +283,9 @@ def windows(
     ((2, 3, 1, 16), True, False)
     """
     if not isinstance(source, np.ndarray):
-        return Windows(source, length, hop=hop, split=split, lead=lead, partial=partial)
-    if split is not None or lead or partial:
-        raise ValueError("split, lead and partial: for datasets only; a view of an array cannot be padded")
+        return Windows(source, length, hop=hop, split=split, pieces=pieces, lead=lead, partial=partial)
+    if split is not None or pieces is not None or lead or partial:
+        raise ValueError("split, pieces, lead and partial: for datasets only; a view of an array cannot be padded")
     length, hop = _at_least("length", length, 1), _at_least("hop", hop, 1)
     if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != ROW_BYTES:
         raise ValueError(f"rows: expected uint8 (frames, planes, {ROW_BYTES}), found {source.dtype} {source.shape}")
@@ -287,6 +299,19 @@ def windows(
     )
 
 
+def _pieces(dataset: Dataset, split: str | None, pieces: ArrayLike | None) -> NDArray[np.int64]:
+    """Return the pieces of a split, those that are named, or all."""
+    if pieces is None:
+        return np.arange(len(dataset)) if split is None else dataset.split(split)
+    if split is not None:
+        raise ValueError("give a split or pieces, not both")
+    chosen = _indices(pieces, "pieces")
+    outside = (chosen < 0) | (chosen >= len(dataset))
+    if outside.any():
+        raise RollcoreError(f"{dataset.path}: no piece {chosen[outside][0]}; it has {len(dataset)}, counted from 0")
+    return chosen
+
+
 def _guide(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     """Say near which piece a window is: for every ``2**shift`` windows, the piece that the first is of.
 
@@ -298,10 +323,10 @@ def _guide(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     return np.minimum(np.searchsorted(ends, firsts, side="right"), last), shift
 
 
-def _indices(indices: ArrayLike) -> NDArray[np.int64]:
+def _indices(indices: ArrayLike, name: str = "window indices") -> NDArray[np.int64]:
     array = np.array(indices)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise IndexError(f"window indices: expected integers of shape (n,), found {array.dtype} {array.shape}")
+        raise IndexError(f"{name}: expected integers of shape (n,), found {array.dtype} {array.shape}")
     return array.astype(np.int64, copy=False)
 
 
@@ -312,5 +337,7 @@ def _at_least(name: str, value: int, least: int) -> int:
     return number
 
 
-def _reopen(dataset: Dataset, length: int, hop: int, split: str | None, lead: int, partial: bool) -> Windows:
-    return Windows(dataset, length, hop=hop, split=split, lead=lead, partial=partial)
+def _reopen(
+    dataset: Dataset, length: int, hop: int, split: str | None, named: ArrayLike | None, lead: int, partial: bool
+) -> Windows:
+    return Windows(dataset, length, hop=hop, split=split, pieces=named, lead=lead, partial=partial)
