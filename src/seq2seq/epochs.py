@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from rollcore import DatasetError
 from seq2seq.config import COLUMNS, TRAIN, VALIDATION
@@ -55,6 +56,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the time."""
+        _part_buffers(self.model)
         self.epoch = epoch
         self.epoch_began = self.shown = time.monotonic()
 
@@ -73,6 +75,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Score and save the weights, which are the averaged ones by now."""
+        _part_buffers(self.model)
         loss = score_model(self.model, self.validation, self.outside).per_frame
         if not math.isfinite(loss + logs["loss"]):
             raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
@@ -95,6 +98,17 @@ class Epochs(keras.callbacks.Callback):
         if time.monotonic() - self.began + seconds > self.limit_s and epoch + 1 < self.params["epochs"]:
             self.model.stop_training = True
             print("the time is up before the next epoch would be: --resume goes on from here", flush=True)
+
+
+def _part_buffers(model: keras.Model) -> None:
+    """Give the averages memory of their own.
+
+    Where Keras swaps them with the weights on JAX, both come to share it, and the next step gives that of the weights
+    away.
+    """
+    if keras.config.backend() == "jax":
+        for variable in model.optimizer.variables:
+            variable.assign(np.array(variable))
 
 
 def _replace_run(run_dir: Path) -> None:

@@ -390,6 +390,11 @@ def most_steps_per_execution() -> int:
     return 1 if keras.config.backend() == "torch" else 8
 
 
+def wants_jit() -> bool:
+    """Whether a model is compiled as a whole: JAX crawls otherwise, and TensorFlow's XLA shuts out cuDNN."""
+    return keras.config.backend() == "jax"
+
+
 # What a saved model is made of, by package and class; which module of Keras has Adam depends on the backend.
 _PARTS = {
     *(("seq2seq", kind.__name__) for kind in (Blog, Seq2Seq, Tied, RollLoss)),
@@ -420,6 +425,7 @@ def load_model(path: str | Path) -> RollModel:
         raise DatasetError(f"{path}: a Keras model, but not one of this package")
     # A model says how it was trained, which may have been on another backend.
     model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
+    model.jit_compile = wants_jit()
     assert_cudnn_eligible(model)
     return model
 

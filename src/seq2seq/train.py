@@ -164,7 +164,7 @@ def _fit(
     from seq2seq.epochs import PENDING, Epochs
     from seq2seq.layers import RollLoss
     from seq2seq.metrics import Outside
-    from seq2seq.model import build_model, load_model, most_steps_per_execution
+    from seq2seq.model import build_model, load_model, most_steps_per_execution, wants_jit
 
     # The seed decides everything: weights, order of windows, shifts, dropout.
     keras.utils.set_random_seed(settings.seed)
@@ -195,11 +195,10 @@ def _fit(
         adam = keras.optimizers.Adam(
             rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=_momentum(settings.ema, steps)
         )
-        # XLA and cuDNN exclude each other on TensorFlow.
         net.compile(
             adam,
             RollLoss(model.low, model.high),
-            jit_compile=False,
+            jit_compile=wants_jit(),
             steps_per_execution=min(most_steps_per_execution(), len(batches)),
         )
         _write_config(run_dir, dataset, model, settings)
