@@ -48,7 +48,8 @@ static void check_song(const Song *song, Py_ssize_t size) {
   }
   for (i = 1; i < song->n_pedals; i++) PROMISE(song->pedals[i].tick >= song->pedals[i - 1].tick);
   for (i = 0; i < song->n_signatures; i++) {
-    PROMISE(song->signatures[i].beats > 0 && song->signatures[i].value > 0 && song->signatures[i].value <= 256);
+    int value = song->signatures[i].value;
+    PROMISE(song->signatures[i].beats > 0 && value > 0 && value <= 256 && (value & (value - 1)) == 0);
     PROMISE(i == 0 || song->signatures[i].tick >= song->signatures[i - 1].tick);
   }
   for (i = 0; i < 2048; i++) PROMISE(song->queues[i].first == -1);

@@ -79,28 +79,48 @@ def test_every_real_file_has_its_time_signature(midi_folder, tmp_path):
         assert dataset.bar(piece) == ((beats, value) if beats > 1 else (4, 4))
 
 
-def test_the_time_signature_is_that_of_the_first_note_that_is_kept(tmp_path):
-    notes = [(0, 10, 40, 80, 9, 0), (480, 960, 60, 80, 0, 0)]
-    bars = [(0, 2, 4, 0), (480, 6, 8, 0), (481, 5, 4, 0)]
-    rollcore.write_midi(Midi.from_notes(notes, time_signatures=bars), tmp_path / "x.mid")
-    for drums, expected in (False, [6, 8]), (True, [2, 4]):
-        rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums)
-        assert rollcore.open_dataset(tmp_path / "x.h5").pieces["time_signature"].tolist() == [expected]
+EVENTS = {  # in hex, after a delta of 0
+    "2/4": "FF 58 04 02021808",
+    "3/4": "FF 58 04 03021808",
+    "6/8": "FF 58 04 06031808",
+    "fast": "FF 51 03 061A80",  # 400,000 microseconds per beat
+    "slow": "FF 51 03 0F4240",  # 1,000,000
+    "drum": "99 24 50  10 89 24 00",
+    "note": "90 3C 50  10 80 3C 00",
+}
 
 
-def test_in_format_2_a_track_has_time_signatures_of_its_own(tmp_path):
-    first = "00 FF 58 04 03021808  60 FF 2F 00"  # 3/4 and no note
-    second = "00 90 3C 50  60 3C 00  00 FF 2F 00"  # notes, and no time signature: 4/4
-    for tracks, expected in (
-        ([first, second], [4, 4]),
-        ([first.replace("60 FF", "00 90 3C 50  60 3C 00  00 FF")], [3, 4]),
-    ):
-        data = bytes.fromhex(f"4D546864 00000006 0002 {len(tracks):04x} 0060")
-        for track in map(bytes.fromhex, tracks):
-            data += b"MTrk" + len(track).to_bytes(4, "big") + track
-        (tmp_path / "x.mid").write_bytes(data)
-        rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5")
-        assert rollcore.open_dataset(tmp_path / "x.h5").pieces["time_signature"].tolist() == [expected]
+@pytest.mark.parametrize(
+    ("format", "tracks", "opening"),
+    [
+        (1, ["3/4 slow note"], (1_000_000, (3, 4))),
+        (1, ["note 3/4 slow"], (500_000, (4, 4))),
+        (1, ["3/4 fast", "6/8 slow note"], (1_000_000, (6, 8))),  # at one tick the last in the file holds
+        (1, ["6/8 slow note", "3/4 fast"], (400_000, (3, 4))),
+        (1, ["2/4 fast drum 6/8 slow note"], (1_000_000, (6, 8))),
+        (2, ["3/4 fast drum", "6/8 slow note"], (1_000_000, (6, 8))),
+        (2, ["note", "3/4 slow note"], (500_000, (4, 4))),
+        (2, ["3/4 slow note", "6/8 fast note"], (1_000_000, (3, 4))),
+        ("smpte", ["3/4 slow note"], (500_000, (3, 4))),
+    ],
+)
+@pytest.mark.parametrize("drums", [False, True])
+def test_tempo_and_time_signature_are_those_of_the_first_note_that_is_kept(tmp_path, format, tracks, opening, drums):
+    data = bytes.fromhex("4D546864 00000006") + (1 if format == "smpte" else format).to_bytes(2, "big")
+    data += len(tracks).to_bytes(2, "big") + (b"\xe7\x28" if format == "smpte" else b"\x00\x60")
+    for track in tracks:
+        body = bytes.fromhex(" ".join(f"00 {EVENTS[event]}" for event in track.split()) + " 00 FF 2F 00")
+        data += b"MTrk" + len(body).to_bytes(4, "big") + body
+    (tmp_path / "x.mid").write_bytes(data)
+    rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums)
+    dataset = rollcore.open_dataset(tmp_path / "x.h5")
+    found = int(dataset.pieces["tempo"][0]), tuple(dataset.pieces["time_signature"][0].tolist())
+    if not drums or not any("drum" in track for track in tracks):
+        assert found == opening
+    tempo, bar = rollcore.read_midi(data).opening(drums=drums)
+    if format != "smpte":
+        assert found[0] == (tempo or 500_000)
+    assert found[1] == dataset.bar(0) == (bar or (4, 4))
 
 
 @pytest.mark.parametrize("seconds", [4, 60, 1500, 6000], ids=["200", "3,000", "75,000", "300,000"])

@@ -277,6 +277,42 @@ def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch, 
     assert made.page.read_bytes() != before[made.page.name]
 
 
+def test_a_folder_in_the_place_of_a_file(run, tmp_path):
+    made = generate(run, tmp_path, steps=30, seed=3)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    made.outputs[0].picture.unlink()
+    made.outputs[0].picture.mkdir()
+    del before[made.outputs[0].picture.name]
+    with pytest.raises(RollcoreError, match=r"tiny-seed3-1.png: is a folder"):
+        generate(run, tmp_path, steps=31, seed=3)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    (tmp_path / "file").touch()
+    with pytest.raises(RollcoreError, match="is a file"):
+        generate(run, tmp_path / "file", steps=1_000_000)  # told before anything is drawn
+
+
+def test_a_dataset_without_a_training_split(run, tmp_path):
+    for split in (0, 1, 0), (0, 0, 1):
+        rollcore.build_dataset(run.parent / "midi", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=split)
+        if split[1]:
+            assert (
+                main([str(run), "--data", str(tmp_path / "x.h5"), "--steps", "8", "--output-dir", str(tmp_path)]) == 0
+            )
+        else:
+            with pytest.raises(RollcoreError, match="no piece to train or validate on: name a primer"):
+                generate(run, tmp_path, steps=8, data=tmp_path / "x.h5")
+
+
+def test_a_chord_is_struck_on_the_beats_of_any_grid(tmp_path):
+    rollcore.make_chords(tmp_path / "midi")
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "x.h5", steps_per_beat="5/2", planes=PLANES)
+    (tmp_path / "run").mkdir()
+    run = make_run(tmp_path / "run", rollcore.open_dataset(tmp_path / "x.h5"))
+    made = generate(run, tmp_path, steps=2, primer_pitches="C4", include_primer=True).outputs[0]
+    onsets = np.unpackbits(made.rows[:10, 1], axis=-1, bitorder="little")[:, 60]
+    assert np.flatnonzero(onsets).tolist() == [0, 2, 5, 7]  # beats begin at 0, 2.5, 5 and 7.5
+
+
 def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
     without = generate(run, tmp_path / "a", steps=10, primer=str(riff)).outputs[0]
     included = generate(run, tmp_path / "b", steps=10, primer=str(riff), include_primer=True).outputs[0]
@@ -330,6 +366,11 @@ def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp
     assert signature_of(made.midi) == [(0, 4, 4)]
     assert len(made.rows) == 16 + 8
     made = generate(run, tmp_path, harmonize=str(waltz), primer=riff).outputs[0]
+    assert signature_of(made.midi) == [(0, 3, 4)]
+    # A melody that says nothing of bars leaves them to the primer; so does 1/4.
+    plain = tmp_path / "plain.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes(notes), plain, time_signature=(1, 4))
+    made = generate(run, tmp_path, harmonize=str(plain), primer=waltz).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
     waltz.write_bytes(waltz.read_bytes()[:-6])  # damaged, and still a waltz
     assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 3, 4)]
@@ -472,7 +513,7 @@ def test_noise_is_called_so(run, tmp_path, monkeypatch, capsys):
     assert "1: noise" not in said
 
 
-@pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4)])
+@pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4), (4.5, 4)])
 def test_time_signatures_that_are_none(run, tmp_path, signature):
     with pytest.raises(ValueError, match="time signature must be"):
         generate(run, tmp_path, time_signature=signature)

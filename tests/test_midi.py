@@ -295,17 +295,25 @@ def test_time_signatures_are_written_and_read_back() -> None:
     assert signatures == [(0, 2, 2)]
 
 
-@pytest.mark.parametrize(
-    ("found", "counted"),
-    [([(4, 3, 4), (8, 6, 8)], [(4, 4), (3, 4), (3, 4), (6, 8)]), ([(0, 1, 4), (8, 5, 8)], [(4, 4)] * 3 + [(5, 8)])],
-    ids=["waltz and jig", "a program that knows of no bars"],
-)
-def test_the_bar_at_a_tick(found: list[tuple[int, int, int]], counted: list[tuple[int, int]]) -> None:
-    midi = Midi.from_notes([NOTE], time_signatures=[(*row, 0) for row in found])
-    assert [midi.bar_at(tick) for tick in (3, 4, 7, 8)] == counted
-    late = Midi.from_notes([(8, 9, 60, 80, 0, 0)], time_signatures=[(*row, 0) for row in found])
-    assert late.bar_at() == counted[-1]
-    assert Midi.from_notes([], time_signatures=[(0, 3, 4, 0)]).bar_at() == (3, 4)
+def test_the_bar_at_a_tick() -> None:
+    found = [(4, 3, 4, 0), (8, 6, 8, 1), (9, 1, 4, 0), (10, 255, 256, 0)]
+    midi = Midi.from_notes([NOTE], time_signatures=found)
+    assert [midi.bar_at(tick) for tick in (3, 4, 7, 8, 9, 10)] == [None, (3, 4), (3, 4), (6, 8), None, (255, 256)]
+    assert [midi.bar_at(8, track) for track in (0, 1, 2)] == [(3, 4), (6, 8), None]
+
+
+def test_how_a_piece_opens() -> None:
+    notes = [(0, 10, 40, 80, 9, 0), (480, 960, 60, 80, 0, 1)]
+    tempos, bars = [(0, 400_000), (480, 600_000), (481, 700_000)], [(0, 2, 4, 0), (480, 3, 4, 0), (480, 6, 8, 1)]
+    midi = Midi.from_notes(notes, tempos=tempos, time_signatures=bars)
+    assert midi.opening() == (600_000, (6, 8))
+    assert midi.opening(drums=True) == (400_000, (2, 4))
+    apart = Midi(
+        midi.notes, midi.tempos, 480, format=2, tempo_tracks=np.array([0, 0, 1]), time_signatures=midi.time_signatures
+    )
+    assert apart.opening() == (None, (6, 8)), "the tempos are those of the other track"
+    assert apart.opening(drums=True) == (400_000, (2, 4))
+    assert Midi.from_notes([]).opening() == (None, None)
 
 
 @pytest.mark.parametrize("row", [(0, 0, 4, 0), (0, 256, 4, 0), (0, 4, 3, 0), (0, 4, 512, 0), (-1, 4, 4, 0)])

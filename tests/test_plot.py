@@ -133,12 +133,24 @@ def test_the_settings_of_the_user_do_not_show():
         assert picture(rows, SECONDS, title="x") == plain
 
 
-def test_targets(tmp_path):
+def test_targets(tmp_path, monkeypatch):
     rows = roll([(0, 1, 60)], SECONDS)
     plot_roll(rows, SECONDS, tmp_path / "x.PNG")
     assert (tmp_path / "x.PNG").read_bytes() == picture(rows, SECONDS)
     with pytest.raises(RollcoreError, match=r"x\.jpg: pictures are PNG"):
         plot_roll(rows, SECONDS, tmp_path / "x.jpg")
+    old = tmp_path / "old.png"
+    old.write_bytes(b"old")
+
+    def full_disk(canvas, file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", full_disk)
+        with pytest.raises(RollcoreError, match=r"old\.png: cannot be written: No space left"):
+            plot_roll(rows, SECONDS, old)
+    assert (old.read_bytes(), sorted(path.name for path in tmp_path.iterdir())) == (b"old", ["old.png", "x.PNG"])
     with pytest.raises(RollcoreError, match=r"nowhere/x\.png: cannot be written: No such file"):
         plot_roll(rows, SECONDS, tmp_path / "nowhere" / "x.png")
 

@@ -117,31 +117,29 @@ def test_a_finished_run_is_given_more_epochs(data, tmp_path, capsys):
     after = weights(folder / "last.keras")
     assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 1e-3
     adam = load_model(folder / "last.keras").optimizer
+    assert adam.ema_momentum == pytest.approx(1 - 5 / int(adam.iterations))
     rate = adam.get_config()["learning_rate"]["config"]
     assert rate["warmup_steps"] + rate["decay_steps"] == int(adam.iterations)
     for length, status in ("4", 0), ("3", 1):
         assert train_main([str(data), "--run-dir", str(folder), "--resume", "--epochs", length]) == status
     said = capsys.readouterr()
     assert "all 4 epochs are done" in said.out
-    assert "is a run of 4 epochs, which cannot become 3" in said.err
+    assert "4 epochs are done, so it cannot become a run of 3" in said.err
     with pytest.raises(ValueError, match="for a run that is resumed"):
         train(data, tmp_path / "new", model, FAST, epochs=3)
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_an_interruption_while_the_model_is_saved(epoch, data, tmp_path, monkeypatch, capsys):
-    saved = []
-
-    def interrupt(model, path):
-        saved.append(path.name)
-        if saved.count("last.keras") == epoch:
+    def interrupt(run_dir, history):
+        if len(history) == epoch:
             raise KeyboardInterrupt
-        save(model, path)
+        write(run_dir, history)
 
-    save = epochs._save
+    write = epochs.write_history
     model = model_config(open_dataset(data), **SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr(epochs, "_save", interrupt)
+        patch.setattr(epochs, "write_history", interrupt)
         if epoch == 1:
             with pytest.raises(KeyboardInterrupt):
                 train(data, tmp_path, model, FAST)
@@ -150,6 +148,33 @@ def test_an_interruption_while_the_model_is_saved(epoch, data, tmp_path, monkeyp
         assert len(train(data, tmp_path, model, FAST)["history"]) == 1
     assert "epoch 1 left" in capsys.readouterr().out
     assert [row["epoch"] for row in train(data, tmp_path, resume=True)["history"]] == [1, 2]
+
+
+@pytest.mark.parametrize("again", [["--overwrite"], ["--resume", "--epochs", "3"]], ids=["overwrite", "resume"])
+@pytest.mark.parametrize(
+    ("place", "name", "fault", "status", "said"),
+    [
+        (Epochs, "on_epoch_begin", KeyboardInterrupt, 130, "interrupted"),
+        (keras.Model, "save", KeyboardInterrupt, 130, "interrupted"),
+        (keras.Model, "save", OSError(28, "No space left on device"), 1, "run: cannot be written: No space"),
+    ],
+    ids=["while training", "while saving", "disk full"],
+)
+def test_a_former_run_stands_until_an_epoch_is_saved(
+    data, tmp_path, monkeypatch, capsys, again, place, name, fault, status, said
+):
+    folder = tmp_path / "run"
+    train(data, folder, model_config(open_dataset(data), **SMALL), FAST)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "loss.png"}
+
+    def fail(*_, **__):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fail)
+        assert train_main([str(data), "--run-dir", str(folder), *again]) == status
+    assert said in "".join(capsys.readouterr())
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "loss.png"} == before
 
 
 def test_a_folder_is_for_one_training_at_a_time(data, run, capsys):

@@ -439,11 +439,12 @@ cdef int quantise(
         if elapsed > spec.max_seconds * time.unit:
             n_spans[0] = n_start
             return TOO_LONG
-        if frames == 0 and song.ticks_per_beat:
-            i = time.n - 1
-            while time.segments[i].tick > first_tick:
-                i -= 1
-            record.tempo = <int32_t> time.segments[i].rate
+        if frames == 0:
+            if song.ticks_per_beat:
+                i = time.n - 1
+                while time.segments[i].tick > first_tick:
+                    i -= 1
+                record.tempo = <int32_t> time.segments[i].rate
             for i in range(song.n_signatures):
                 if song.signatures[i].tick <= first_tick and (track < 0 or song.signatures[i].track == track):
                     record.beats = song.signatures[i].beats

@@ -272,7 +272,7 @@ def plot(
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
-        beats, value = midi.bar_at()
+        beats, value = midi.opening(drums=drums)[1] or (4, 4)
     bar = beats_per_bar or 4 * beats / value
     plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")

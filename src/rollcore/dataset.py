@@ -196,9 +196,9 @@ class Dataset:
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
 
     def bar(self, piece: int) -> tuple[int, int]:
-        """Return the time signature to count the bars of a piece by, by the rule of `rollcore.Midi.bar_at`."""
+        """Return the time signature to count bars by: that of the piece, by the rule of `Midi.bar_at`, else 4/4."""
         beats, value = self.pieces["time_signature"][self._index(piece)].tolist()
-        return counted_bar(beats, value)
+        return counted_bar(beats, value) or (4, 4)
 
     def find(self, piece: str | SupportsIndex) -> int:
         """Return the index of a piece given by number or name.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rollcore import _smf
 from rollcore.errors import MidiError, RollcoreError
+from rollcore.files import whole_file
 from rollcore.repairs import REPAIR_CODES, REPAIRS, first_bytes, skip_reason, strict_error
 
 __all__ = [
@@ -156,15 +157,41 @@ class Midi:
         tracks = np.zeros(len(changes), np.uint16)
         return cls(rows, changes, ticks_per_beat, tempo_tracks=tracks, time_signatures=bars)
 
-    def bar_at(self, tick: int | None = None) -> tuple[int, int]:
-        """Return the time signature to count bars by, such as ``(6, 8)``, at a tick or else at the first note.
+    def bar_at(self, tick: int, track: int | None = None) -> tuple[int, int] | None:
+        """Return the time signature to count bars by at a tick, such as ``(6, 8)``; None where the file has none.
 
-        A bar of one beat is taken for 4/4: programs that know of no bars write 1/4, as most files of POP909 have it.
+        That of a bar of one beat is none: programs that know of no bars write 1/4, as most files of POP909 have it.
+        `track` says whose, in format 2, where every track has its own.
         """
-        if tick is None:
-            tick = int(self.notes["onset_tick"][0]) if len(self.notes) else 0
-        until = self.time_signatures[self.time_signatures["tick"] <= tick]
-        return counted_bar(int(until["beats"][-1]), int(until["value"][-1])) if len(until) else (4, 4)
+        bars = self.time_signatures[self.time_signatures["tick"] <= tick]
+        if track is not None:
+            bars = bars[bars["track"] == track]
+        return counted_bar(int(bars["beats"][-1]), int(bars["value"][-1])) if len(bars) else None
+
+    def opening(self, *, drums: bool = False) -> tuple[int | None, tuple[int, int] | None]:
+        """Return tempo and time signature at the first note, as `rollcore.piano_roll` keeps notes.
+
+        Parameters
+        ----------
+        drums
+            Whether a note of channel 10 counts.
+
+        Returns
+        -------
+        microseconds per beat, time signature
+            None each where the file names none by then; the time signature by the rule of :meth:`bar_at`. In format 2
+            they are those of the first track with a note.
+        """
+        notes = self.notes if drums else self.notes[self.notes["channel"] != 9]
+        track = int(notes["track"].min()) if self.format == 2 and len(notes) else None
+        if track is not None:
+            notes = notes[notes["track"] == track]
+        tick = int(notes["onset_tick"].min()) if len(notes) else 0
+        until = self.tempos["tick"] <= tick
+        if track is not None and len(self.tempo_tracks) == len(until):
+            until &= self.tempo_tracks == track
+        tempos = self.tempos["microseconds_per_beat"][until]
+        return (int(tempos[-1]) if len(tempos) else None), self.bar_at(tick, track)
 
     def seconds(self, ticks: npt.ArrayLike, track: int | None = None) -> npt.NDArray[np.float64]:
         """Return the time of ticks, by the tempos of the piece or by its absolute time.
@@ -341,12 +368,12 @@ def check_division(midi: Midi) -> None:
 
 def is_time_signature(beats: int, value: int) -> bool:
     """Whether a bar can be so many beats of such a note value: 1 to 255, a power of two up to 256."""
-    return 1 <= beats <= 255 and value in (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    return beats in range(1, 256) and value in (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-def counted_bar(beats: int, value: int) -> tuple[int, int]:
-    """Return the time signature to count bars by where a file has this one; see `Midi.bar_at`."""
-    return (beats, value) if beats > 1 and is_time_signature(beats, value) else (4, 4)
+def counted_bar(beats: int, value: int) -> tuple[int, int] | None:
+    """Return the time signature where bars are counted by it; see `Midi.bar_at`."""
+    return (beats, value) if beats > 1 and is_time_signature(beats, value) else None
 
 
 def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
@@ -452,7 +479,5 @@ def write_midi(
     if hasattr(target, "write"):
         file.save(file=target)
         return
-    try:
-        file.save(filename=os.fspath(target))
-    except OSError as error:
-        raise RollcoreError(f"{os.fspath(target)}: cannot be written: {error.strerror}") from error
+    with whole_file(target) as whole:
+        file.save(file=whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollcore.errors import RollcoreError
+from rollcore.files import whole_file
 from rollcore.grid import Grid
 from rollcore.roll import notes_from_roll
 
@@ -113,10 +115,8 @@ def plot_roll(
             figure.text(
                 left, 1 - 0.3 / height, shown, size=11, weight="bold", color=_INK, va="center", parse_math=False
             )
-        try:
-            canvas.print_png(target, metadata={"Software": None})
-        except OSError as error:
-            raise RollcoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+        with contextlib.nullcontext(target) if hasattr(target, "write") else whole_file(target) as file:
+            canvas.print_png(file, metadata={"Software": None})
 
 
 def _part(frames: int, grid: Grid, start: float | Fraction, length: float | Fraction | None) -> tuple[int, int]:

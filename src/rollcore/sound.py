@@ -5,18 +5,17 @@ Enough to hear what a model made or what a dataset holds, without a synthesiser:
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
 import wave
-from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollcore.errors import RollcoreError
+from rollcore.files import whole_file
 from rollcore.midi import Midi, check_midi
 
 __all__ = ["write_wav"]
@@ -78,20 +77,8 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     if not isinstance(target, str | os.PathLike):
         _render(midi, onsets, offsets, target)
         return
-    path = Path(os.path.realpath(target))  # a link stays one
-    whole = not path.exists() or path.is_file()  # and so does a pipe
-    part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
-    try:
-        with open(part, "wb") as file:
-            _render(midi, onsets, offsets, file)
-        if whole:
-            os.replace(part, path)
-    except OSError as error:
-        raise RollcoreError(f"{os.fspath(target)}: cannot be written: {error.strerror}") from error
-    finally:
-        if whole:
-            with contextlib.suppress(OSError):
-                part.unlink()
+    with whole_file(target) as file:
+        _render(midi, onsets, offsets, file)
 
 
 def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

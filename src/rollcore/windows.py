@@ -327,6 +327,8 @@ def _indices(indices: ArrayLike, name: str = "window indices") -> NDArray[np.int
     array = np.array(indices)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise IndexError(f"{name}: expected integers of shape (n,), found {array.dtype} {array.shape}")
+    if array.dtype == np.uint64:  # what is too large for int64 stays too large
+        array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
     return array.astype(np.int64, copy=False)
 
 

@@ -147,9 +147,12 @@ class DatasetWriter:
 
     def append(self, rows: NDArray[np.uint8]) -> int:
         """Write a whole shard at once; returns its number."""
-        shard, offset = self.allocate(len(rows))
         data = np.ascontiguousarray(rows).reshape(-1).data
-        self.write(offset, data)
+        try:
+            shard, offset = self.allocate(len(rows))
+            self.write(offset, data)
+        except OSError as error:
+            raise self.failure(error) from error
         self.seal(shard, checksum(data))
         return shard
 

@@ -99,6 +99,8 @@ class ModelConfig:
         _one_of("head", self.head, HEADS)
         if self.model == "blog" and self.head != "bernoulli":
             raise DatasetError("model blog predicts all frames and pitches at once: its head is bernoulli")
+        for name in ("low", "high"):
+            at_least(0, name, getattr(self, name))
         if not 0 <= self.low <= self.high <= 127:
             raise DatasetError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
         if self.planes not in (("sounding",), ("sounding", "onset")):
@@ -206,8 +208,11 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         ModelConfig.from_dict(run["model"])
         TrainConfig(**run["train"])
-        if missing := {"path", "fingerprint", "grid"} - set(run["dataset"]):
-            raise ValueError(f"dataset without {', '.join(sorted(missing))}")
+        dataset = run["dataset"]
+        if wrong := [name for name in ("path", "fingerprint", "grid") if not isinstance(dataset.get(name), str)]:
+            raise ValueError(f"dataset without {', '.join(wrong)}")
+        if not isinstance(dataset.get("options", {}), dict):
+            raise ValueError("dataset without options")
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from seq2seq.metrics import Outside, score_model
 
 History = list[dict[str, float]]
 
-# The configuration of a run that has no model yet.
+# The configuration of a run, or of its continuation, that has no epoch yet.
 PENDING = ".config.json.part"
 SHOW_EVERY_S = 10.0
 
@@ -81,14 +82,11 @@ class Epochs(keras.callbacks.Callback):
             raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
         best = min((row[VALIDATION] for row in self.history), default=float("inf"))
         seconds = time.monotonic() - self.epoch_began
-        if not self.history:
-            _replace_run(self.run_dir)
-        if loss < best:
-            _save(self.model, self.run_dir / "best.keras")
         row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
-        # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
-        write_history(self.run_dir, [*self.history, row])
-        _save(self.model, self.run_dir / "last.keras")
+        try:
+            self._keep(row, loss < best)
+        except OSError as error:
+            raise DatasetError(f"{self.run_dir}: cannot be written: {error.strerror or error}") from error
         self.history.append(row)
         print(
             f"epoch {epoch + 1}/{self.params['epochs']}: train {row[TRAIN]:.3f}, validation {loss:.3f} "
@@ -98,6 +96,27 @@ class Epochs(keras.callbacks.Callback):
         if time.monotonic() - self.began + seconds > self.limit_s and epoch + 1 < self.params["epochs"]:
             self.model.stop_training = True
             print("the time is up before the next epoch would be: --resume goes on from here", flush=True)
+
+    def _keep(self, row: dict[str, float], best: bool) -> None:
+        """Put the files of this epoch in the place of what was there, once the model is saved."""
+        last, copy = self.run_dir / ".last.part.keras", self.run_dir / ".best.part.keras"
+        try:
+            self.model.save(last)
+            if best:
+                shutil.copyfile(last, copy)
+            if not self.history:  # what a former run left
+                for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
+                    (self.run_dir / name).unlink(missing_ok=True)
+            if (self.run_dir / PENDING).exists():
+                os.replace(self.run_dir / PENDING, self.run_dir / "config.json")
+            if best:
+                os.replace(copy, self.run_dir / "best.keras")
+            # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
+            write_history(self.run_dir, [*self.history, row])
+            os.replace(last, self.run_dir / "last.keras")
+        finally:
+            last.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)
 
 
 def _part_buffers(model: keras.Model) -> None:
@@ -111,13 +130,6 @@ def _part_buffers(model: keras.Model) -> None:
             variable.assign(np.array(variable))
 
 
-def _replace_run(run_dir: Path) -> None:
-    """Take away what a former run left, now that there is a model to put in its place."""
-    for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
-        (run_dir / name).unlink(missing_ok=True)
-    os.replace(run_dir / PENDING, run_dir / "config.json")
-
-
 def write_history(run_dir: Path, history: History) -> None:
     """Write metrics.csv, one line an epoch."""
     part = run_dir / ".metrics.csv.part"
@@ -127,10 +139,3 @@ def write_history(run_dir: Path, history: History) -> None:
         for row in history:
             writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
     os.replace(part, run_dir / "metrics.csv")
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    """Save the model so that an interruption leaves the old file or the new one."""
-    part = path.with_name(f".{path.name}")
-    model.save(part.with_suffix(".part.keras"))
-    os.replace(part.with_suffix(".part.keras"), path)

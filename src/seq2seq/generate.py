@@ -131,7 +131,7 @@ def generate(
         Beats per minute; that of the melody or the primer by default, else 120.
     time_signature
         Beats in a bar and the note value of a beat, for the score, its accents, and where the primer is cut; that of
-        the melody or the primer's file by default, else 4/4.
+        the melody or the primer by default, else 4/4.
     scale, pitch_range, max_polyphony
         What may sound, such as ``"A minor"``, ``"C2:C6"`` and 4.
     harmonize
@@ -191,7 +191,7 @@ def generate(
         time_signature = time_signature or song.time_signature
     start = source.primer(primer, primer_pitches, primer_steps, harmonize is not None, time_signature, seed)
     beats_per_minute = beats_per_minute or start.tempo or 120.0
-    beats, value = time_signature = time_signature or start.time_signature
+    beats, value = time_signature = time_signature or start.time_signature or (4, 4)
     length = _length(steps, seconds, source.grid, beats_per_minute, None if melody is None else len(melody))
     if melody is not None and not melody[:length].any():
         raise RollcoreError(f"{harmonize}: its first note comes after the {length:,} frames asked for: ask for more")
@@ -212,6 +212,8 @@ def generate(
         None if top_p == 1 else f"p{top_p:g}",
         f"seed{seed}",
     )
+    output_dir = Path(output_dir)
+    make_folder(output_dir)
     training = source.figures()
     model = load_model(run_dir / "best.keras")
     drawn = Sampler(model).sample(
@@ -225,8 +227,6 @@ def generate(
         progress=progress,
     )
 
-    output_dir = Path(output_dir)
-    make_folder(output_dir)
     rate = float(source.grid.rate)
     unit = "beat" if source.grid.unit == "beats" else "second"
     made = Generated([], output_dir / f"{name}.html", start.name, training, unit, source.trained_on_it)
@@ -295,7 +295,11 @@ def _together(folder: Path) -> Iterator[Path]:
         raise RollcoreError(f"{folder}: cannot be written: {error.strerror}") from error
     with staging as place:
         yield Path(place)
-        for made in sorted(Path(place).iterdir()):
+        files = sorted(Path(place).iterdir())
+        for made in files:
+            if (folder / made.name).is_dir():
+                raise RollcoreError(f"{folder / made.name}: is a folder, where a file is to be: move it away")
+        for made in files:
             os.replace(made, folder / made.name)
 
 
@@ -358,7 +362,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
     "--time-signature",
     metavar="N/M",
     callback=_metre,
-    help="Bars of the score.  [default: those of the file, else 4/4]",
+    help="Bars of the score.  [default: those of melody or primer, else 4/4]",
 )
 @click.option("--scale", metavar="SCALE", help='Keep to a scale, such as "A minor" or "D dorian".')
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
@@ -416,7 +420,7 @@ def _figures(made: Generated) -> str:
 def _remarks(output: Output, made: Generated) -> list[str]:
     """Say what is wrong with an output, a line each."""
     remarks = [] if output.degenerate is None else [f"NOT MUSIC, {output.degenerate}"]
-    if made.training is not None and output.figures.density > _NOISY * made.training.density:
+    if made.training is not None and 0 < _NOISY * made.training.density < output.figures.density:
         times = output.figures.density / made.training.density
         remarks.append(f"noise, most likely: {times:.0f} times as dense as the training data; train for longer")
     return remarks

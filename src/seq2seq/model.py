@@ -392,7 +392,7 @@ def most_steps_per_execution() -> int:
 
 def wants_jit() -> bool:
     """Whether a model is compiled as a whole: JAX crawls otherwise, and TensorFlow's XLA shuts out cuDNN."""
-    return keras.config.backend() == "jax"
+    return bool(keras.config.backend() == "jax")
 
 
 # What a saved model is made of, by package and class; which module of Keras has Adam depends on the backend.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -25,12 +26,12 @@ SLOWEST, FASTEST = 4, 1000
 
 @dataclass(frozen=True, eq=False)
 class Primer:
-    """Packed rows, where they are from, the beats per minute there, if known, and the bars to count by."""
+    """Packed rows, where they are from, and the beats per minute and the time signature there, if known."""
 
     rows: npt.NDArray[np.uint8]
     name: str
     tempo: float | None = None
-    time_signature: tuple[int, int] = (4, 4)
+    time_signature: tuple[int, int] | None = None
 
 
 class Source:
@@ -72,7 +73,7 @@ class Source:
     def midi(self, path: str) -> Primer:
         """Return a whole MIDI file, its rows made as those of the dataset were.
 
-        Tempo and time signature are those of its first note; no tempo where the file names none by then, or none that
+        Tempo and time signature are those of its first note; None where the file names none by then, or none that
         anyone plays.
         """
         midi = rollcore.read_midi(path)
@@ -83,14 +84,12 @@ class Source:
             raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
             raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
-        begins = midi.notes["onset_tick"][0]
-        tempos = midi.tempos["microseconds_per_beat"][midi.tempos["tick"] <= begins]
-        tempo = _beats_per_minute(tempos[-1]) if len(tempos) else None
-        return Primer(rows, path, tempo, midi.bar_at())
+        tempo, bar = midi.opening(drums=self._options["drums"])
+        return Primer(rows, path, None if tempo is None else _beats_per_minute(tempo), bar)
 
-    def _bar(self, time_signature: tuple[int, int]) -> int:
-        """Return the frames of a bar; 1 where bars are no whole number of frames."""
-        return bar_frames(self.grid, time_signature) or 1
+    def _bar(self, time_signature: tuple[int, int] | None) -> int:
+        """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
+        return bar_frames(self.grid, time_signature or (4, 4)) or 1
 
     def primer(
         self,
@@ -107,7 +106,7 @@ class Source:
             raise ValueError(f"primer steps must be at least 1, not {limit}")
         if pitches is not None:
             # A bar of it, struck on every beat; or a second.
-            frames = self._bar(time_signature or (4, 4)) if self.grid.unit == "beats" else int(self.grid.rate) or 1
+            frames = self._bar(time_signature) if self.grid.unit == "beats" else int(self.grid.rate) or 1
             bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
             chord = parse_pitches(pitches)
             beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
@@ -115,8 +114,9 @@ class Source:
                 span = f"{pitch_name(self.config.low)} to {pitch_name(self.config.high)}"
                 raise RollcoreError(f"primer pitches: the model knows {span}, not {' '.join(beyond)}: choose others")
             bits[:, :, list(chord)] = 1
-            struck = np.arange(frames) % (int(self.grid.rate) or 1) == 0
-            bits[~struck, 1:] = 0
+            held = np.ones(frames, bool)
+            held[[int(beat * self.grid.rate) for beat in range(math.ceil(frames / self.grid.rate))]] = False
+            bits[held, 1:] = 0
             found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
         elif isinstance(name, str) and Path(name).is_file():
             whole = self.midi(name)
@@ -147,6 +147,8 @@ class Source:
             pieces = dataset.split("validation")
             if not len(pieces):
                 pieces = dataset.split("train")
+            if not len(pieces):
+                raise DatasetError(f"{self._path}: no piece to train or validate on: name a primer, or another --data")
             index = int(pieces[np.random.default_rng(seed).integers(len(pieces))])
         else:
             try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from rollcore import DatasetError, console
+from rollcore.files import whole_file
 from seq2seq.config import (
     HEADS,
     MAX_TRANSPOSE,
@@ -105,7 +106,7 @@ def train(
         Go on from last.keras, with the configuration found there: to the end that the run would have had, but
         for the random numbers of dropout.
     epochs : int, optional
-        With *resume*, how many epochs the run is to have now, at least as many as it had: from here on, the learning
+        With *resume*, how many epochs the run is to have now, at least as many as are done: from here on, the learning
         rate is that of a run of this length.
     overwrite : bool
         Replace the model that a former run left in the folder, once the first epoch is complete.
@@ -139,8 +140,6 @@ def train(
         model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
         if run["dataset"]["fingerprint"] != dataset.fingerprint:
             raise DatasetError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
-        if epochs is not None and epochs < settings.epochs:
-            raise DatasetError(f"{run_dir}: is a run of {settings.epochs} epochs, which cannot become {epochs}")
         settings = dataclasses.replace(settings, epochs=epochs or settings.epochs)
     model, settings = model or model_config(dataset), settings or TrainConfig()
     if model.planes != tuple(dataset.planes):
@@ -186,10 +185,14 @@ def _fit(
         if rest or not 0 < done <= len(history):
             raise DatasetError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
         history = history[:done]
+        if settings.epochs < done:
+            raise DatasetError(f"{run_dir}: {done} epochs are done, so it cannot become a run of {settings.epochs}")
         batches.draw(done)
         net.optimizer.learning_rate = rate  # that of the file is of the length the run had when it was written
-        _write_json(run_dir / PENDING, load_run(run_dir) | {"train": dataclasses.asdict(settings)})
-        os.replace(run_dir / PENDING, run_dir / "config.json")
+        net.optimizer.ema_momentum = _momentum(settings.ema, steps)
+        run = load_run(run_dir)
+        place = run["dataset"] | {"path": str(dataset.path)}
+        _write_json(run_dir / PENDING, run | {"train": dataclasses.asdict(settings), "dataset": place})
     else:
         net = build_model(model)
         adam = keras.optimizers.Adam(
@@ -294,7 +297,8 @@ def _write_config(run_dir: Path, dataset: Dataset, model: ModelConfig, settings:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(json.dumps(values, indent=2).encode() + b"\n")
 
 
 def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
@@ -318,7 +322,8 @@ def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
     for label in axes.legend().get_texts():
         label.set_parse_math(False)  # a dollar in a name is none of a formula
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
     return True
 
 
