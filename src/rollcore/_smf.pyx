@@ -1,4 +1,4 @@
-"""Standard MIDI File bytes to columns of notes, tempos, pedals and time signatures: one tolerant pass, no Python object per event.
+"""Standard MIDI File bytes to notes, tempos, pedals and time signatures: one tolerant pass, no object per event.
 
 The rules are those of the Standard MIDI Files 1.0 specification where a file follows it, and of
 ``docs/reading.md`` where it does not. Every mending is counted in ``Song.repairs``; nothing raises.

@@ -12,9 +12,9 @@ from rollcore.console import printable
 from rollcore.dataset import OUTCOMES, SPLITS, Dataset
 from rollcore.repairs import REPAIR_CODES, REPAIRS
 
-_LISTED_BARS = 6
-
 __all__ = ["dataset_facts", "dataset_lines", "file_outcomes", "outcome_lines"]
+
+_LISTED_BARS = 6
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:
