@@ -234,10 +234,14 @@ def test_bars_are_drawn_as_the_file_says(run, tmp_path, monkeypatch):
     run("build-dataset", tmp_path / "jig.mid", tmp_path / "jig.h5", "--steps-per-beat", "4")
     drawn = []
     monkeypatch.setattr("rollcore.plot.plot_roll", lambda *_, **options: drawn.append(options["beats_per_bar"]))
-    for arguments in ("jig.mid", "--steps-per-beat", "4"), ("jig.h5", "jig"), ("jig.h5", "jig", "--beats-per-bar", "2"):
+    for arguments in (
+        ("jig.mid", "--steps-per-beat", "4"),
+        ("jig.h5", "jig"),
+        ("jig.h5", "jig", "--beats-per-bar", "2.5"),
+    ):
         source, *options = arguments
         assert run("plot", tmp_path / source, *options, tmp_path / "x.png")[0] == 0
-    assert drawn == [3, 3, 2]
+    assert drawn == [3, 3, 2.5]
 
 
 def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):

@@ -376,6 +376,31 @@ def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp
     assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 3, 4)]
 
 
+@pytest.mark.parametrize("fps", [None, 50])
+def test_a_piece_that_begins_with_a_rest_primes_from_its_first_note(run, seconds_run, tmp_path, fps):
+    folder = seconds_run if fps else run
+    notes = [(480 * (9 + i), 480 * (10 + i), 60 + i, 80, 0, 0) for i in range(3)]  # from the second beat of bar 3
+    (tmp_path / "midi").mkdir()
+    rollcore.write_midi(rollcore.Midi.from_notes(notes), tmp_path / "midi" / "late.mid")
+    data = tmp_path / "late.h5"
+    grid = {"fps": fps} if fps else {"steps_per_beat": 4, "planes": PLANES}
+    rollcore.build_dataset(tmp_path / "midi", data, split=(1, 0, 0), **grid)
+    rows = rollcore.open_dataset(data).rows(0)
+    made = [
+        generate(folder, tmp_path, steps=8, primer=primer, primer_steps=limit, include_primer=True, data=data)
+        for limit in (None, 9)
+        for primer in (None, "late", tmp_path / "midi" / "late.mid")
+    ]
+    drawn, named, file, *cut = [one.outputs[0].rows[:-8] for one in made]
+    assert np.array_equal(drawn, named)
+    assert np.array_equal(named, rows[32:48] if fps is None else rows[225:245])  # as much as the model reads
+    assert np.array_equal(file[: len(named)], named)
+    for primer in cut:
+        assert np.array_equal(primer[:9], named[:9])
+        assert len(primer) == (16 if fps is None else 9)
+        assert not primer[9:].any()
+
+
 def test_the_bars_of_a_piece_are_those_of_its_file(run, tmp_path):
     notes = [(240 * i, 240 * (i + 1), 60 + i % 5, 90, 0, 0) for i in range(48)]
     (tmp_path / "midi").mkdir()

@@ -322,6 +322,13 @@ def test_time_signatures_that_no_file_can_hold(row: tuple[int, int, int, int]) -
         Midi.from_notes([NOTE], time_signatures=[row])
 
 
+def test_rows_that_lack_a_column() -> None:
+    with pytest.raises(RollcoreError, match="expected tick, beats, value, track in each row"):
+        Midi.from_notes([NOTE], time_signatures=[(0, 6, 8)])
+    with pytest.raises(RollcoreError, match="expected onset_tick, offset_tick, pitch, velocity, channel, track in"):
+        Midi.from_notes([(0, 480, 60, 80)])
+
+
 def test_equal_input_gives_equal_bytes_on_path_and_file(tmp_path: Path) -> None:
     midi = Midi.from_notes([NOTE], tempos=[(0, 500_000)])
     out = io.BytesIO()

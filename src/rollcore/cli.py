@@ -230,7 +230,7 @@ def verify(dataset: str) -> None:
 @click.argument("picture")
 @click.option("--start", type=float, default=0, metavar="T", help="Second, or beat, to begin at.")
 @click.option("--length", type=float, metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
-@click.option("--beats-per-bar", type=click.IntRange(min=1), metavar="N", help="[default: those of the piece]")
+@click.option("--beats-per-bar", type=float, metavar="N", help="Quarter notes.  [default: as the piece begins]")
 @_fps
 @_steps_per_beat
 @_drums
@@ -241,7 +241,7 @@ def plot(
     picture: str,
     start: float,
     length: float | None,
-    beats_per_bar: int | None,
+    beats_per_bar: float | None,
     fps: str | None,
     steps_per_beat: str | None,
     drums: bool,
@@ -273,7 +273,7 @@ def plot(
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
         beats, value = midi.opening(drums=drums)[1] or (4, 4)
-    bar = beats_per_bar or 4 * beats / value
+    bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
     plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 

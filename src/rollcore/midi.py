@@ -131,7 +131,7 @@ class Midi:
         tempos
             ``TEMPO_DTYPE`` array, or pairs of tick and microseconds per beat, in any order.
         time_signatures
-            ``TIME_SIGNATURE_DTYPE`` array, or rows such as ``(0, 6, 8, 0)``, in any order.
+            ``TIME_SIGNATURE_DTYPE`` array, or rows of tick, beats, value and track, in any order.
 
         Raises
         ------
@@ -241,14 +241,18 @@ class Midi:
 
 def _rows(given: Array | Iterable[Sequence[int]], dtype: np.dtype[Any]) -> Array:
     """Copy rows to an array, or raise where a value would not stay the same."""
+    names = dtype.names or ()
     if isinstance(given, np.ndarray) and given.dtype.names is not None:
-        if set(given.dtype.names) != set(dtype.names or ()):
-            raise ValueError(f"expected {', '.join(dtype.names or ())}, found {', '.join(given.dtype.names)}")
-        columns = [given[name] for name in dtype.names or ()]
+        if set(given.dtype.names) != set(names):
+            raise ValueError(f"expected {', '.join(names)}, found {', '.join(given.dtype.names)}")
+        columns = [given[name] for name in names]
     else:
-        columns = list(np.array([tuple(row) for row in given]).T) or [np.zeros(0)] * len(dtype.names or ())
+        table = np.array([tuple(row) for row in given])
+        if len(table) and (table.ndim != 2 or table.shape[1] != len(names)):
+            raise ValueError(f"expected {', '.join(names)} in each row")
+        columns = list(table.T) if len(table) else [np.zeros(0)] * len(names)
     rows = np.zeros(len(columns[0]), dtype)
-    for name, column in zip(dtype.names or (), columns, strict=True):
+    for name, column in zip(names, columns, strict=True):
         with np.errstate(invalid="ignore"):
             rows[name] = column
         if (changed := rows[name] != column).any():

@@ -120,12 +120,8 @@ class Source:
             found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
         elif isinstance(name, str) and Path(name).is_file():
             whole = self.midi(name)
-            rows, bar = whole.rows, self._bar(time_signature or whole.time_signature)
-            # What goes on from a riff begins with a bar, as the riff did.
-            first = int(np.flatnonzero(rows[:, 0].any(axis=1))[0]) // bar * bar
-            rows = rows[first:][:limit]
-            rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)
-            found = replace(whole, rows=np.concatenate([rows, rest]))
+            bar = self._bar(time_signature or whole.time_signature)
+            found = replace(whole, rows=_from_first_note(whole.rows, bar, limit))
         elif name is None and begins:
             return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing")
         else:
@@ -155,11 +151,20 @@ class Source:
                 index = dataset.find(name)
             except RollcoreError as error:
                 raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
-        # Whole bars, so that the new music begins with one.
         bar = self._bar(time_signature or dataset.bar(index))
-        opening = limit or max(1, self.config.input_frames // bar) * bar
+        limit = limit or max(1, self.config.input_frames // bar) * bar
         tempo = _beats_per_minute(dataset.pieces["tempo"][index])
-        return Primer(dataset.rows(index)[:opening].copy(), dataset.name(index), tempo, dataset.bar(index))
+        rows = _from_first_note(dataset.rows(index), bar, limit)
+        return Primer(rows, dataset.name(index), tempo, dataset.bar(index))
+
+
+def _from_first_note(rows: npt.NDArray[np.uint8], bar: int, limit: int | None) -> npt.NDArray[np.uint8]:
+    """Return *limit* rows from the first bar with a note, and rest to a whole bar: new music begins with a bar."""
+    sounding = np.flatnonzero(rows[:, 0].any(axis=1))
+    first = int(sounding[0]) // bar * bar if len(sounding) else 0
+    rows = rows[first:][:limit]
+    rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)
+    return np.concatenate([rows, rest])
 
 
 def _beats_per_minute(tempo: Any) -> float | None:
