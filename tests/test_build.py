@@ -424,3 +424,14 @@ def test_progress_counts_up_to_what_was_found(many, tmp_path):
     )
     assert seen == sorted(seen)
     assert seen[-1] == (300, report.frames)
+
+
+def test_a_full_disk_while_a_shard_is_appended(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with DatasetWriter(tmp_path / "x.h5", grid=Grid.seconds(50), planes=("sounding",)) as writer:
+        monkeypatch.setattr(writer, "write", full)
+        with pytest.raises(DatasetError, match=r"x\.h5: cannot be written \(No space left on device\)"):
+            writer.append(np.zeros((3, 1, 16), np.uint8))
+    assert list(tmp_path.iterdir()) == []

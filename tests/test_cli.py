@@ -161,6 +161,7 @@ def test_info(run, dataset):
     assert len(out.splitlines()) <= 24
     assert max(map(len, out.splitlines())) <= 160
     assert "14 found, 13 read (1 of them repaired), 1 skipped" in out
+    assert f"{'bars':<12} 4/4 in 13\n" in out
     status, out, err = run("info", dataset, "--json")
     facts = json.loads(out)
     opened = rollcore.open_dataset(dataset)

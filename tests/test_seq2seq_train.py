@@ -108,7 +108,10 @@ def test_a_finished_run_is_given_more_epochs(data, tmp_path, capsys):
     model, folder = model_config(open_dataset(data), **SMALL), tmp_path / "longer"
     train(data, folder, model, FAST)
     first, before = read_history(folder), weights(folder / "last.keras")
-    assert train_main([str(data), "--run-dir", str(folder), "--resume", "--epochs", "4"]) == 0
+    dataset_of_run = load_run(folder)["dataset"]
+    moved = shutil.copy(data, tmp_path / "moved.h5")
+    assert train_main([str(moved), "--run-dir", str(folder), "--resume", "--epochs", "4"]) == 0
+    assert load_run(folder)["dataset"] == {**dataset_of_run, "path": str(moved)}
     history = read_history(folder)
     assert history[:2] == first
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
@@ -456,7 +459,10 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     (torn / "metrics.csv").write_text("epoch,loss\n1,2\n")
     with pytest.raises(DatasetError, match="its columns are not epoch, train_nats"):
         compare([torn])
-    for wrong in ("{", json.dumps({**config, "model": []}), "[" * 100_000):
+    places = [config["dataset"] | {name: 5} for name in ("path", "fingerprint", "grid", "options")]
+    kinds = [{**config, "dataset": place} for place in places]
+    kinds += [{**config, "model": []}, {**config, "model": config["model"] | {"low": 40.5}}]
+    for wrong in ("{", "[" * 100_000, *map(json.dumps, kinds)):
         (tmp_path / "config.json").write_text(wrong)
         with pytest.raises(DatasetError, match="unreadable configuration"):
             load_run(tmp_path)

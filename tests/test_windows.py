@@ -196,6 +196,7 @@ def test_windows_of_named_pieces(dataset, pieces):
     for wrong, error, said in (
         ({"pieces": [8]}, RollcoreError, "no piece 8; it has 8, counted from 0"),
         ({"pieces": [-1]}, RollcoreError, "no piece -1"),
+        ({"pieces": [2**63]}, RollcoreError, "no piece 9"),
         ({"pieces": [0.5]}, IndexError, "pieces: expected integers"),
         ({"pieces": [1], "split": "train"}, ValueError, "a split or pieces, not both"),
     ):

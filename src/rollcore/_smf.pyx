@@ -145,6 +145,17 @@ cdef void *grown(void *array, Py_ssize_t *capacity, Py_ssize_t itemsize) noexcep
     return larger
 
 
+cdef bint room(void **array, Py_ssize_t n, Py_ssize_t *capacity, Py_ssize_t itemsize) noexcept nogil:
+    """Make room for one item after `n`; false when memory is out."""
+    cdef void *larger
+    if n == capacity[0]:
+        larger = grown(array[0], capacity, itemsize)
+        if larger == NULL:
+            return False
+        array[0] = larger
+    return True
+
+
 # ---------------------------------------------------------------- chunks
 
 cdef bint names_chunk(const uint8_t *p) noexcept nogil:
@@ -403,7 +414,6 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
     cdef const uint8_t *type_byte = take(cursor, 1)
     cdef const uint8_t *length_byte
     cdef const uint8_t *payload
-    cdef void *larger
     cdef int64_t length
     cdef int kind, shortest
     cdef Stop stop
@@ -427,11 +437,8 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
         if payload[0] == 0 and payload[1] == 0 and payload[2] == 0:
             mend(reader, ZERO_TEMPO, payload, 0)
             return GO_ON
-        if song.n_tempos == song.tempos_capacity:
-            larger = grown(song.tempos, &song.tempos_capacity, sizeof(Tempo))
-            if larger == NULL:
-                return OUT_OF_MEMORY
-            song.tempos = <Tempo *>larger
+        if not room(<void **>&song.tempos, song.n_tempos, &song.tempos_capacity, sizeof(Tempo)):
+            return OUT_OF_MEMORY
         song.tempos[song.n_tempos].tick = tick
         song.tempos[song.n_tempos].microseconds_per_beat = payload[0] << 16 | payload[1] << 8 | payload[2]
         song.tempos[song.n_tempos].track = track
@@ -440,11 +447,8 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
         if payload[0] == 0 or payload[1] > MAX_DENOMINATOR_POWER:
             mend(reader, ABSURD_SIGNATURE, payload, payload[0] << 8 | payload[1])
             return GO_ON
-        if song.n_signatures == song.signatures_capacity:
-            larger = grown(song.signatures, &song.signatures_capacity, sizeof(Signature))
-            if larger == NULL:
-                return OUT_OF_MEMORY
-            song.signatures = <Signature *>larger
+        if not room(<void **>&song.signatures, song.n_signatures, &song.signatures_capacity, sizeof(Signature)):
+            return OUT_OF_MEMORY
         song.signatures[song.n_signatures].tick = tick
         song.signatures[song.n_signatures].beats = payload[0]
         song.signatures[song.n_signatures].value = 1 << payload[1]
@@ -459,12 +463,8 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
 
 
 cdef Stop read_pedal(Song *song, int channel, bint down, int64_t tick, uint16_t track) noexcept nogil:
-    cdef void *larger
-    if song.n_pedals == song.pedals_capacity:
-        larger = grown(song.pedals, &song.pedals_capacity, sizeof(Pedal))
-        if larger == NULL:
-            return OUT_OF_MEMORY
-        song.pedals = <Pedal *>larger
+    if not room(<void **>&song.pedals, song.n_pedals, &song.pedals_capacity, sizeof(Pedal)):
+        return OUT_OF_MEMORY
     song.pedals[song.n_pedals].tick = tick
     song.pedals[song.n_pedals].track = track
     song.pedals[song.n_pedals].channel = channel

@@ -215,7 +215,7 @@ def load_run(run_dir: str | Path) -> dict[str, Any]:
             raise ValueError("dataset without options")
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, DatasetError) as error:
         raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 
 from rollcore import DatasetError
+from rollcore.files import whole_file
 from seq2seq.config import COLUMNS, TRAIN, VALIDATION
 from seq2seq.data import RollBatches
 from seq2seq.metrics import Outside, score_model
@@ -132,10 +134,10 @@ def _part_buffers(model: keras.Model) -> None:
 
 def write_history(run_dir: Path, history: History) -> None:
     """Write metrics.csv, one line an epoch."""
-    part = run_dir / ".metrics.csv.part"
-    with open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in history:
-            writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
-    os.replace(part, run_dir / "metrics.csv")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for row in history:
+        writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
+    with whole_file(run_dir / "metrics.csv") as file:
+        file.write(text.getvalue().encode())

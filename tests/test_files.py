@@ -1,0 +1,59 @@
+"""Files that replace what was there when they are whole: whatever stops the writing, the old one stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollcore import RollcoreError
+from rollcore.files import whole_file
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+    with whole_file(target) as file:
+        file.write(b"new")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    assert (target.read_bytes(), names(tmp_path)) == (b"new", ["x"])
+
+
+def write_half(target, fault):
+    with whole_file(target) as file:
+        file.write(b"half")
+        raise fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (KeyboardInterrupt("stop"), (KeyboardInterrupt, "stop")),
+        (ValueError("no room"), (ValueError, "no room")),
+        (OSError(28, "No space left on device"), (RollcoreError, "x: cannot be written: No space left on device")),
+    ],
+    ids=["interrupted", "fault", "disk full"],
+)
+def test_what_stops_it_leaves_the_old_one(tmp_path, fault, told):
+    (tmp_path / "x").write_bytes(b"old")
+    kind, message = told
+    with pytest.raises(kind, match=message):
+        write_half(tmp_path / "x", fault)
+    assert ((tmp_path / "x").read_bytes(), names(tmp_path)) == (b"old", ["x"])
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("x")
+    with whole_file(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_a_device_is_written_to():
+    with whole_file("/dev/null") as file:
+        file.write(b"gone")
