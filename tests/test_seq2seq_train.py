@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,7 @@ from test_seq2seq_data import write_dataset
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from rollcore import DatasetError, build_dataset, make_chords, open_dataset  # noqa: E402
-from seq2seq import compare, epochs, evaluate, train  # noqa: E402
+from seq2seq import compare, epochs, evaluate, generate, train  # noqa: E402
 from seq2seq.compare import main as compare_main  # noqa: E402
 from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
 from seq2seq.epochs import Epochs  # noqa: E402
@@ -444,6 +445,13 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     other = write_dataset(tmp_path / "other", seed=1)
     with pytest.raises(DatasetError, match="not the dataset"):
         train(other, run, resume=True)
+    wider = tmp_path / "wider"
+    shutil.copytree(run, wider)
+    intact = json.loads((run / "config.json").read_text())
+    (wider / "config.json").write_text(json.dumps(intact | {"model": intact["model"] | {"units": 8}}))
+    for use in (evaluate, generate, partial(train, data, resume=True)):
+        with pytest.raises(DatasetError, match="keras: not the model that config.json"):
+            use(run_dir=wider)
     torn = tmp_path / "torn"
     shutil.copytree(run, torn)
     lines = (torn / "metrics.csv").read_text().splitlines(keepends=True)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from rollcore import DatasetError, console
-from seq2seq.config import load_run
+from seq2seq.config import ModelConfig, load_run
 from seq2seq.startup import import_keras
 
 SPLITS = ("train", "validation", "test")
@@ -58,8 +58,8 @@ def evaluate(
     if data is None and not Path(run["dataset"]["path"]).exists():
         raise DatasetError(f"{run['dataset']['path']}: the dataset of the run is gone: name it as DATA")
     dataset = rollcore.open_dataset(data or run["dataset"]["path"])
-    model = load_model(Path(run_dir) / "best.keras")
-    config = model.config
+    config = ModelConfig.from_dict(run["model"])
+    model = load_model(Path(run_dir) / "best.keras", config)
     if tuple(dataset.planes) != config.planes or str(dataset.grid) != run["dataset"]["grid"]:
         raise DatasetError(
             f"{dataset.path}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "

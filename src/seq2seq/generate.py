@@ -215,7 +215,7 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     training = source.figures()
-    model = load_model(run_dir / "best.keras")
+    model = load_model(run_dir / "best.keras", config)
     drawn = Sampler(model).sample(
         start.rows,
         length,

@@ -403,13 +403,13 @@ _PARTS = {
 }
 
 
-def load_model(path: str | Path) -> RollModel:
-    """Return the model saved at *path*, safe mode on, its LSTMs checked once more.
+def load_model(path: str | Path, config: ModelConfig | None = None) -> RollModel:
+    """Return the model saved at *path*, safe mode on, its LSTMs checked once more; *config* is what it is to be.
 
     Raises
     ------
     DatasetError
-        If there is no such file, or it is not a model of this package.
+        If there is no such file, or it is not a model of this package, or another one than *config* describes.
     """
     path = Path(path)
     if not path.is_file():
@@ -420,9 +420,11 @@ def load_model(path: str | Path) -> RollModel:
         model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras and its backends raise whatever a damaged file leads them to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DatasetError(f"{path}: not a model that can be loaded ({reason})") from error
+        raise DatasetError(f"{path}: not a model that can be loaded ({reason}): train it anew") from error
     if not isinstance(model, RollModel):
         raise DatasetError(f"{path}: a Keras model, but not one of this package")
+    if config is not None and model.config != config:
+        raise DatasetError(f"{path}: not the model that config.json beside it describes: put its own back, or train anew")
     # A model says how it was trained, which may have been on another backend.
     model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
     model.jit_compile = wants_jit()

@@ -180,7 +180,7 @@ def _fit(
         warmup_steps=warm,
     )
     if resume:
-        net = load_model(run_dir / "last.keras")
+        net = load_model(run_dir / "last.keras", model)
         done, rest = divmod(int(net.optimizer.iterations), len(batches))
         if rest or not 0 < done <= len(history):
             raise DatasetError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
