@@ -424,7 +424,7 @@ def load_model(path: str | Path, config: ModelConfig | None = None) -> RollModel
     if not isinstance(model, RollModel):
         raise DatasetError(f"{path}: a Keras model, but not one of this package")
     if config is not None and model.config != config:
-        raise DatasetError(f"{path}: not the model that config.json beside it describes: put its own back, or train anew")
+        raise DatasetError(f"{path}: not the model that config.json describes: put its own back, or train anew")
     # A model says how it was trained, which may have been on another backend.
     model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
     model.jit_compile = wants_jit()
