@@ -40,12 +40,12 @@ def seconds_of(tick, tempos, ticks_per_beat):
     return seconds + Fraction((tick - at) * tempo, ticks_per_beat * 1_000_000)
 
 
-def sustained(notes, pedals):
+def sustained(notes, pedals, drums=True):
     """Move note-offs under the pedal to its release or to the next onset of the pitch, whichever is first.
 
-    A pedal that is never released holds to the last note-off.
+    A pedal that is never released holds to the last note-off of a note that is kept.
     """
-    end = max((note[1] for note in notes), default=0)
+    end = max((note[1] for note in notes if drums or note[3] != 9), default=0)
     longer = []
     for onset, offset, pitch, channel, track in notes:
         down = False

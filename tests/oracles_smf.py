@@ -88,6 +88,14 @@ class Reader:
         self.song.notes.sort(key=lambda note: (note[0], note[5], note[4], note[2], note[1]))
         self.song.tempos.sort(key=lambda tempo: tempo[0])
         self.song.pedals.sort(key=lambda pedal: pedal[0])
+        latest: dict[tuple[int, int], bool] = {}
+        changes = []
+        for tick, index, channel, down in self.song.pedals:
+            whose = (index if self.song.format == 2 else 0, channel)
+            if down != latest.get(whose, False):
+                changes.append((tick, index, channel, down))
+            latest[whose] = down
+        self.song.pedals = changes
         self.song.time_signatures.sort(key=lambda signature: signature[0])
         return self.song
 
@@ -226,7 +234,6 @@ class Track:
         self.status: int | None = None
         self.cancelled = False  # by a meta or sysex event, as the specification says
         self.open: dict[tuple[int, int], deque[dict[str, int]]] = defaultdict(deque)
-        self.pedal_down: set[int] = set()
 
     def byte(self) -> int:
         if self.at >= self.limit:
@@ -386,9 +393,7 @@ class Track:
             self.reader.mend("data_above_127", bad[0])
         elif kind == 0xB and data[0] == 64:
             down = data[1] >= 64
-            if down != (channel in self.pedal_down):
-                self.pedal_down ^= {channel}
-                self.song.pedals.append((self.tick, self.index, channel, down))
+            self.song.pedals.append((self.tick, self.index, channel, down))
 
 
 def parse(data: bytes) -> Song:

@@ -303,6 +303,39 @@ ALLOWED = [
         pedals=[(16, 0, 0, True), (48, 0, 0, False), (80, 0, 2, True)],
     ),
     Case(
+        "tracks_of_one_channel_share_its_pedal",
+        TWO
+        + """
+        "MTrk" 0000000B
+        00 B0 40 7F     # down
+        60 40 7F        # at 96 once more, after the other track let it up
+        00 FF 2F 00
+        "MTrk" 0000000E
+        10 B0 40 7F     # down as it is
+        10 40 00        # at 32 up, though this track alone never saw a change
+        60 40 00        # at 128 up for good
+        00 FF 2F 00
+        """,
+        [],
+        pedals=[(0, 0, 0, True), (32, 1, 0, False), (96, 0, 0, True), (128, 1, 0, False)],
+    ),
+    Case(
+        "tracks_of_format_2_have_a_pedal_each",
+        """
+        "MThd" 00000006 0002 0002 0060
+        "MTrk" 00000008
+        00 B0 40 7F
+        00 FF 2F 00
+        "MTrk" 0000000B
+        10 B0 40 7F
+        10 40 00
+        00 FF 2F 00
+        """,
+        [],
+        format=2,
+        pedals=[(0, 0, 0, True), (16, 1, 0, True), (32, 1, 0, False)],
+    ),
+    Case(
         "every_channel_message_keeps_its_length",
         ONE
         + """

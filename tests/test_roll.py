@@ -174,6 +174,15 @@ def test_sustain_holds_to_the_release_or_the_next_onset():
     assert rolled[:, 67].sum() == 48  # another channel has its own pedal
 
 
+def test_what_is_left_out_holds_no_note():
+    pedals = np.zeros(1, Midi.from_notes(notes_of()).pedals.dtype)
+    pedals["down"] = 1
+    notes = notes_of((0, 480, 60), (0, 960, 62), (0, 4800, 36, 9))
+    midi = Midi(notes, np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, pedals=pedals)
+    assert len(rollcore.piano_roll(midi, steps_per_beat=1, sustain=True)) == 2
+    assert len(rollcore.piano_roll(midi, steps_per_beat=1, sustain=True, drums=True)) == 10
+
+
 def test_a_pedal_of_a_format_2_track_is_its_own():
     notes = notes_of((0, 480, 60), (960, 1920, 62), (0, 480, 64), (2400, 2880, 65))
     notes["track"] = [0, 0, 1, 1]
@@ -368,16 +377,16 @@ def test_random_pieces_equal_the_oracle(rows, tempos, ticks_per_beat, rate, beat
 
 
 @settings(max_examples=100, deadline=None)
-@given(random_notes, st.lists(st.tuples(ticks, st.sampled_from([0, 1]), st.booleans()), max_size=12))
-def test_random_pedals_equal_the_oracle(rows, pedal_rows):
+@given(random_notes, st.lists(st.tuples(ticks, st.sampled_from([0, 1, 9]), st.booleans()), max_size=12), st.booleans())
+def test_random_pedals_equal_the_oracle(rows, pedal_rows, drums):
     notes = [(on, on + length, pitch % 4, channel, 0) for on, length, pitch, channel in rows]
     pedals = np.zeros(len(pedal_rows), Midi.from_notes(notes_of()).pedals.dtype)  # in any order, as the notes
     for i, (tick, channel, down) in enumerate(pedal_rows):
         pedals["tick"][i], pedals["channel"][i], pedals["down"][i] = tick, channel, down
     midi = Midi(notes_of(*(n[:4] for n in notes)), np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, pedals=pedals)
     pedal_rows = sorted(pedal_rows, key=lambda pedal: pedal[0])
-    expected = oracle.roll(480, oracle.sustained(notes, pedal_rows), [], fps=50, drums=True)
-    ours = rollcore.piano_roll(midi, sustain=True, drums=True)
+    expected = oracle.roll(480, oracle.sustained(notes, pedal_rows, drums), [], fps=50, drums=drums)
+    ours = rollcore.piano_roll(midi, sustain=True, drums=drums)
     assert oracle.cells(ours[:, 0]) == expected[0]
 
 

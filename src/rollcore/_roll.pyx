@@ -283,7 +283,7 @@ cdef int key_order(const void *a, const void *b) noexcept nogil:
     return -1 if x.note < y.note else (1 if x.note > y.note else 0)
 
 
-cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t n_pedals, Key *keys,
+cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t n_pedals, bint drums, Key *keys,
                      const Pedal **lanes, int64_t *ups, int64_t *release) noexcept nogil:
     """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first."""
     cdef Py_ssize_t i, k, low, high, n_lane = 0
@@ -295,7 +295,7 @@ cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t 
         keys[i].onset_tick = note.onset_tick
         keys[i].note = <int32_t> i
         keys[i].lane = <int32_t> note.channel * 128 + note.pitch
-        if note.offset_tick > last_tick:
+        if note.offset_tick > last_tick and (drums or note.channel != 9):
             last_tick = note.offset_tick
     qsort(keys, n, sizeof(Key), key_order)
     for i in range(n):
@@ -308,7 +308,7 @@ cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t 
                 if pedals[k].channel == channel:
                     lanes[n_lane] = &pedals[k]
                     n_lane += 1
-            until = last_tick            # a pedal that never comes up holds to the last note-off
+            until = last_tick            # a pedal that never comes up holds to the last note-off that is kept
             for k in range(n_lane - 1, -1, -1):
                 if not lanes[k].down:
                     until = lanes[k].tick
@@ -345,7 +345,7 @@ cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t 
         notes[keys[i].note].offset_tick = release[i]
 
 
-cdef bint sustain(Song *song) noexcept nogil:
+cdef bint sustain(Song *song, bint drums) noexcept nogil:
     """Apply the pedals to every note-off of the song, in format 2 those of its track; false when memory is out."""
     cdef Py_ssize_t first = 0, last, first_pedal = 0, last_pedal = song.n_pedals
     cdef int track
@@ -364,8 +364,8 @@ cdef bint sustain(Song *song) noexcept nogil:
             while last_pedal < song.n_pedals and song.pedals[last_pedal].track <= track:
                 first_pedal += song.pedals[last_pedal].track < track
                 last_pedal += 1
-        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal, keys, lanes,
-                   ups, release)
+        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal, drums, keys,
+                   lanes, ups, release)
         first = last
     free(keys)
     free(lanes)
@@ -395,7 +395,7 @@ cdef int quantise(
         return NO_BEATS
     if song.format == 2 and not group_events(song):
         return NO_MEMORY
-    if spec.sustain and song.n_pedals and not sustain(song):
+    if spec.sustain and song.n_pedals and not sustain(song, spec.drums):
         return NO_MEMORY
     if not grow(<void **> spans, capacity, n + song.n_notes, sizeof(Span)):
         return NO_MEMORY

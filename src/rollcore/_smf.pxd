@@ -61,7 +61,7 @@ cdef struct Song:
     Tempo *tempos                # sorted by tick, at one tick in file order; tempo 0 left out
     Py_ssize_t n_tempos
     Py_ssize_t tempos_capacity
-    Pedal *pedals                # sorted by tick, at one tick in file order
+    Pedal *pedals                # sorted by tick, at one tick in file order; only the changes of state
     Py_ssize_t n_pedals
     Py_ssize_t pedals_capacity
     Signature *signatures        # sorted by tick, at one tick in file order; absurd ones left out

@@ -6,7 +6,7 @@ All bytes of a track are reached through `take`, which never passes the cursor's
 """
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -508,9 +508,8 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
     cdef int64_t tick = 0, length
     cdef int32_t i
     cdef uint16_t track = song.n_tracks if song.n_tracks < 0xFFFF else 0xFFFF
-    cdef uint16_t pedals_down = 0            # one bit a channel
     cdef int status = 0, pitch, velocity
-    cdef bint two_bytes, down
+    cdef bint two_bytes
     cdef Stop stop = GO_ON
     while stop == GO_ON:
         start = cursor.at
@@ -606,10 +605,7 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 data += 1
             mend(reader, DATA_ABOVE_127, data, data[0])
         elif status < 0xC0 and status >= 0xB0 and data[0] == SUSTAIN_PEDAL:
-            down = data[1] >= 64
-            if down != (pedals_down >> (status & 0x0F) & 1):
-                pedals_down ^= 1 << (status & 0x0F)
-                stop = read_pedal(song, status & 0x0F, down, tick, track)
+            stop = read_pedal(song, status & 0x0F, data[1] >= 64, tick, track)
 
     reader.cursor = cursor
     song.n_notes = n_notes
@@ -712,6 +708,34 @@ cdef void sort_chords(NoteRow *rows, Py_ssize_t n) noexcept nogil:
         start = i
 
 
+cdef bint keep_changes(Song *song) noexcept nogil:
+    """Keep of the pedals, in order of time, the changes of state: of a channel, in format 2 of one in a track.
+
+    False when memory is out.
+    """
+    cdef uint16_t one = 0
+    cdef uint16_t *down = &one               # one bit a channel; in format 2 for each of the tracks
+    cdef uint16_t *held
+    cdef Pedal *pedal
+    cdef Py_ssize_t i, kept = 0
+    cdef bint by_track = song.format == 2
+    if by_track:
+        down = <uint16_t *>calloc(0x10000, sizeof(uint16_t))
+        if down == NULL:
+            return False
+    for i in range(song.n_pedals):
+        pedal = &song.pedals[i]
+        held = &down[pedal.track] if by_track else down
+        if pedal.down != (held[0] >> pedal.channel & 1):
+            held[0] ^= 1 << pedal.channel
+            song.pedals[kept] = pedal[0]
+            kept += 1
+    song.n_pedals = kept
+    if by_track:
+        free(down)
+    return True
+
+
 # ---------------------------------------------------------------- the seam
 
 cdef void song_init(Song *song) noexcept nogil:
@@ -761,7 +785,7 @@ cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept n
     if song.format == 0 and song.n_tracks > 1:
         mend(&reader, FORMAT_0_TRACKS, header + 8, song.n_tracks, 1)
     if not (sort(song.tempos, song.n_tempos) and sort(song.pedals, song.n_pedals)
-            and sort(song.signatures, song.n_signatures)):
+            and sort(song.signatures, song.n_signatures) and (song.n_pedals == 0 or keep_changes(song))):
         return SMF_NO_MEMORY
     return SMF_OK
 

@@ -89,8 +89,8 @@ class Midi:
     tempo_tracks
         uint16 array parallel to `tempos`: the track each one stands in.
     pedals
-        ``PEDAL_DTYPE`` array sorted by tick: where the sustain pedal (controller 64) of a track's channel
-        goes down (64 and above) or up. It starts up.
+        ``PEDAL_DTYPE`` array sorted by tick: where the sustain pedal (controller 64) of a channel goes down (64
+        and above) or up. It starts up. Tracks of one channel share it; in format 2 each has its own.
     time_signatures
         ``TIME_SIGNATURE_DTYPE`` array sorted by tick, as found in the file: `beats` in a bar, of note value `value`
         (a power of two, 4 is a quarter), and the track each one stands in; 4/4 holds before the first one.
