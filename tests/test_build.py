@@ -359,7 +359,19 @@ def test_targets_that_cannot_be(many, tmp_path):
     ]:
         with pytest.raises(DatasetError, match=message):
             rollcore.build_dataset(many, target)
+    with pytest.raises(DatasetError, match="is a folder; name the file"):
+        rollcore.build_dataset(many, f"{tmp_path / 'new'}/")
+    assert not (tmp_path / "new").exists()
     assert notes.read_text() == "keep me"
+    # What HDF5 cannot open may still be somebody's: cut short, or open for writing elsewhere.
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(weights.read_bytes()[:-100])
+    with h5py.File(tmp_path / "open.h5", "w", libver="latest") as file:
+        file["layer"] = [1.0, 2.0]
+        file.flush()
+        for target in (cut, tmp_path / "open.h5"):
+            with pytest.raises(DatasetError, match="is no rollcore dataset"):
+                rollcore.build_dataset(many, target)
     with h5py.File(weights) as file:
         assert file["layer"][:].tolist() == [1.0, 2.0]
 

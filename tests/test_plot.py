@@ -94,8 +94,8 @@ def test_a_part_of_a_piece():
         ({"start": -1}, "start of 0 or more"),
         ({"length": 0}, "length above 0"),
         ({"start": float("nan")}, "start of 0"),
-        ({"beats_per_bar": 0}, "more than 0"),
-        ({"beats_per_bar": float("nan")}, "more than 0"),
+        ({"beats_per_bar": 0.01}, "expected 1/64 to 1024"),
+        ({"beats_per_bar": float("nan")}, "expected 1/64"),
     ]:
         with pytest.raises(RollcoreError, match=match):
             picture(rows, SECONDS, **bad)

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from rollcore.errors import RollcoreError
 
 if TYPE_CHECKING:
+    from tarfile import TarInfo
     from zipfile import ZipInfo
 
 __all__ = ["MAX_MEMBER_BYTES", "ArchiveError", "is_archive", "is_midi_name", "needs_zstd", "read_archive"]
@@ -31,6 +32,7 @@ _ZSTD = (b".tar.zst", b".tzst")
 _ALL = (*_ZIP, b".tar", *_GZIP, *_BZ2, *_XZ, *_ZSTD)
 
 _CUT = "archive: damaged or cut short"
+_MORE = "archive: more stands behind its end, which is not read"
 _DAMAGED = "in archive: damaged"
 _TOO_LARGE = f"in archive: larger than {MAX_MEMBER_BYTES >> 20} MiB"
 
@@ -135,6 +137,23 @@ def _zip_member(descriptor: int, info: ZipInfo) -> tuple[bytes, str | None]:
     return blob, None
 
 
+def _strict_members() -> type[TarInfo]:
+    """Return a class of tar members that does not take a damaged header for the end of the archive."""
+    import tarfile
+
+    class Member(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
+            try:
+                return super().frombuf(buf, encoding, errors)
+            except tarfile.HeaderError as error:
+                if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # zeros are the end
+                    raise
+                raise tarfile.ReadError(str(error)) from None
+
+    return Member
+
+
 class _Stream:
     """What tarfile reads from: counts the bytes, and raises where a header would have them read without end.
 
@@ -175,7 +194,13 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
         )
         try:
             archive = stack.enter_context(
-                tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", encoding="utf-8", errors="surrogateescape")
+                tarfile.open(
+                    fileobj=cast("IO[bytes]", stream),
+                    mode="r|",
+                    encoding="utf-8",
+                    errors="surrogateescape",
+                    tarinfo=_strict_members(),
+                )
             )
             while (info := archive.next()) is not None:
                 # Up to the header after this member there is its content, however large.
@@ -197,10 +222,12 @@ def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
                         raise
                     yield name, blob, None
             stream.limit = sys.maxsize
-            while stream.read(1 << 18):  # to the end, where a compressed stream has its checksum
-                pass
-            if stream.count % tarfile.BLOCKSIZE:  # tarfile takes a header cut in two for the end
-                raise ArchiveError(_CUT)
+            more = False
+            # To the end, where a compressed stream has its checksum; tarfile has read some of it ahead.
+            while block := archive.fileobj.read(1 << 18):
+                more |= block.count(0) < len(block)
+            if more:
+                raise ArchiveError(_MORE)
         except damage:
             raise ArchiveError(_CUT) from None
         except OSError as error:

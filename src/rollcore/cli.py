@@ -173,7 +173,8 @@ def build_dataset(
             threads=threads,
             progress=lambda files, frames: progress(files, f"{frames:,} frames"),
         )
-    click.echo(str(report))
+    for line in str(report).split("\n"):
+        click.echo(printable(line))
 
 
 @cli.command(short_help="Show what is inside a dataset.")

@@ -7,6 +7,7 @@ an error.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -194,7 +195,12 @@ def _lines(source: str) -> list[bytes]:
                 text = file.read()
     except OSError as error:
         raise RollcoreError(f"{source}: cannot read the list: {_words(error)}; one path a line") from None
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+        try:
+            text = text.decode("utf-16").encode("utf-8", "surrogateescape")
+        except UnicodeDecodeError:
+            raise RollcoreError(f"{source}: a list in damaged UTF-16: write it in UTF-8, one path a line") from None
+    text = text.removeprefix(codecs.BOM_UTF8)
     lines = text.split(b"\0") if b"\0" in text else [line.removesuffix(b"\r") for line in text.split(b"\n")]
     return [line for line in lines if line]
 

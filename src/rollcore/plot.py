@@ -28,6 +28,7 @@ _COLOURS = ("#27447a", "#2f7f93", "#52a675", "#e0a030", "#cf4f3c")  # from the b
 _INK, _LINE, _FAINT, _SHADE = "#30343b", "#aab2bd", "#dfe3e8", "#f0f2f5"
 _DPI = 120
 _SECONDS_A_TICK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+_SHORTEST_BAR = 1 / 64  # in beats; shorter than any of two 256ths
 _BARS_A_TICK = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -79,8 +80,8 @@ def plot_roll(
     """
     if not hasattr(target, "write") and not os.fspath(target).lower().endswith(".png"):
         raise RollcoreError(f"{os.fspath(target)}: pictures are PNG files; name it so that it ends in .png")
-    if not 0 < beats_per_bar <= 1024:
-        raise RollcoreError(f"beats per bar {beats_per_bar}: expected more than 0, and at most 1024")
+    if not _SHORTEST_BAR <= beats_per_bar <= 1024:
+        raise RollcoreError(f"beats per bar {beats_per_bar:g}: expected 1/64 to 1024")
     try:
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -63,7 +63,7 @@ class DatasetWriter:
         self._fd = -1
         self._file: h5py.File | None = None
         try:
-            if self.path.is_dir():
+            if self.path.is_dir() or os.fspath(path).endswith(os.sep):
                 raise DatasetError(f"{self.path}: is a folder; name the file to write, such as {self.path / 'out.h5'}")
             # A link stays one: what it points to is replaced.
             self._target = Path(os.path.realpath(self.path))
@@ -190,8 +190,7 @@ class DatasetWriter:
             os.replace(self._partial, self._target)
         except (OSError, RuntimeError) as error:
             raise self.failure(error) from error
-        os.close(self._fd)
-        self._fd = -1
+        self._close()
         return size
 
     def _table(self, name: str, array: NDArray[Any]) -> None:
@@ -217,8 +216,12 @@ class DatasetWriter:
             self._sink.discard()
             with contextlib.suppress(OSError, RuntimeError):
                 self._file.close()
-        os.close(self._fd)
-        self._fd = -1
+        self._close()
+
+    def _close(self) -> None:
+        # Not ours any more even if interrupted here: the number may be that of another file by the next time.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 class _Sink:
@@ -275,17 +278,23 @@ class _Sink:
         """Nothing is held back."""
 
 
+# The superblock, and more of the root group than its first link.
+_BEGINNING = 128
+
+
 def _replaceable(path: Path) -> bool:
     """Whether a file is a dataset, perhaps a damaged one, or empty: HDF5 holds what cannot be built again, too."""
     with open(path, "rb") as file:
-        head = file.read(len(HDF5_SIGNATURE))
-    if head != HDF5_SIGNATURE:
+        head = file.read(_BEGINNING)
+    if not head.startswith(HDF5_SIGNATURE):
         return not head
     try:
         with h5py.File(path, "r", locking=False) as held:
             return is_dataset(held)
     except (OSError, RuntimeError):
-        return True  # cut short, as far as one can see; a dataset is told to be built again then
+        # Cut short, or open for writing elsewhere. A dataset, which its reader says to build again, begins with a
+        # superblock of version 3 and the root group behind it, whose first member is `rows`.
+        return head[8:9] == b"\x03" and head[48:52] == b"OHDR" and b"rows" in head
 
 
 def _create(sink: _Sink) -> h5py.File:
