@@ -381,8 +381,10 @@ def test_a_dataset_cut_short_is_built_again(many, tmp_path):
     rollcore.build_dataset(many, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
+    path.chmod(0o640)
     rollcore.build_dataset(many, path)
     assert path.read_bytes() == whole
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_link_in_the_place_of_the_partial_file_is_not_followed(many, tmp_path):

@@ -461,7 +461,8 @@ def test_a_reader_that_goes_away(tmp_path, midi):
     assert process.returncode == 1
 
 
-def test_interrupted(tmp_path, midi):
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(ends, tmp_path, midi):
     (tmp_path / "out.h5").write_bytes(b"")
     with start("build-dataset", "-", tmp_path / "out.h5", stdin=subprocess.PIPE) as process:
         process.stdin.write(os.fsencode(midi / "C_major.mid") + b"\n")
@@ -471,7 +472,7 @@ def test_interrupted(tmp_path, midi):
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(0.5)  # it has read the line, and waits for the next
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ends)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, b"")
     assert err.decode().strip() == "error: interrupted"

@@ -15,11 +15,13 @@ def names(folder):
 def test_a_file_appears_when_it_is_whole(tmp_path):
     target = tmp_path / "x"
     target.write_bytes(b"old")
+    target.chmod(0o640)
     with whole_file(target) as file:
         file.write(b"new")
         file.flush()
         assert target.read_bytes() == b"old"
     assert (target.read_bytes(), names(tmp_path)) == (b"new", ["x"])
+    assert target.stat().st_mode & 0o777 == 0o640, "who may read it does not change"
 
 
 def write_half(target, fault):

@@ -194,6 +194,13 @@ def test_a_pedal_of_a_format_2_track_is_its_own():
     assert np.flatnonzero(rolled[:, 64]).tolist() == [0]
 
 
+def test_the_longest_piece_is_in_seconds_rounded_up():
+    midi = Midi.from_notes([(0, 1400, 60, 80, 0, 0)], ticks_per_beat=500)  # 1.4 s
+    assert len(rollcore.piano_roll(midi, max_minutes=1.4 / 60)) == 70
+    with pytest.raises(RollcoreError, match="longer than"):
+        rollcore.piano_roll(midi, max_minutes=1 / 60)
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------
 
 

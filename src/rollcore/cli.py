@@ -141,8 +141,8 @@ def build_dataset(
 ) -> None:
     """Read MIDI files and write the dataset OUT.
 
-    INPUT is a folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), @list.txt with one path a line,
-    or - for such a list on standard input.
+    INPUT is a folder, a MIDI file, an archive (.zip, or .tar, plain or with .gz, .bz2, .xz or .zst), @list.txt
+    with one path a line, or - for such a list on standard input.
     """
     # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

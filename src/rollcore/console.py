@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -88,6 +89,8 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if argv is None:  # a process of its own: what a job scheduler sends ends it as Ctrl-C does
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             result = command.main(args=argv, prog_name=name, standalone_mode=False)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from rollcore.errors import RollcoreError
+
+
+def keep_mode(fd: int, replaced: str | os.PathLike[str]) -> None:
+    """Give an open file the permissions of the one that it is to replace, if there is one."""
+    with contextlib.suppress(OSError):  # not every file system has them
+        os.fchmod(fd, stat.S_IMODE(os.stat(replaced).st_mode))
 
 
 @contextlib.contextmanager
@@ -25,6 +32,8 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part") if apart else path
     try:
         with open(part, "wb") as file:
+            if apart:
+                keep_mode(file.fileno(), path)
             yield file
         if apart:
             os.replace(part, path)

@@ -72,7 +72,7 @@ class Grid:
         return f"{self.rate} fps" if self.unit == "seconds" else f"{self.rate} steps per beat"
 
     def limits(self, max_minutes: float) -> tuple[int, int]:
-        """Return the longest piece in (whole seconds, whole beats).
+        """Return the longest piece in (whole seconds, rounded up, and whole beats).
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Grid:
             raise RollcoreError(f"longest piece of {max_minutes} minutes: expected more than 0")
         if max_minutes * 60 > _MAX_SECONDS:
             raise RollcoreError(f"longest piece of {max_minutes:g} minutes: expected at most {_MAX_SECONDS // 60:,}")
-        seconds = max(1, int(max_minutes * 60))
+        seconds = math.ceil(round(max_minutes * 60, 6))
         beats = max(1, seconds * MAX_TEMPO_BPM // 60)
         longest = (seconds if self.unit == "seconds" else beats + 1) * self.rate
         if longest > _MAX_FRAMES:

@@ -28,6 +28,7 @@ from rollcore.dataset import (
     table_bytes,
 )
 from rollcore.errors import DatasetError
+from rollcore.files import keep_mode
 from rollcore.grid import Grid
 from rollcore.roll import ROW_BYTES
 
@@ -187,6 +188,7 @@ class DatasetWriter:
             if self._sink.error is not None:
                 raise self._sink.error
             size = os.fstat(self._fd).st_size
+            keep_mode(self._fd, self._target)
             os.replace(self._partial, self._target)
         except (OSError, RuntimeError) as error:
             raise self.failure(error) from error
