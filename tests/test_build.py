@@ -55,7 +55,7 @@ def test_every_real_file_is_its_piano_roll(midi_folder, tmp_path, options):
 
 
 def signature_by_mido(path):
-    """The time signature at the first note that is no drum, of the latest event up to there."""
+    """The time signature at the first note that is no drum: no file begins with a pick-up of its own bar."""
     changes, onsets = [(0, 4, 4)], []
     for track in mido.MidiFile(path, clip=True).tracks:
         now = 0
@@ -80,6 +80,7 @@ def test_every_real_file_has_its_time_signature(midi_folder, tmp_path):
 
 
 EVENTS = {  # in hex, after a delta of 0
+    "1/4": "FF 58 04 01021808",
     "2/4": "FF 58 04 02021808",
     "3/4": "FF 58 04 03021808",
     "6/8": "FF 58 04 06031808",
@@ -93,34 +94,48 @@ EVENTS = {  # in hex, after a delta of 0
 @pytest.mark.parametrize(
     ("format", "tracks", "opening"),
     [
-        (1, ["3/4 slow note"], (1_000_000, (3, 4))),
-        (1, ["note 3/4 slow"], (500_000, (4, 4))),
-        (1, ["3/4 fast", "6/8 slow note"], (1_000_000, (6, 8))),  # at one tick the last in the file holds
-        (1, ["6/8 slow note", "3/4 fast"], (400_000, (3, 4))),
-        (1, ["2/4 fast drum 6/8 slow note"], (1_000_000, (6, 8))),
-        (2, ["3/4 fast drum", "6/8 slow note"], (1_000_000, (6, 8))),
-        (2, ["note", "3/4 slow note"], (500_000, (4, 4))),
-        (2, ["3/4 slow note", "6/8 fast note"], (1_000_000, (3, 4))),
-        ("smpte", ["3/4 slow note"], (500_000, (3, 4))),
+        (1, ["3/4 slow note"], (1_000_000, (3, 4), 0)),
+        (1, ["note slow"], (500_000, (4, 4), 0)),
+        (1, ["3/4 fast", "6/8 slow note"], (1_000_000, (6, 8), 0)),  # at one tick the last in the file holds
+        (1, ["6/8 slow note", "3/4 fast"], (400_000, (3, 4), 0)),
+        (1, ["2/4 fast drum 6/8 slow note"], (1_000_000, (6, 8), 16)),
+        (2, ["3/4 fast drum", "6/8 slow note"], (1_000_000, (6, 8), 0)),
+        (2, ["note", "3/4 slow note"], (500_000, (4, 4), 0)),
+        (2, ["3/4 slow note", "6/8 fast note"], (1_000_000, (3, 4), 0)),
+        (2, ["2/4 slow note 6/8 note", "3/4 note note 3/4 note"], (1_000_000, (6, 8), 16)),
+        ("smpte", ["3/4 slow note"], (500_000, (3, 4), 0)),
+        # A first bar that is shorter is a pick-up: 17 notes are 272 ticks, 18 a whole bar of 3/4, which has 288.
+        (1, ["2/4" + 17 * " note" + " 3/4 note"], (500_000, (3, 4), 272)),
+        (1, ["2/4" + 18 * " note" + " 3/4 note"], (500_000, (2, 4), 0)),
+        (1, [17 * "note " + "3/4 2/4 note"], (500_000, (4, 4), 0)),
+        (1, [10 * "note " + "3/4 2/4 note"], (500_000, (2, 4), 160)),  # the second one holds
+        (1, ["3/4" + 20 * " drum" + " 2/4 note note"], (500_000, (2, 4), 320 - 192)),  # bar lines reach back
+        (1, ["1/4 note 3/4 note"], (500_000, (3, 4), 16)),
+        (1, ["3/4 note 1/4 note"], (500_000, (3, 4), 0)),  # no metre takes over
+        (1, ["3/4" + 20 * " drum" + " 1/4 note"], (500_000, (1, 4), 320)),
     ],
 )
 @pytest.mark.parametrize("drums", [False, True])
-def test_tempo_and_time_signature_are_those_of_the_first_note_that_is_kept(tmp_path, format, tracks, opening, drums):
+def test_how_a_piece_begins_is_seen_at_the_first_note_that_is_kept(tmp_path, format, tracks, opening, drums):
     data = bytes.fromhex("4D546864 00000006") + (1 if format == "smpte" else format).to_bytes(2, "big")
     data += len(tracks).to_bytes(2, "big") + (b"\xe7\x28" if format == "smpte" else b"\x00\x60")
     for track in tracks:
         body = bytes.fromhex(" ".join(f"00 {EVENTS[event]}" for event in track.split()) + " 00 FF 2F 00")
         data += b"MTrk" + len(body).to_bytes(4, "big") + body
     (tmp_path / "x.mid").write_bytes(data)
-    rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums)
+    beats = {} if format == "smpte" else {"steps_per_beat": 96}  # a frame a tick
+    rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums, **beats)
     dataset = rollcore.open_dataset(tmp_path / "x.h5")
-    found = int(dataset.pieces["tempo"][0]), tuple(dataset.pieces["time_signature"][0].tolist())
+    piece = dataset.pieces[0]
+    found = int(piece["tempo"]), tuple(piece["time_signature"].tolist()), int(piece["upbeat"])
     if not drums or not any("drum" in track for track in tracks):
         assert found == opening
-    tempo, bar = rollcore.read_midi(data).opening(drums=drums)
+    tempo, bar, upbeat = rollcore.read_midi(data).opening(drums=drums)
     if format != "smpte":
         assert found[0] == (tempo or 500_000)
-    assert found[1] == dataset.bar(0) == (bar or (4, 4))
+    assert dataset.bar(0) == (bar or (4, 4))
+    assert bar is None or found[1] == bar
+    assert upbeat * 96 == found[2]
 
 
 @pytest.mark.parametrize("seconds", [4, 60, 1500, 6000], ids=["200", "3,000", "75,000", "300,000"])

@@ -234,7 +234,9 @@ def test_bars_are_drawn_as_the_file_says(run, tmp_path, monkeypatch):
     rollcore.write_midi(rollcore.Midi.from_notes(notes, time_signatures=bars), tmp_path / "jig.mid")
     run("build-dataset", tmp_path / "jig.mid", tmp_path / "jig.h5", "--steps-per-beat", "4")
     drawn = []
-    monkeypatch.setattr("rollcore.plot.plot_roll", lambda *_, **options: drawn.append(options["beats_per_bar"]))
+    monkeypatch.setattr(
+        "rollcore.plot.plot_roll", lambda *_, **options: drawn.append((options["beats_per_bar"], options["upbeat"]))
+    )
     for arguments in (
         ("jig.mid", "--steps-per-beat", "4"),
         ("jig.h5", "jig"),
@@ -242,7 +244,7 @@ def test_bars_are_drawn_as_the_file_says(run, tmp_path, monkeypatch):
     ):
         source, *options = arguments
         assert run("plot", tmp_path / source, *options, tmp_path / "x.png")[0] == 0
-    assert drawn == [3, 3, 2.5]
+    assert drawn == [(3, 1), (3, 1), (2.5, 1)]
 
 
 def test_a_file_and_its_piece_are_heard_alike(run, tmp_path):

@@ -44,7 +44,7 @@ def test_the_file_is_what_the_format_says(folder, built):
     raw = built.read_bytes()
     with h5py.File(built) as file:
         assert file.attrs["format"] == b"rollcore"
-        assert file.attrs["version"] == 2
+        assert file.attrs["version"] == 3
         assert (file.attrs["grid_unit"], file.attrs["grid_rate"]) == (b"seconds", b"50")
         shard = file["rows/000000"]
         assert shard.chunks is None
@@ -241,7 +241,7 @@ def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, va
         ("grid_rate", "1/0"),
         ("grid_rate", "-1"),
         ("version", "one"),
-        ("version", [1, 2]),
+        ("version", [1, 3]),
     ],
 )
 def test_attributes_by_another_hand_are_refused(built, tmp_path, name, value):
@@ -285,14 +285,14 @@ def test_what_is_no_dataset_is_named(tmp_path, built):
     shutil.copy(built, newer)
     older = tmp_path / "older.h5"
     shutil.copy(built, older)
-    for path, version in (newer, 3), (older, 1):
+    for path, version in (newer, 4), (older, 2):
         with h5py.File(path, "r+") as file:
             file.attrs["version"] = np.uint32(version)
     for path, message in [
         (text, "not an HDF5 file"),
         (foreign, "no rollcore dataset"),
-        (newer, "format version 3, this rollcore reads 2; upgrade"),
-        (older, "format version 1, this rollcore reads 2; build it again"),
+        (newer, "format version 4, this rollcore reads 3; upgrade"),
+        (older, "format version 2, this rollcore reads 3; build it again"),
         (tmp_path / "missing.h5", "No such file or directory; build it"),
         (tmp_path, "Is a directory"),
     ]:

@@ -353,7 +353,7 @@ def signature_of(path):
 
 
 def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp_path):
-    notes = [(480 * i, 480 * (i + 1), 60 + i, 90, 0, 0) for i in range(3)]
+    notes = [(480 * i, 480 * (i + 1), 60 + i, 90, 0, 0) for i in range(6)]
     waltz = tmp_path / "waltz.mid"
     rollcore.write_midi(rollcore.Midi.from_notes(notes), waltz, time_signature=(3, 4))
     file = mido.MidiFile(waltz)
@@ -362,10 +362,10 @@ def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp
     file.save(waltz)
     made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
-    assert len(made.rows) == 12 + 8, "a bar of three beats is whole"
+    assert len(made.rows) == 24 + 8, "two bars of three beats are whole"
     made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True, time_signature=(4, 4)).outputs[0]
     assert signature_of(made.midi) == [(0, 4, 4)]
-    assert len(made.rows) == 16 + 8
+    assert len(made.rows) == 32 + 8
     made = generate(run, tmp_path, harmonize=str(waltz), primer=riff).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
     # A melody that says nothing of bars leaves them to the primer; so does 1/4.
@@ -418,6 +418,27 @@ def test_the_bars_of_a_piece_are_those_of_its_file(run, tmp_path):
         run, tmp_path, steps=8, primer="jig", include_primer=True, data=data, time_signature=(4, 4)
     ).outputs[0]
     assert (signature_of(made.midi), len(made.rows)) == ([(0, 4, 4)], 16 + 8)
+
+
+def test_a_pick_up_is_filled_up_to_a_bar(run, tmp_path):
+    """A beat before the first bar of 3/4: the primer, and the melody, begin with two beats of rest."""
+    notes = [(480 * i, 480 * (i + 1), 60 + i, 90, 0, 0) for i in range(7)]
+    bars = [(0, 1, 4, 0), (480, 3, 4, 0)]
+    (tmp_path / "midi").mkdir()
+    path = tmp_path / "midi" / "song.mid"
+    rollcore.write_midi(rollcore.Midi.from_notes(notes, time_signatures=bars), path)
+    data = tmp_path / "song.h5"
+    rollcore.build_dataset(tmp_path / "midi", data, steps_per_beat=4, planes=PLANES, split=(1, 0, 0))
+    whole = np.concatenate([np.zeros((8, 2, 16), np.uint8), rollcore.open_dataset(data).rows(0)])
+    for primer, frames in (path, 36), ("song", 12):
+        made = generate(run, tmp_path, steps=8, primer=primer, include_primer=True, data=data).outputs[0]
+        assert signature_of(made.midi) == [(0, 3, 4)]
+        assert np.array_equal(made.rows[:-8], whole[:frames])
+    made = generate(run, tmp_path, harmonize=path, data=data).outputs[0]
+    assert len(made.rows) == 36
+    assert not (whole & ~made.rows).any()
+    made = generate(run, tmp_path, harmonize=path, data=data, time_signature=(4, 4)).outputs[0]
+    assert len(made.rows) == 12 + 28, "three beats of rest in 4/4"
 
 
 def test_steering_by_its_names(run, tmp_path):

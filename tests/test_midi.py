@@ -306,14 +306,14 @@ def test_how_a_piece_opens() -> None:
     notes = [(0, 10, 40, 80, 9, 0), (480, 960, 60, 80, 0, 1)]
     tempos, bars = [(0, 400_000), (480, 600_000), (481, 700_000)], [(0, 2, 4, 0), (480, 3, 4, 0), (480, 6, 8, 1)]
     midi = Midi.from_notes(notes, tempos=tempos, time_signatures=bars)
-    assert midi.opening() == (600_000, (6, 8))
-    assert midi.opening(drums=True) == (400_000, (2, 4))
+    assert midi.opening() == (600_000, (6, 8), 1)
+    assert midi.opening(drums=True) == (400_000, (6, 8), 1), "a bar of one beat is the pick-up"
     apart = Midi(
         midi.notes, midi.tempos, 480, format=2, tempo_tracks=np.array([0, 0, 1]), time_signatures=midi.time_signatures
     )
-    assert apart.opening() == (None, (6, 8)), "the tempos are those of the other track"
-    assert apart.opening(drums=True) == (400_000, (2, 4))
-    assert Midi.from_notes([]).opening() == (None, None)
+    assert apart.opening() == (None, (6, 8), 1), "the tempos are those of the other track"
+    assert apart.opening(drums=True) == (400_000, (3, 4), 1)
+    assert Midi.from_notes([]).opening() == (None, None, 0)
 
 
 @pytest.mark.parametrize("row", [(0, 0, 4, 0), (0, 256, 4, 0), (0, 4, 3, 0), (0, 4, 512, 0), (-1, 4, 4, 0)])

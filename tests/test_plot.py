@@ -111,6 +111,17 @@ def test_bars_that_are_no_whole_number_of_beats(monkeypatch):
     assert ruled == [[0, 2.5, 5, 7.5, 10], [1, 2, 3.5, 4.5, 6, 7, 8.5, 9.5]]
 
 
+def test_a_pick_up_is_bar_0(monkeypatch):
+    drawn, ruled = {}, []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_xticks", lambda _, x, texts=None: drawn.update({tuple(x): texts}))
+    monkeypatch.setattr("matplotlib.axes.Axes.vlines", lambda _, x, *__, **___: ruled.append(list(x)))
+    picture(roll([(0, 10, 60)], BEATS), BEATS, beats_per_bar=3, upbeat=1.5)
+    assert drawn[1.5, 4.5, 7.5] == ["1", "2", "3"]
+    assert ruled == [[1.5, 4.5, 7.5], [0.5, 2.5, 3.5, 5.5, 6.5, 8.5, 9.5]]
+    with pytest.raises(RollcoreError, match="upbeat -1"):
+        picture(roll([(0, 10, 60)], BEATS), BEATS, upbeat=-1)
+
+
 @pytest.mark.parametrize("grid", [SECONDS, BEATS], ids=str)
 def test_extremes(grid):
     assert coloured(picture(roll([(0, 4000, 0), (0, 1, 127)], grid), grid)).any()

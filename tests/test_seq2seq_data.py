@@ -10,7 +10,15 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from rollcore import DatasetError, import_mat, open_dataset  # noqa: E402
+from rollcore import (  # noqa: E402
+    DatasetError,
+    Midi,
+    build_dataset,
+    import_mat,
+    open_dataset,
+    piano_roll,
+    write_midi,
+)
 from seq2seq.config import ModelConfig, TrainConfig  # noqa: E402
 from seq2seq.data import RollBatches, cover  # noqa: E402
 from seq2seq.echo import find_echoes  # noqa: E402
@@ -41,6 +49,19 @@ def dataset(tmp_path_factory):
 
 
 CONFIG = ModelConfig(low=21, high=108, input_frames=4, target_frames=6, periods=())
+
+
+def test_frames_are_counted_from_the_first_bar_line(tmp_path):
+    """What tells the model where in the bar it is: a pick-up of three frames comes before frame 0."""
+    notes = [(120 * i, 120 * (i + 1), 60 + i % 5, 80, 0, 0) for i in range(40)]
+    bars = [(0, 3, 16, 0), (360, 4, 4, 0)]
+    (tmp_path / "midi").mkdir()
+    write_midi(Midi.from_notes(notes, time_signatures=bars), tmp_path / "midi" / "x.mid")
+    build_dataset(tmp_path / "midi", tmp_path / "x.h5", steps_per_beat=4, split=(1, 0, 0))
+    batches = RollBatches(open_dataset(tmp_path / "x.h5"), CONFIG)
+    inputs, _, _ = batches[0]
+    assert inputs["start"].tolist() == [-7, -1, 5, 11, 17, 23, 29]
+    np.testing.assert_array_equal(inputs["rows"][1, 0, 0], piano_roll(Midi.from_notes(notes), steps_per_beat=4)[2, 0])
 
 
 @pytest.mark.parametrize("hop", [1, 2, 5, 6])

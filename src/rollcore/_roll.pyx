@@ -11,7 +11,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
-from rollcore._smf cimport N_REPAIRS, SMF_OK, Note, NoteRow, Pedal, Song, Tempo, song_free, song_init, song_parse
+from rollcore._smf cimport (
+    N_REPAIRS, SMF_OK, Note, NoteRow, Pedal, Signature, Song, Tempo, song_free, song_init, song_parse,
+)
 
 cdef extern from "<fcntl.h>" nogil:
     int open(const char *path, int flags)
@@ -79,8 +81,9 @@ cdef struct Record:              # one row of roll.RECORD_DTYPE
     int32_t status
     int32_t error                # errno under STATUS_IO
     int32_t tempo                # microseconds per beat at the first note
-    int32_t beats                # the time signature there: beats in a bar, and the note value of a beat
+    int32_t beats                # the time signature of its bars: beats in a bar, and the note value of a beat
     int32_t value
+    int32_t upbeat               # frames before the first bar line, on the grid of beats
     int32_t repairs[N_REPAIRS]
     uint8_t head[20]             # the first bytes of a file that is not MIDI, to say what it is
 
@@ -374,6 +377,44 @@ cdef bint sustain(Song *song, bint drums) noexcept nogil:
     return ok
 
 
+# ---- bars ---------------------------------------------------------------------------------------------------------
+
+cdef int64_t find_bars(const Song *song, int track, int64_t first_tick, Record *record) noexcept nogil:
+    """Note the time signature of the first note and return where it begins, by the rule of Midi.opening."""
+    cdef const Signature *change
+    cdef const Signature *following = NULL
+    cdef int64_t start = 0
+    cdef Py_ssize_t i
+    for i in range(song.n_signatures):
+        change = &song.signatures[i]
+        if track >= 0 and change.track != track:
+            continue
+        if change.tick <= first_tick:
+            record.beats = change.beats
+            record.value = change.value
+            start = change.tick
+        elif following == NULL or change.tick == following.tick:
+            following = change
+        else:
+            break
+    # A first bar that is shorter than those that follow it is a pick-up, whatever time signature it was given.
+    if following != NULL and following.beats > 1 and (
+            following.tick - start <= (<int64_t> 4 * song.ticks_per_beat * following.beats - 1) // following.value):
+        record.beats = following.beats
+        record.value = following.value
+        start = following.tick
+    return start
+
+
+cdef int32_t upbeat_frames(const Song *song, const Spec *spec, const Record *record, int64_t start) noexcept nogil:
+    """Frames before the first bar line, where bars are counted from tick `start`, backwards too."""
+    cdef int64_t beats = record.beats if record.beats > 1 else 4     # a bar of one beat is none: 4/4
+    cdef int64_t value = record.value if record.beats > 1 else 4
+    cdef int64_t bar = 4 * song.ticks_per_beat * beats               # in ticks times value, which are whole numbers
+    cdef int64_t place = start % bar * value % bar
+    return <int32_t> (place * spec.numerator // (song.ticks_per_beat * value * spec.denominator))
+
+
 # ---- notes to spans -----------------------------------------------------------------------------------------------
 
 cdef int quantise(
@@ -402,6 +443,7 @@ cdef int quantise(
     out = spans[0]
     record.tempo = 500000
     record.beats = record.value = 4
+    record.upbeat = 0
     record.microseconds = 0
     while first < song.n_notes:
         # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
@@ -445,10 +487,9 @@ cdef int quantise(
                 while time.segments[i].tick > first_tick:
                     i -= 1
                 record.tempo = <int32_t> time.segments[i].rate
-            for i in range(song.n_signatures):
-                if song.signatures[i].tick <= first_tick and (track < 0 or song.signatures[i].track == track):
-                    record.beats = song.signatures[i].beats
-                    record.value = song.signatures[i].value
+            start = find_bars(song, track, first_tick, record)
+            if spec.beats:
+                record.upbeat = upbeat_frames(song, spec, record, start)
         if spec.beats:
             if end_tick // song.ticks_per_beat > spec.max_beats:
                 n_spans[0] = n_start

@@ -184,7 +184,7 @@ class _Ledger:
         pieces["shard"] = NO_PIECE
         pieces["file"] = self.found + chosen
         pieces["start"] = np.cumsum(frames) - frames
-        for column in ("frames", "notes", "tempo", "time_signature", "microseconds"):
+        for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "microseconds"):
             pieces[column] = records[column][chosen]
         if len(chosen):
             halves = b"".join(loaded.digests[i] or b"" for i in chosen)

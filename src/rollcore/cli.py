@@ -262,6 +262,7 @@ def plot(
         dataset, index = found
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
         beats, value = dataset.bar(index)
+        upbeat = int(dataset.pieces["upbeat"][index]) / grid.rate
     else:
         from rollcore.midi import read_midi
         from rollcore.roll import PLANES, piano_roll
@@ -273,9 +274,10 @@ def plot(
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
-        beats, value = midi.opening(drums=drums)[1] or (4, 4)
+        opening = midi.opening(drums=drums)
+        (beats, value), upbeat = opening.time_signature or (4, 4), opening.upbeat
     bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
-    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar)
+    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar, upbeat=upbeat)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 
 

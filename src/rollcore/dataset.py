@@ -24,7 +24,7 @@ from rollcore.midi import counted_bar
 from rollcore.roll import PLANES, ROW_BYTES
 
 FORMAT = "rollcore"
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "validation", "test")
 OUTCOMES = ("read", "repaired", "skipped")
 NO_PIECE = 0xFFFFFFFF
@@ -38,6 +38,7 @@ PIECE_DTYPE = np.dtype(
         ("notes", "<u4"),
         ("tempo", "<u4"),
         ("time_signature", "<u2", (2,)),
+        ("upbeat", "<u4"),
         ("microseconds", "<u8"),
         ("digest", "<u8", (2,)),
         ("split", "u1"),
@@ -111,9 +112,10 @@ class Dataset:
         The options it was built with.
     pieces : structured array of shape (n,)
         One row a piece: `shard`, `file` (row of `files`), `start` (first row within the shard), `frames`, `notes`,
-        `tempo` (microseconds per beat at its first note), `time_signature` (there too, as the file has it: beats, note
-        value), `microseconds` (its length in musical time), `digest`
-        (XXH3-128 of the file's content), `split` (index into `SPLITS`), `offset` (byte offset of its first row).
+        `tempo` (microseconds per beat at its first note), `time_signature` (of the bars it begins with, as the file has
+        it: beats, note value), `upbeat` (frames before the first bar line; 0 on the grid of seconds), `microseconds`
+        (its length in musical time), `digest` (XXH3-128 of the file's content), `split` (index into `SPLITS`), `offset`
+        (byte offset of its first row).
     files : structured array
         One row for every file found: `bytes`, `outcome` (index into `OUTCOMES`), `reason` (index into `reasons`).
     repairs : structured array
@@ -196,7 +198,7 @@ class Dataset:
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
 
     def bar(self, piece: int) -> tuple[int, int]:
-        """Return the time signature to count bars by: that of the piece, by the rule of `Midi.bar_at`, else 4/4."""
+        """Return the time signature to count bars by, from the upbeat on, by the rule of `Midi.opening`, else 4/4."""
         beats, value = self.pieces["time_signature"][self._index(piece)].tolist()
         return counted_bar(beats, value) or (4, 4)
 

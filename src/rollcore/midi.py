@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from fractions import Fraction
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ __all__ = [
     "TEMPO_DTYPE",
     "TIME_SIGNATURE_DTYPE",
     "Midi",
+    "Opening",
     "is_time_signature",
     "read_midi",
     "skip_reason",
@@ -67,6 +69,26 @@ def _no_time_signatures() -> Array:
 
 def _no_tracks() -> Array:
     return np.empty(0, np.uint16)
+
+
+class Opening(NamedTuple):
+    """How a piece begins.
+
+    Attributes
+    ----------
+    tempo
+        Microseconds per beat at the first note; None where the file names none by then.
+    time_signature
+        That of the bars it begins with, such as ``(6, 8)``, by the rule of :meth:`Midi.bar_at`: the one at the first
+        note, but where another takes over within less than a bar of its own, that one: the first bar is a pick-up then.
+    upbeat
+        Quarter notes from tick 0 to the first bar line, less than a bar: bars are counted from where their time
+        signature stands. 0 in absolute time.
+    """
+
+    tempo: int | None
+    time_signature: tuple[int, int] | None
+    upbeat: Fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +190,8 @@ class Midi:
             bars = bars[bars["track"] == track]
         return counted_bar(int(bars["beats"][-1]), int(bars["value"][-1])) if len(bars) else None
 
-    def opening(self, *, drums: bool = False) -> tuple[int | None, tuple[int, int] | None]:
-        """Return tempo and time signature at the first note, as `rollcore.piano_roll` keeps notes.
+    def opening(self, *, drums: bool = False) -> Opening:
+        """Return how a piece begins: tempo and time signature at the first note, as `rollcore.piano_roll` keeps notes.
 
         Parameters
         ----------
@@ -178,10 +200,21 @@ class Midi:
 
         Returns
         -------
-        microseconds per beat, time signature
-            None each where the file names none by then; the time signature by the rule of :meth:`bar_at`. In format 2
-            they are those of the first track with a note.
+        Opening
+            In format 2, of the first track with a note.
+
+        Raises
+        ------
+        RollcoreError
+            When the piece has no time division.
+
+        Examples
+        --------
+        >>> midi = Midi.from_notes([(0, 480, 60, 80, 0, 0)], time_signatures=[(0, 1, 4, 0), (480, 3, 4, 0)])
+        >>> midi.opening()
+        Opening(tempo=None, time_signature=(3, 4), upbeat=Fraction(1, 1))
         """
+        check_division(self)
         notes = self.notes if drums else self.notes[self.notes["channel"] != 9]
         track = int(notes["track"].min()) if self.format == 2 and len(notes) else None
         if track is not None:
@@ -191,7 +224,21 @@ class Midi:
         if track is not None and len(self.tempo_tracks) == len(until):
             until &= self.tempo_tracks == track
         tempos = self.tempos["microseconds_per_beat"][until]
-        return (int(tempos[-1]) if len(tempos) else None), self.bar_at(tick, track)
+        tempo = int(tempos[-1]) if len(tempos) else None
+        bar = self.bar_at(tick, track)
+        if self.smpte is not None:
+            return Opening(tempo, bar, Fraction(0))
+        changes = self.time_signatures["tick"]
+        if track is not None:
+            changes = changes[self.time_signatures["track"] == track]
+        begins = int(changes[changes <= tick].max(initial=0))
+        if (later := changes[changes > tick]).size:
+            following = self.bar_at(int(later.min()), track)
+            # A first bar that is shorter than those that follow it is a pick-up, whatever time signature it was given.
+            if following is not None and later.min() - begins < 4 * self.ticks_per_beat * Fraction(*following):
+                bar, begins = following, int(later.min())
+        whole = 4 * Fraction(*(bar or (4, 4)))
+        return Opening(tempo, bar, Fraction(begins, self.ticks_per_beat) % whole)
 
     def seconds(self, ticks: npt.ArrayLike, track: int | None = None) -> npt.NDArray[np.float64]:
         """Return the time of ticks, by the tempos of the piece or by its absolute time.

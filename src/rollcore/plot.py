@@ -41,6 +41,7 @@ def plot_roll(
     start: float | Fraction = 0,
     length: float | Fraction | None = None,
     beats_per_bar: float = 4,
+    upbeat: float | Fraction = 0,
 ) -> None:
     """Draw a roll as a PNG picture that a musician can read.
 
@@ -63,6 +64,8 @@ def plot_roll(
         The part to draw, in seconds or beats; to the end when `length` is not given.
     beats_per_bar
         Quarter notes between two bar lines on the beat grid: 4 in 4/4, 3 in 6/8, 2.5 in 5/8.
+    upbeat
+        Quarter notes before the first bar line; what they hold is bar 0, as musicians count.
 
     Raises
     ------
@@ -80,6 +83,8 @@ def plot_roll(
     """
     if not hasattr(target, "write") and not os.fspath(target).lower().endswith(".png"):
         raise RollcoreError(f"{os.fspath(target)}: pictures are PNG files; name it so that it ends in .png")
+    if not (math.isfinite(upbeat) and upbeat >= 0):
+        raise RollcoreError(f"upbeat {upbeat}: expected 0 or more quarter notes")
     if not _SHORTEST_BAR <= beats_per_bar <= 1024:
         raise RollcoreError(f"beats per bar {beats_per_bar:g}: expected 1/64 to 1024")
     try:
@@ -109,7 +114,7 @@ def plot_roll(
         roll = figure.add_axes((left + 0.42 / width, bottom, right - left - 0.42 / width, top - bottom))
         _draw_keyboard(keys, low, high)
         _draw_pitches(roll, low, high)
-        _draw_time(roll, first / float(grid.rate), last / float(grid.rate), unit, beats_per_bar, width)
+        _draw_time(roll, first / float(grid.rate), last / float(grid.rate), unit, beats_per_bar, float(upbeat), width)
         _draw_notes(roll, notes, first, float(grid.rate), low, high)
         if title is not None:
             shown = title.encode("utf-8", "backslashreplace").decode()
@@ -176,7 +181,9 @@ def _draw_pitches(axes: Axes, low: int, high: int) -> None:
         spine.set(color=_LINE, linewidth=0.8)
 
 
-def _draw_time(axes: Axes, begin: float, end: float, unit: str, beats_per_bar: float, width: float) -> None:
+def _draw_time(
+    axes: Axes, begin: float, end: float, unit: str, beats_per_bar: float, upbeat: float, width: float
+) -> None:
     """Rule the time axis: seconds, or bar lines with fainter lines for the beats where there is room."""
     axes.set_xlim(begin, end)
     if unit == "s":
@@ -188,21 +195,27 @@ def _draw_time(axes: Axes, begin: float, end: float, unit: str, beats_per_bar: f
         step = next((b for b in _BARS_A_TICK if bars / b <= width * 1.6), _BARS_A_TICK[-1]) * beats_per_bar
         minor = step / 2
         label = f"bars of {beats_per_bar:g} beats"
-    ticks = np.arange(math.ceil(begin / step), math.floor(end / step) + 1) * step
+    zero = upbeat if unit == "beats" else 0.0  # where lines are counted from
+    ticks = _multiples(step, zero, begin, end)
     if unit == "s":
         texts = [f"{t:g}" if end < 120 else f"{int(t) // 60}:{int(t) % 60:02d}" for t in ticks]
     else:
-        texts = [f"{round(t / beats_per_bar) + 1}" for t in ticks]  # musicians count from 1
+        texts = [f"{round((t - zero) / beats_per_bar) + 1}" for t in ticks]  # musicians count from 1
     axes.set_xticks(ticks, texts)
     axes.vlines(ticks, *axes.get_ylim(), color=_LINE, lw=0.8 if unit == "beats" else 0.5, zorder=1)
-    between = np.arange(math.ceil(begin / minor), math.floor(end / minor) + 1) * minor
+    between = _multiples(minor, zero, begin, end)
     if unit == "beats" and step == beats_per_bar:  # room for the beats, counted from every bar line: 5/8 has 2.5
-        first_beats = np.arange(math.floor(begin / step), math.floor(end / step) + 1) * step
+        first_beats = _multiples(step, zero, begin - step, end)
         between = np.add.outer(first_beats, np.arange(0, step)).ravel()
         between = between[(begin <= between) & (between <= end)]
     axes.vlines(np.setdiff1d(between, ticks), *axes.get_ylim(), color=_FAINT, lw=0.5, zorder=1)
     axes.tick_params(axis="x", length=3, color=_LINE, labelsize=9, labelcolor=_INK)
     axes.set_xlabel(label, fontsize=9, color=_INK, labelpad=4)
+
+
+def _multiples(step: float, zero: float, begin: float, end: float) -> NDArray[Any]:
+    """Return the multiples of a step, counted from `zero` both ways, from `begin` to `end`."""
+    return np.arange(math.ceil((begin - zero) / step), math.floor((end - zero) / step) + 1) * float(step) + zero
 
 
 def _draw_notes(axes: Axes, notes: NDArray[Any], first: int, rate: float, low: int, high: int) -> None:

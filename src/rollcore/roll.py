@@ -34,6 +34,7 @@ RECORD_DTYPE = np.dtype(
         ("error", "i4"),
         ("tempo", "i4"),
         ("time_signature", "i4", (2,)),
+        ("upbeat", "i4"),
         ("repairs", "i4", (32,)),
         ("head", "u1", (20,)),
     ],

@@ -80,10 +80,10 @@ class RollBatches(keras.utils.PyDataset):
 
     Inputs are ``rows``, ``(n, frames, planes, 16) uint8``, input frames and then target frames; ``valid``, ``(n,
     frames) uint8``, 0 where a frame is padding; ``start``, ``(n,) int32``, the frame of the piece at which the window
-    begins; ``shift``, ``(n,) int32``, by how many semitones it is transposed; and, for a model with an echo, ``echo``,
-    shaped like the rows, and ``match``, ``(n, frames) uint8``, see :mod:`seq2seq.echo`. Targets are ``(n, target
-    frames, planes, 16) uint8``, weights ``(n, target frames) float32``: 1 for the frames that count. The dataset is
-    held by path, not by handle, so batches can be built in other processes.
+    begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; and, for
+    a model with an echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``, see :mod:`seq2seq.echo`.
+    Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames) float32``: 1 for the frames that
+    count. The dataset is held by path, not by handle, so batches can be built in other processes.
 
     Parameters
     ----------
@@ -135,6 +135,7 @@ class RollBatches(keras.utils.PyDataset):
         self.windows = rollcore.windows(dataset, length, hop=1, split=split, lead=model.input_frames, partial=True)
         self.pieces: NDArray[np.int64] = np.asarray(dataset.split(split), np.int64)
         self.frames: NDArray[np.int64] = dataset.pieces["frames"][self.pieces].astype(np.int64)
+        self._upbeats: NDArray[np.int64] = dataset.pieces["upbeat"][self.pieces].astype(np.int64)
         if not self.frames.sum():
             raise DatasetError(
                 f"{dataset.path}: the {split} split is empty: build the dataset of more pieces or another --split"
@@ -207,7 +208,7 @@ class RollBatches(keras.utils.PyDataset):
         inputs: dict[str, NDArray[Any]] = {
             "rows": rows,
             "valid": valid.astype(np.uint8),
-            "start": (part.frame - input_frames).astype(np.int32),
+            "start": (part.frame - input_frames - self._upbeats[part.piece]).astype(np.int32),
             "shift": shift.astype(np.int32),
         }
         if self.model.echo:

@@ -179,7 +179,7 @@ def generate(
     source = Source(run, config, data)
     melody, beats_per_minute = None, tempo
     if harmonize is not None:
-        song = source.midi(harmonize)
+        song = source.midi(harmonize, time_signature)
         melody = song.rows
         sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(melody[:, 0]), bitorder="little"))
         if sounding[0] < config.low or sounding[-1] > config.high:

@@ -5,7 +5,7 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
 
     rows   (n, s, c, 16) uint8   the frames of the window
     valid  (n, s)        uint8   1 where the frame is of the piece, 0 where it is padding (zeros)
-    start  (n,)          int32   index in the piece of the window's first frame (negative in the padding)
+    start  (n,)          int32   index of the window's first frame, from the first bar line (negative before it)
     shift  (n,)          int32   semitones by which the window was transposed; 0 at evaluation
     echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.echo`
     match  (n, s)        uint8   with ``echo`` only: the length of its run

@@ -26,7 +26,7 @@ SLOWEST, FASTEST = 4, 1000
 
 @dataclass(frozen=True, eq=False)
 class Primer:
-    """Packed rows, where they are from, and the beats per minute and the time signature there, if known."""
+    """Packed rows that begin with a bar, their origin, and the beats per minute and the time signature, if known."""
 
     rows: npt.NDArray[np.uint8]
     name: str
@@ -70,11 +70,11 @@ class Source:
         chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
         return figures((dataset.rows(int(pieces[i])) for i in chosen), float(self.grid.rate))
 
-    def midi(self, path: str) -> Primer:
-        """Return a whole MIDI file, its rows made as those of the dataset were.
+    def midi(self, path: str, time_signature: tuple[int, int] | None = None) -> Primer:
+        """Return a whole MIDI file, its rows made as those of the dataset were, with rest before a pick-up.
 
-        Tempo and time signature are those of its first note; None where the file names none by then, or none that
-        anyone plays.
+        Tempo and time signature are those it begins with, if *time_signature* is not given; None where the file names
+        none by then, or none that anyone plays.
         """
         midi = rollcore.read_midi(path)
         fps, steps = (None, self.grid.rate) if self.grid.unit == "beats" else (self.grid.rate, None)
@@ -84,8 +84,10 @@ class Source:
             raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
             raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
-        tempo, bar = midi.opening(drums=self._options["drums"])
-        return Primer(rows, path, None if tempo is None else _beats_per_minute(tempo), bar)
+        tempo, bar, upbeat = midi.opening(drums=self._options["drums"])
+        time_signature = time_signature or bar
+        rows = _from_bar_line(rows, int(upbeat * self.grid.rate), self._bar(time_signature))
+        return Primer(rows, path, None if tempo is None else _beats_per_minute(tempo), time_signature)
 
     def _bar(self, time_signature: tuple[int, int] | None) -> int:
         """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
@@ -119,9 +121,8 @@ class Source:
             bits[held, 1:] = 0
             found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
         elif isinstance(name, str) and Path(name).is_file():
-            whole = self.midi(name)
-            bar = self._bar(time_signature or whole.time_signature)
-            found = replace(whole, rows=_from_first_note(whole.rows, bar, limit))
+            whole = self.midi(name, time_signature)
+            found = replace(whole, rows=_from_first_note(whole.rows, self._bar(whole.time_signature), limit))
         elif name is None and begins:
             return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing")
         else:
@@ -154,8 +155,15 @@ class Source:
         bar = self._bar(time_signature or dataset.bar(index))
         limit = limit or max(1, self.config.input_frames // bar) * bar
         tempo = _beats_per_minute(dataset.pieces["tempo"][index])
-        rows = _from_first_note(dataset.rows(index), bar, limit)
+        whole = _from_bar_line(dataset.rows(index), int(dataset.pieces["upbeat"][index]), bar)
+        rows = _from_first_note(whole, bar, limit)
         return Primer(rows, dataset.name(index), tempo, dataset.bar(index))
+
+
+def _from_bar_line(rows: npt.NDArray[np.uint8], upbeat: int, bar: int) -> npt.NDArray[np.uint8]:
+    """Return the rows with rest before them that makes a bar of the pick-up: bars are counted from the beginning."""
+    rest = np.zeros((-upbeat % bar, *rows.shape[1:]), np.uint8)
+    return np.concatenate([rest, rows]) if len(rest) else rows
 
 
 def _from_first_note(rows: npt.NDArray[np.uint8], bar: int, limit: int | None) -> npt.NDArray[np.uint8]:
