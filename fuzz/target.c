@@ -125,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_song(&song, (Py_ssize_t)size);
     if (__pyx_f_8rollcore_5_roll_quantise(&song, &spec, &time, &beats, &spans, &n_spans, &capacity, &record) == 0) {
       PROMISE(n_spans == record.notes && n_spans > 0 && record.frames > 0);
+      PROMISE(0 <= record.upbeat && (spec.beats || record.upbeat == 0));
       for (i = 0; i < n_spans; i++)
         PROMISE(0 <= spans[i].start && spans[i].start < spans[i].end && spans[i].end <= record.frames);
       check_rows(spans, n_spans, record.frames, spec.onsets);

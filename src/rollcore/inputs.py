@@ -197,7 +197,7 @@ def _lines(source: str) -> list[bytes]:
         raise RollcoreError(f"{source}: cannot read the list: {_words(error)}; one path a line") from None
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
         try:
-            text = text.decode("utf-16").encode("utf-8", "surrogateescape")
+            text = text.decode("utf-16").encode()
         except UnicodeDecodeError:
             raise RollcoreError(f"{source}: a list in damaged UTF-16: write it in UTF-8, one path a line") from None
     text = text.removeprefix(codecs.BOM_UTF8)
