@@ -229,9 +229,14 @@ def verify(dataset: str) -> None:
 @click.argument("source")
 @click.argument("piece", nargs=-1, metavar="[PIECE]")
 @click.argument("picture")
-@click.option("--start", type=float, default=0, metavar="T", help="Second, or beat, to begin at.")
-@click.option("--length", type=float, metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
-@click.option("--beats-per-bar", type=float, metavar="N", help="Quarter notes.  [default: as the piece begins]")
+@click.option("--start", type=click.FloatRange(0), default=0, metavar="T", help="Second, or beat, to begin at.")
+@click.option("--length", type=click.FloatRange(0, min_open=True), metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
+@click.option(
+    "--beats-per-bar",
+    type=click.FloatRange(1 / 64, 1024),
+    metavar="N",
+    help="Quarter notes.  [default: as the piece begins]",
+)
 @_fps
 @_steps_per_beat
 @_drums

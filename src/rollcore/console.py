@@ -121,7 +121,9 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
             # What is left in the buffer would fail once more when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "standard output"
+        # Without a name it is the folder that was removed under our feet, or what we print to.
+        unnamed = "current folder" if error.errno == errno.ENOENT else "standard output"
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
         return _fail(f"{where}: {error.strerror or error}", 1)
     return status
 
