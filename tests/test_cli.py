@@ -481,6 +481,31 @@ def test_interrupted(ends, tmp_path, midi):
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
+def test_an_interruption_that_a_library_makes_an_error_of(tmp_path):
+    program = """
+import os, signal, sys, time, click
+from rollcore.console import run_command
+name = sys.argv.pop()
+@click.command()
+def mangle():
+    try:
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(10)
+    except KeyboardInterrupt:
+        pass
+    raise RuntimeError("MISMATCH of exceptions")
+sys.exit(run_command(mangle, None, "mangle"))
+"""
+    for name, status, said in (
+        ("SIGTERM", 130, "error: interrupted"),
+        ("SIGINT", 130, "error: interrupted"),
+        ("SIGCONT", 1, "RuntimeError: MISMATCH of exceptions"),
+    ):
+        command = [sys.executable, "-c", program.replace("time.sleep(10)", "") if name == "SIGCONT" else program, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (status, said)
+
+
 def test_imports_of_a_command_are_kept_from_the_collector_and_later_garbage_is_not(tmp_path):
     (tmp_path / "heavy.py").write_text("import gc\ncollecting = gc.isenabled()\nkept = [[i] for i in range(1000)]\n")
     (tmp_path / "broken.py").write_text("raise ImportError('no')\n")

@@ -134,7 +134,7 @@ def test_what_is_made_otherwise_has_another_name(run, riff, tmp_path):
     assert names[2:] == [
         "tiny-C_major-seed4",
         "tiny-C4-E4-seed4",
-        "tiny-riff-seed4",
+        "tiny-harmonize-riff-seed4",
         "tiny-t0.9-p0.95-seed4",
         "tiny-F#-dorian-C2-C6-max3-seed4",
     ]
@@ -230,7 +230,7 @@ def test_a_piece_with_a_tempo_that_no_one_plays(run, tmp_path):
 def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
     path = tmp_path / "drums.mid"
     rollcore.write_midi(rollcore.Midi.from_notes([(0, 480, 60, 80, 9, 0)]), path)
-    with pytest.raises(RollcoreError, match="no notes in it, but for drums"):
+    with pytest.raises(RollcoreError, match="no notes in it, or drums alone"):
         generate(run, tmp_path, steps=5, primer=str(path))
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -337,6 +337,8 @@ def test_primers_by_piece_and_by_pitches(run, tmp_path):
     bits = np.unpackbits(made.outputs[0].rows, axis=-1, bitorder="little")
     assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 0]] == [[60, 67]] * 6
     assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 1]] == [[60, 67], [], [], [], [60, 67], []]
+    assert len(bits) == 16 + 4, "new music begins with a bar"
+    assert not bits[6:16].any()
 
 
 def test_without_a_primer_one_is_drawn_from_the_validation_split(run, tmp_path):
@@ -558,6 +560,27 @@ def test_noise_is_called_so(run, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert f"2: noise, most likely: {16 * 64 / 8 / usual:.0f} times as dense" in said
     assert "1: noise" not in said
+
+
+def test_a_loop_is_called_so(run, tmp_path, monkeypatch, capsys):
+    loop, music = np.zeros((2, 256, 2, 16), np.uint8)
+    loop[::4, :, 7] = 1
+    music[:, 0] = np.random.default_rng(1).integers(0, 2, (256, 16), np.uint8)
+    monkeypatch.setattr("seq2seq.sampling.Sampler.sample", lambda *_, **__: [loop, music])
+    assert main([str(run), "--output-dir", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "1: a loop, most likely: " in said
+    assert "2: a loop" not in said
+
+
+def test_the_sound_has_the_rest_at_the_end_too(run, seconds_run, tmp_path, monkeypatch):
+    music = np.zeros((1, 100, 2, 16), np.uint8)
+    music[0, :10, :, 7] = 1
+    for folder, planes, lasts in (run, 2, 100 / 4 / 2), (seconds_run, 1, 100 / 50):
+        monkeypatch.setattr("seq2seq.sampling.Sampler.sample", lambda *_, planes=planes, **__: music[:, :, :planes])
+        made = generate(folder, tmp_path, primer_pitches="C4", tempo=120).outputs[0]
+        with wave.open(str(made.sound)) as sound:
+            assert sound.getnframes() / sound.getframerate() == lasts
 
 
 @pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4), (4.5, 4)])

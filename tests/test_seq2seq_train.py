@@ -178,7 +178,12 @@ def test_a_former_run_stands_until_an_epoch_is_saved(
         patch.setattr(place, name, fail)
         assert train_main([str(data), "--run-dir", str(folder), *again]) == status
     assert said in "".join(capsys.readouterr())
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "loss.png"} == before
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "loss.png"}
+    if again[0] == "--resume":  # the run is to have three epochs, which the next --resume knows
+        assert load_run(folder)["train"]["epochs"] == 3
+        assert [row["epoch"] for row in train(data, folder, resume=True)["history"]] == [1, 2, 3]
+        before["config.json"] = after["config.json"]
+    assert after == before
 
 
 def test_a_folder_is_for_one_training_at_a_time(data, run, capsys):
@@ -255,6 +260,10 @@ def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, monkeyp
     assert train_main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    (kept / "last.keras").rename(tmp_path / "apart")  # what is left can still make music
+    assert train_main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    (tmp_path / "apart").rename(kept / "last.keras")
     # Not before there is a model to put in its place.
     for failing in ("on_epoch_begin", "on_train_batch_end"):
         with monkeypatch.context() as patch:
@@ -378,6 +387,8 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
     assert result["scores"]["model"]["frames"] == 25
     assert evaluate_main([str(blog)]) == 0
     assert "28 frames of 2 pieces" in capsys.readouterr().out
+    assert evaluate_main([str(blog), "--hop", "3"]) == 1
+    assert "its windows do not overlap" in capsys.readouterr().err
 
     picture = tmp_path / "curves.png"
     assert compare_main([str(run), str(blog), "--picture", str(picture)]) == 0
@@ -385,6 +396,7 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
     assert {"run", "model", "batch_size", "validation"} <= set(lines[0].split())
     assert "input_frames" not in lines[0].split()
     assert picture.exists()
+    assert "losses of two tasks" in "".join(lines)
     rows = compare([run, blog])
     assert [row["epochs"] for row in rows] == [2, 1]
     assert rows[0]["settings"]["model"] == "seq2seq"

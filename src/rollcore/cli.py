@@ -230,7 +230,12 @@ def verify(dataset: str) -> None:
 @click.argument("piece", nargs=-1, metavar="[PIECE]")
 @click.argument("picture")
 @click.option("--start", type=click.FloatRange(0), default=0, metavar="T", help="Second, or beat, to begin at.")
-@click.option("--length", type=click.FloatRange(0, min_open=True), metavar="T", help="Seconds, or beats, to draw.  [default: to the end]")
+@click.option(
+    "--length",
+    type=click.FloatRange(0, min_open=True),
+    metavar="T",
+    help="Seconds, or beats, to draw.  [default: to the end]",
+)
 @click.option(
     "--beats-per-bar",
     type=click.FloatRange(1 / 64, 1024),

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -89,8 +90,16 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
     if argv is None:  # a process of its own: what a job scheduler sends ends it as Ctrl-C does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background of a script
+            signal.signal(signal.SIGINT, interrupt)
     try:
         try:
             result = command.main(args=argv, prog_name=name, standalone_mode=False)
@@ -125,6 +134,11 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         unnamed = "current folder" if error.errno == errno.ENOENT else "standard output"
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
         return _fail(f"{where}: {error.strerror or error}", 1)
+    except Exception:
+        # TensorFlow makes errors of its own of an interruption that finds it at work on a graph.
+        if not received:
+            raise
+        return _fail("interrupted", INTERRUPTED)
     return status
 
 

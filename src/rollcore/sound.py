@@ -35,11 +35,11 @@ _BASS_DRUMS = (35, 36)
 _LOUDNESS = 0.5  # of one note at full velocity, before the limiter
 
 
-def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
+def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO, *, seconds: float = 0) -> None:
     """Write what a piece sounds like as a WAV file: one channel, 16 bits, 32,000 samples a second.
 
     Every note is a struck string of eight partials at most, channel 10 a thump or a burst of noise; instruments and
-    pedals are not heard. The file begins with tick 0 and ends with the last note.
+    pedals are not heard. The file begins with tick 0 and ends with the last note, or with the rest behind it.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
         The piece. Equal pieces give equal bytes on one machine.
     target
         A path that ends in ``.wav``, replaced when the sound is whole, or a file open for writing in binary mode.
+    seconds
+        How long the sound is at least: a MIDI file does not say how long the rest at its end is.
 
     Raises
     ------
@@ -72,13 +74,15 @@ def write_wav(midi: Midi, target: str | os.PathLike[str] | BinaryIO) -> None:
     if not len(midi.notes):
         raise RollcoreError("no notes: nothing to hear")
     onsets, offsets = _seconds(midi)
-    if offsets.max() > MAX_HOURS * 3600:
-        raise RollcoreError(f"{offsets.max() / 3600:,.1f} hours: longer than the {MAX_HOURS} that a WAV file holds")
+    longest = max(float(offsets.max()), seconds)
+    if longest > MAX_HOURS * 3600:
+        raise RollcoreError(f"{longest / 3600:,.1f} hours: longer than the {MAX_HOURS} that a WAV file holds")
+    least = round(seconds * SAMPLE_RATE)
     if not isinstance(target, str | os.PathLike):
-        _render(midi, onsets, offsets, target)
+        _render(midi, onsets, offsets, least, target)
         return
     with whole_file(target) as file:
-        _render(midi, onsets, offsets, file)
+        _render(midi, onsets, offsets, least, file)
 
 
 def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,12 +96,12 @@ def _seconds(midi: Midi) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return onsets, offsets
 
 
-def _render(midi: Midi, onsets: NDArray[np.float64], offsets: NDArray[np.float64], file: BinaryIO) -> None:
+def _render(midi: Midi, onsets: NDArray[np.float64], offsets: NDArray[np.float64], least: int, file: BinaryIO) -> None:
     order = np.argsort(onsets, kind="stable")
     begins = np.round(onsets[order] * SAMPLE_RATE).astype(np.int64)
     lengths = np.round((offsets - onsets)[order] * SAMPLE_RATE).astype(np.int64) + _RELEASE
     notes = midi.notes[order]
-    total = int((begins + lengths).max())
+    total = max(int((begins + lengths).max()), least)
     fade = np.linspace(1, 0, _RELEASE, dtype=np.float32)
     sound = np.zeros(_BLOCK + _TONE, np.float32)
     string, drum = functools.cache(_string), functools.cache(_drum)

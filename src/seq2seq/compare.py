@@ -90,6 +90,9 @@ def cli(runs: tuple[str, ...], picture: str) -> None:
     click.echo(comparison_table(rows))
     if any("dataset" in row["settings"] for row in rows):
         click.echo("losses on different datasets cannot be compared")
+    models = {row["settings"].get("model") for row in rows}
+    if "blog" in models and len(models) > 1:
+        click.echo("blog predicts a window at once, the others a frame from those before: losses of two tasks")
     if plot_losses({row["run"]: row["history"] for row in rows}, Path(picture)):
         click.echo(f"loss curves: {picture}")
     else:

@@ -22,7 +22,7 @@ from seq2seq.metrics import Outside, score_model
 
 History = list[dict[str, float]]
 
-# The configuration of a run, or of its continuation, that has no epoch yet.
+# The configuration of a run that has no epoch yet.
 PENDING = ".config.json.part"
 SHOW_EVERY_S = 10.0
 

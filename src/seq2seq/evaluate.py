@@ -66,6 +66,10 @@ def evaluate(
             f"{'+'.join(config.planes)} at {run['dataset']['grid']}: build the dataset so"
         )
     # `blog` predicts a window at once: a later start would not lengthen a frame's past.
+    if config.model == "blog" and hop not in (None, 0, config.target_frames):
+        raise DatasetError(
+            f"hop {hop}: model blog predicts a window at once, and its windows do not overlap: leave it out"
+        )
     hop = hop or (config.target_frames if config.model == "blog" else max(1, config.target_frames // 2))
     if not 1 <= hop <= config.target_frames:
         raise DatasetError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")

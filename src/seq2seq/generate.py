@@ -42,6 +42,8 @@ _HEARD_SECONDS = 3600
 _DEGENERATE = "-degenerate"
 # What has so many times the notes of the training data, for its length, is noise, most likely.
 _NOISY = 5
+# What repeats itself for so much of its length, and twice as much as the training data, goes round in a circle.
+_LOOPED = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +206,7 @@ def generate(
         run_dir.resolve().name,
         None if primer is None else Path(start.name).stem,
         primer_pitches,
+        None if harmonize is None else "harmonize",
         None if harmonize is None else Path(harmonize).stem,
         scale,
         pitch_range,
@@ -267,10 +270,11 @@ def generate(
                 drawing = str(staging / picture.name)
                 plot_roll(rows, source.grid, drawing, title=score.stem, beats_per_bar=4 * beats / value)
             heard = read_midi(staging / score.name)
-            end = heard.seconds(heard.notes["offset_tick"]).max(initial=0)
-            sound = score.with_suffix(".wav") if 0 < end <= _HEARD_SECONDS else None
+            # With the rest at its end: frames to seconds by the grid, or by the tempo.
+            lasts = len(rows) / rate * (60 / beats_per_minute if source.grid.unit == "beats" else 1)
+            sound = score.with_suffix(".wav") if len(heard.notes) and lasts <= _HEARD_SECONDS else None
             if sound is not None:
-                write_wav(heard, staging / sound.name)
+                write_wav(heard, staging / sound.name, seconds=lasts)
             made.outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
         exhibits = [
             Exhibit(output.midi, output.sound, output.picture, _remarks(output, made)) for output in made.outputs
@@ -349,7 +353,13 @@ def _metre(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.option("--output-dir", default="generated", show_default=True, metavar="DIR")
 @click.option("--seconds", type=float, help="Length of the new music.  [default: 30, or the melody's]")
 @click.option("--steps", type=int, help="Length of the new music in frames instead.")
-@click.option("--num-outputs", type=click.IntRange(1), default=1, show_default=True, help="All in one batch.")
+@click.option(
+    "--num-outputs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="All in one batch; at temperature 0 all alike.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="0 takes what is likeliest.")
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
@@ -420,6 +430,11 @@ def _figures(made: Generated) -> str:
 def _remarks(output: Output, made: Generated) -> list[str]:
     """Say what is wrong with an output, a line each."""
     remarks = [] if output.degenerate is None else [f"NOT MUSIC, {output.degenerate}"]
+    if made.training is not None and output.figures.repetition > max(_LOOPED, 2 * made.training.repetition):
+        remarks.append(
+            f"a loop, most likely: {output.figures.repetition:.0%} repeats what was just heard, "
+            f"{made.training.repetition:.0%} in the training data; raise the temperature, or train for longer"
+        )
     if made.training is not None and 0 < _NOISY * made.training.density < output.figures.density:
         times = output.figures.density / made.training.density
         remarks.append(f"noise, most likely: {times:.0f} times as dense as the training data; train for longer")

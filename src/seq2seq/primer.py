@@ -83,7 +83,7 @@ class Source:
         except RollcoreError as error:
             raise RollcoreError(f"{path}: {error}") from error
         if not len(rows):
-            raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', but for drums'}")
+            raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', or drums alone'}")
         tempo, bar, upbeat = midi.opening(drums=self._options["drums"])
         time_signature = time_signature or bar
         rows = _from_bar_line(rows, int(upbeat * self.grid.rate), self._bar(time_signature))
@@ -119,7 +119,8 @@ class Source:
             held = np.ones(frames, bool)
             held[[int(beat * self.grid.rate) for beat in range(math.ceil(frames / self.grid.rate))]] = False
             bits[held, 1:] = 0
-            found = Primer(np.packbits(bits, axis=-1, bitorder="little")[:limit], pitches)
+            rows = np.packbits(bits, axis=-1, bitorder="little")
+            found = Primer(_from_first_note(rows, self._bar(time_signature), limit), pitches)
         elif isinstance(name, str) and Path(name).is_file():
             whole = self.midi(name, time_signature)
             found = replace(whole, rows=_from_first_note(whole.rows, self._bar(whole.time_signature), limit))

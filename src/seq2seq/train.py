@@ -146,7 +146,8 @@ def train(
         raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
     make_folder(run_dir)
     with _alone_in(run_dir):
-        if not resume and not overwrite and (run_dir / "last.keras").exists():
+        held = any((run_dir / name).exists() for name in ("best.keras", "last.keras"))
+        if held and not resume and not overwrite:
             raise DatasetError(
                 f"{run_dir}: holds a trained model: --resume goes on with it, --overwrite replaces it, or name another"
             )
@@ -192,7 +193,7 @@ def _fit(
         net.optimizer.ema_momentum = _momentum(settings.ema, steps)
         run = load_run(run_dir)
         place = run["dataset"] | {"path": str(dataset.path)}
-        _write_json(run_dir / PENDING, run | {"train": dataclasses.asdict(settings), "dataset": place})
+        _write_json(run_dir / "config.json", run | {"train": dataclasses.asdict(settings), "dataset": place})
     else:
         net = build_model(model)
         adam = keras.optimizers.Adam(
@@ -445,6 +446,8 @@ def _check_unchanged(run_dir: Path, chosen: dict[str, Any]) -> None:
     kept = ModelConfig.from_dict(run["model"]).to_dict() | run["train"]
     for name, value in chosen.items():
         value = list(value) if isinstance(value, tuple) else value
+        if name == "hop":  # 0 stands for the target's length
+            kept["hop"] = kept["hop"] or kept["target_frames"]
         if _given(name) and name in kept and kept[name] != value:
             option, context = "--" + name.replace("_", "-"), click.get_current_context()
             raise click.UsageError(f"{option} cannot change: {run_dir} is to go on with {kept[name]}", context)
