@@ -316,6 +316,14 @@ def test_how_a_piece_opens() -> None:
     assert Midi.from_notes([]).opening() == (None, None, 0)
 
 
+@pytest.mark.parametrize("row", [(-5, 0, 0, True), (0, 0, 16, True)])
+def test_pedals_that_no_file_can_hold(row: tuple[int, int, int, bool]) -> None:
+    midi = Midi.from_notes([NOTE])
+    pedals = np.array([row], midi.pedals.dtype)
+    with pytest.raises(RollcoreError, match="a pedal must be of a channel from 0 to 15"):
+        write_midi(Midi(midi.notes, midi.tempos, 480, pedals=pedals), io.BytesIO())
+
+
 @pytest.mark.parametrize("row", [(0, 0, 4, 0), (0, 256, 4, 0), (0, 4, 3, 0), (0, 4, 512, 0), (-1, 4, 4, 0)])
 def test_time_signatures_that_no_file_can_hold(row: tuple[int, int, int, int]) -> None:
     with pytest.raises(RollcoreError, match="a time signature must be 1 to 255 beats of a power of two up to 256"):

@@ -194,6 +194,12 @@ def test_a_pedal_of_a_format_2_track_is_its_own():
     assert np.flatnonzero(rolled[:, 64]).tolist() == [0]
 
 
+def test_a_grid_is_made_of_fractions():
+    for unit, rate in ("beats", 12.5), ("seconds", "50"):
+        with pytest.raises(RollcoreError, match=f"expected a fraction; Grid.{unit} takes"):
+            rollcore.Grid(unit, rate)
+
+
 def test_the_longest_piece_is_in_seconds_rounded_up():
     midi = Midi.from_notes([(0, 1400, 60, 80, 0, 0)], ticks_per_beat=500)  # 1.4 s
     assert len(rollcore.piano_roll(midi, max_minutes=1.4 / 60)) == 70

@@ -21,9 +21,9 @@ from test_seq2seq_data import write_dataset
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from rollcore import DatasetError, build_dataset, make_chords, open_dataset  # noqa: E402
-from seq2seq import compare, epochs, evaluate, generate, train  # noqa: E402
+from seq2seq import compare, epochs, evaluate, generate, metrics, train  # noqa: E402
 from seq2seq.compare import main as compare_main  # noqa: E402
-from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
+from seq2seq.config import COLUMNS, ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
 from seq2seq.epochs import Epochs  # noqa: E402
 from seq2seq.evaluate import main as evaluate_main  # noqa: E402
 from seq2seq.model import load_model  # noqa: E402
@@ -439,6 +439,24 @@ def test_what_is_wrong_is_said_in_one_line(main, arguments, status, said, data, 
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert said in captured.err
+
+
+def test_the_threshold_is_fitted_where_nothing_is_scored(data, run, monkeypatch):
+    fitted = []
+    fit = metrics.fit_threshold
+    monkeypatch.setattr(metrics, "fit_threshold", lambda net, batches: fitted.append(batches) or fit(net, batches))
+    evaluate(run, data, split="test")
+    assert [batches.pieces.tolist() for batches in fitted] == [open_dataset(data).split("validation").tolist()]
+
+
+def test_runs_are_compared_at_their_best_epochs(run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    epochs.write_history(
+        tmp_path / "copy",
+        [dict(zip(COLUMNS, row, strict=True)) for row in [(1, 3, 3, 60), (2, 2, 1, 60), (3, 1, 2, 60)]],
+    )
+    row = compare([tmp_path / "copy"])[0]
+    assert (row["epochs"], row["best_epoch"], row["train"], row["validation"], row["minutes"]) == (3, 2, 2, 1, 3)
 
 
 def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, tmp_path):

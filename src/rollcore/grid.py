@@ -52,6 +52,8 @@ class Grid:
     def __post_init__(self) -> None:
         if self.unit not in ("seconds", "beats"):
             raise RollcoreError(f"grid unit {self.unit!r}: expected 'seconds' or 'beats'")
+        if not isinstance(self.rate, numbers.Rational):
+            raise RollcoreError(f"grid rate {self.rate!r}: expected a fraction; Grid.{self.unit} takes other numbers")
         if not 0 < self.rate.numerator <= _MAX_TERM or self.rate.denominator > _MAX_TERM:
             shown = str(self.rate) if len(str(self.rate)) < 40 else "out of range"
             raise RollcoreError(

@@ -400,6 +400,8 @@ def check_midi(midi: Midi) -> None:
     tempo = tempos["microseconds_per_beat"]
     if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
         raise RollcoreError("a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more")
+    if (midi.pedals["tick"] < 0).any() or (midi.pedals["channel"] > 15).any():
+        raise RollcoreError("a pedal must be of a channel from 0 to 15, at a tick of 0 or more")
     for tick, beats, value, _ in midi.time_signatures.tolist():
         if tick < 0 or not is_time_signature(beats, value):
             raise RollcoreError(_NO_SIGNATURE.format(f"{beats}/{value} at tick {tick}"))
