@@ -26,8 +26,8 @@ def sampler() -> Callable[..., Any]:
     import keras
 
     from seq2seq import ModelConfig, build_model
-    from seq2seq.config import MUSICAL_PERIODS
-    from seq2seq.sampling import Sampler
+    from seq2seq.models.config import MUSICAL_PERIODS
+    from seq2seq.sampling.sampler import Sampler
 
     def make(**changes: Any) -> tuple[Any, Any]:
         keras.utils.set_random_seed(0)
@@ -53,8 +53,8 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
     """The default model: one output, a batch, steered, and the decoder alone stepped through Keras."""
     import keras
 
-    from seq2seq.music import scale_mask
-    from seq2seq.sampling import Steering
+    from seq2seq.output.music import scale_mask
+    from seq2seq.sampling.sampler import Steering
 
     model, made = sampler()
     primer = _primer(model.config.input_frames)

@@ -85,7 +85,7 @@ def _prepare(dataset: Any, preset: str) -> tuple[Any, Any, Any]:
     import keras
 
     from seq2seq import ModelConfig, RollBatches, TrainConfig, build_model
-    from seq2seq.layers import RollLoss
+    from seq2seq.models.layers import RollLoss
 
     keras.utils.set_random_seed(0)
     head = "bernoulli" if preset == "blog" else "autoregressive"

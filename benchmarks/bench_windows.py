@@ -258,7 +258,6 @@ OPEN = """
 import json, sys, time
 import numpy, h5py, rollcore
 rollcore.open_dataset, rollcore.windows  # both loaded
-from rollcore import dataset, windows as _
 def memory():
     lines = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
     return [int(lines[name].split()[0]) / 1000 for name in ("VmRSS", "VmHWM", "RssAnon")]

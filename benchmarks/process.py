@@ -49,8 +49,7 @@ def command(name: str) -> list[str]:
     script = Path(sys.executable).parent / name
     if script.exists():
         return [str(script)]
-    module = {"rollcore": "rollcore.cli"}.get(name, name.replace("seq2seq-", "seq2seq."))
-    return [sys.executable, "-m", module]
+    return [sys.executable, "-m", *name.split("-", 1)]
 
 
 def run(arguments: Sequence[str | Path]) -> str:

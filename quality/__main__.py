@@ -129,11 +129,11 @@ def recipes() -> dict[str, dict[str, Any]]:
 def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     """Train what is not trained yet, evaluate, and return the result."""
     import rollcore
-    from seq2seq.config import TrainConfig, load_run
-    from seq2seq.data import RollBatches
-    from seq2seq.metrics import Outside, score_model
-    from seq2seq.model import load_model
-    from seq2seq.train import model_config, train
+    from seq2seq.models.architectures import load_model
+    from seq2seq.models.config import TrainConfig, load_run
+    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.fit import model_config, train
+    from seq2seq.training.metrics import Outside, score_model
 
     work = ROOT / "build" / "quality"
     work.mkdir(parents=True, exist_ok=True)

@@ -9,18 +9,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rollcore.batches import pack, transpose, unpack
     from rollcore.build import BuildReport, build_dataset
-    from rollcore.chords import SCALES, make_chords
     from rollcore.dataset import Dataset, open_dataset
     from rollcore.errors import DatasetError, MidiError, RollcoreError
     from rollcore.grid import Grid
-    from rollcore.matfile import import_mat
     from rollcore.midi import (
         NOTE_DTYPE,
         PEDAL_DTYPE,
@@ -32,20 +28,22 @@ if TYPE_CHECKING:
         read_midi,
         write_midi,
     )
-    from rollcore.plot import plot_roll
     from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
-    from rollcore.sound import write_wav
-    from rollcore.windows import Windows, windows
+    from rollcore.show.plot import plot_roll
+    from rollcore.show.sound import write_wav
+    from rollcore.sources.chords import SCALES, make_chords
+    from rollcore.sources.matfile import import_mat
+    from rollcore.windowing import Windows, windows
 
 # Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
 _HOME = {
     "batches": ("pack", "transpose", "unpack"),
     "build": ("BuildReport", "build_dataset"),
-    "chords": ("SCALES", "make_chords"),
+    "sources.chords": ("SCALES", "make_chords"),
     "dataset": ("Dataset", "open_dataset"),
     "errors": ("DatasetError", "MidiError", "RollcoreError"),
     "grid": ("Grid",),
-    "matfile": ("import_mat",),
+    "sources.matfile": ("import_mat",),
     "midi": (
         "NOTE_DTYPE",
         "PEDAL_DTYPE",
@@ -57,10 +55,10 @@ _HOME = {
         "read_midi",
         "write_midi",
     ),
-    "plot": ("plot_roll",),
+    "show.plot": ("plot_roll",),
     "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
-    "sound": ("write_wav",),
-    "windows": ("Windows", "windows"),
+    "show.sound": ("write_wav",),
+    "windowing": ("Windows", "windows"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -109,15 +107,3 @@ if not TYPE_CHECKING:  # where a misspelled name is to be told
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Importing a submodule sets it as an attribute here, where it must not hide a function of the same name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Leave a public name to ``__getattr__``."""
-        if not (name in _MODULE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

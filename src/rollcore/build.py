@@ -30,9 +30,9 @@ from rollcore.dataset import (
 )
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, choose_grid
-from rollcore.inputs import Batch, batches
 from rollcore.repairs import REPAIR_CODES, skip_reason
 from rollcore.roll import RECORD_DTYPE, check_planes, new_batch
+from rollcore.sources.inputs import Batch, batches
 from rollcore.writer import DatasetWriter, Tables
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.

@@ -60,7 +60,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.argument("folder")
 def make_chords(folder: str) -> None:
     """Write the sample pack to FOLDER: 156 MIDI files, 12 keys by 13 scales."""
-    from rollcore.chords import make_chords as make
+    from rollcore.sources.chords import make_chords as make
 
     paths = make(folder)
     click.echo(
@@ -183,7 +183,7 @@ def build_dataset(
 def info(dataset: str, as_json: bool) -> None:
     """Show what is inside DATASET."""
     from rollcore.dataset import open_dataset
-    from rollcore.summary import dataset_facts, dataset_lines
+    from rollcore.show.summary import dataset_facts, dataset_lines
 
     opened = open_dataset(dataset)
     if as_json:
@@ -200,7 +200,7 @@ def info(dataset: str, as_json: bool) -> None:
 def report(dataset: str, as_json: bool) -> None:
     """List the files DATASET was built from by outcome: skipped and why, repaired and how, read as they are."""
     from rollcore.dataset import open_dataset
-    from rollcore.summary import file_outcomes, outcome_lines
+    from rollcore.show.summary import file_outcomes, outcome_lines
 
     listed = file_outcomes(open_dataset(dataset))
     if as_json:
@@ -263,7 +263,7 @@ def plot(
     PIECE is a name, or a number, counted from 0, where no piece is called so; the grid and the notes kept are then
     those of the dataset.
     """
-    from rollcore.plot import plot_roll
+    from rollcore.show.plot import plot_roll
 
     if (found := _piece_of(source, piece, "PICTURE")) is not None:
         if fps or steps_per_beat or drums or sustain:
@@ -303,7 +303,7 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
     """
     from rollcore.midi import read_midi
     from rollcore.roll import SHORTEST_BEAT, midi_from_roll
-    from rollcore.sound import write_wav
+    from rollcore.show.sound import write_wav
 
     try:
         if (found := _piece_of(source, piece, "SOUND")) is not None:
@@ -349,7 +349,7 @@ def _is_hdf5(path: str) -> bool:
 @click.option("--steps-per-beat", metavar="N", help="Rows of a quarter note; known for the four standard files.")
 def import_mat(mat: str, out: str, steps_per_beat: str | None) -> None:
     """Write the dataset OUT from MAT: JSB_Chorales, Nottingham, MuseData or Piano_midi .mat, with their splits."""
-    from rollcore.matfile import import_mat as convert
+    from rollcore.sources.matfile import import_mat as convert
 
     if steps_per_beat is not None:
         _grid(None, steps_per_beat)

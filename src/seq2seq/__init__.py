@@ -5,38 +5,36 @@ The public names are loaded on first use, so that importing the package brings i
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seq2seq.compare import compare
-    from seq2seq.config import ModelConfig, TrainConfig, load_run, read_history
-    from seq2seq.data import RollBatches
-    from seq2seq.evaluate import evaluate
-    from seq2seq.generate import generate
-    from seq2seq.layers import RollLoss
-    from seq2seq.model import build_model, load_model
-    from seq2seq.sampling import Sampler, Steering
-    from seq2seq.train import model_config, train
+    from seq2seq.models.architectures import build_model, load_model
+    from seq2seq.models.config import ModelConfig, TrainConfig, load_run, read_history
+    from seq2seq.models.layers import RollLoss
+    from seq2seq.sampling.generator import generate
+    from seq2seq.sampling.sampler import Sampler, Steering
+    from seq2seq.training.comparison import compare
+    from seq2seq.training.evaluation import evaluate
+    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.fit import model_config, train
 
 _HOME = {
-    "ModelConfig": "config",
-    "TrainConfig": "config",
-    "load_run": "config",
-    "read_history": "config",
-    "RollBatches": "data",
-    "RollLoss": "layers",
-    "build_model": "model",
-    "load_model": "model",
-    "Sampler": "sampling",
-    "Steering": "sampling",
-    "model_config": "train",
-    "train": "train",
-    "generate": "generate",
-    "evaluate": "evaluate",
-    "compare": "compare",
+    "ModelConfig": "models.config",
+    "TrainConfig": "models.config",
+    "load_run": "models.config",
+    "read_history": "models.config",
+    "RollBatches": "training.feed",
+    "RollLoss": "models.layers",
+    "build_model": "models.architectures",
+    "load_model": "models.architectures",
+    "Sampler": "sampling.sampler",
+    "Steering": "sampling.sampler",
+    "model_config": "training.fit",
+    "train": "training.fit",
+    "generate": "sampling.generator",
+    "evaluate": "training.evaluation",
+    "compare": "training.comparison",
 }
 
 __all__ = [
@@ -70,15 +68,3 @@ if not TYPE_CHECKING:  # where a misspelled name is to be told
 def __dir__() -> list[str]:
     """Return the public names."""
     return __all__
-
-
-class _Package(ModuleType):
-    """Importing a submodule sets it as an attribute here, where it must not hide a function of the same name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Leave a public name to ``__getattr__``."""
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,5 @@
+"""`python -m rollcore` is the command `rollcore`."""
+
+from rollcore.cli import command
+
+command()

@@ -1,0 +1,1 @@
+"""A piece or a dataset for eyes and ears: pictures, sound, words."""

@@ -1,0 +1,481 @@
+"""The architectures: ``blog``, ``seq2seq`` and ``tied``, built by :func:`build_model`.
+
+Every model takes the same dict of inputs, packed as the host has it, and returns the logits of the
+target frames. With *n* windows, *s* = input + target frames, *c* planes and *p* pitches::
+
+    rows   (n, s, c, 16) uint8   the frames of the window
+    valid  (n, s)        uint8   1 where the frame is of the piece, 0 where it is padding (zeros)
+    start  (n,)          int32   index of the window's first frame, from the first bar line (negative before it)
+    shift  (n,)          int32   semitones by which the window was transposed; 0 at evaluation
+    echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.models.echo`
+    match  (n, s)        uint8   with ``echo`` only: the length of its run
+    →      (n, target frames, c, p) float32
+
+``blog`` reads the input frames and predicts all target frames at once. The other two are
+conditional: target frame *t* is predicted from the true frames before it, and with the
+autoregressive head from the pitches below within it. They can be stepped with the same weights:
+
+``model.encode(rows, valid, start, shift[, echo, match]) -> states``
+    Read a primer *without its last frame*, ``rows`` being ``(n, any, c, 16)``. The encoder hands its states
+    to the decoder and is done. Where the model has an echo, *echo* and *match* are those of the frames after
+    each of *rows*.
+``model.advance(previous, index, shift, valid, states[, echo, match]) -> (features, states)``
+    One decoder step: *previous* ``(n, c, p) float32`` is the frame before the one with index *index*
+    ``(n,) int32``; *shift* and *valid* are ``(n,)``, *echo* ``(n, c, 16)`` and *match* ``(n,)`` those of the frame
+    to come. States are a list of tensors of constant shape.
+``model.head(features, previous, frame) -> logits (n, c, p)``
+    The logits of that frame. Logit *p* of the autoregressive head reads no plane of *frame* at *p* or above, so
+    that a frame is drawn from the lowest pitch up; since notes are few, it is enough to evaluate all
+    pitches at once after each note drawn, instead of one pitch at a time.
+
+A decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
+are modelled, their logit is conditional on the pitch sounding.
+
+Every recurrent layer is a plain ``keras.layers.LSTM`` that cuDNN can run: default activations, no mask,
+no recurrent dropout; :func:`assert_cudnn_eligible` holds whenever a model is built or loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import keras
+import numpy as np
+from keras import ops
+
+from rollcore import DatasetError
+from seq2seq.models.config import ModelConfig
+from seq2seq.models.echo import TRUST
+from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, RollLoss, UnpackRoll, register
+
+Inputs = dict[str, Any]
+
+
+class RollModel(keras.Model):
+    """What the architectures share: the inputs, and saving by configuration."""
+
+    def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.unpack = UnpackRoll(config.low, config.high, name="unpack")
+        self.clock = Clock(config.periods, name="clock") if config.periods else None
+
+    def context(self, index: Any, valid: Any, shift: Any) -> Any:
+        """Return what is known beside the previous frame, ``(…, k)``: beat position, validity, key shift.
+
+        *index* is that of the frame to predict, *valid* tells whether the frame before it is of the piece; both
+        ``(…)``. *shift* is broadcast against them.
+        """
+        parts = [] if self.clock is None else [self.clock(index)]
+        parts.append(ops.cast(valid, "float32")[..., None])
+        # The class of the shift, not its size: up a fifth and down a fourth lead to the same key.
+        parts.append(ops.one_hot(ops.mod(ops.broadcast_to(shift, ops.shape(valid)), 12), 12))
+        return ops.concatenate(parts, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration as JSON holds it."""
+        return {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RollModel:
+        """Return the model that :meth:`get_config` described."""
+        return cls(ModelConfig.from_dict(config["config"]))
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights by reading a little silence; the configuration alone decides their shapes."""
+        if self.built:
+            return
+        # No weight depends on how long a window is, and every frame of one takes its time.
+        whole, frames = self.config, 4
+        silence = {
+            "rows": np.zeros((1, frames, len(whole.planes), 16), np.uint8),
+            "valid": np.zeros((1, frames), np.uint8),
+            "start": np.zeros(1, np.int32),
+            "shift": np.zeros(1, np.int32),
+        }
+        if whole.echo:
+            silence.update(echo=silence["rows"], match=silence["valid"])
+        self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
+        self.call({name: ops.convert_to_tensor(array) for name, array in silence.items()})
+        self.config = whole
+        assert_cudnn_eligible(self)
+
+
+class _Conditional(RollModel):
+    """A model that predicts frame after frame: an encoder, and a decoder started from its states."""
+
+    def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        if config.input_frames < 2:
+            raise DatasetError(f"model {config.model} needs at least 2 input frames")
+        self.encoder = _lstm_stack("encoder", config)
+        self.decoder = _lstm_stack("decoder", config)
+        self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
+        self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
+
+    def _encode(self, features: Any, training: bool) -> tuple[Any, list[Any]]:
+        """Return the outputs of the encoder and the states it leaves: h and c of each layer."""
+        states: list[Any] = []
+        for layer in self.encoder:
+            features, *state = layer(self.between(features, training=training), training=training)
+            states += state
+        return features, states
+
+    def _decode(self, features: Any, states: list[Any], training: bool) -> Any:
+        """Return the outputs of the decoder over a sequence, started from *states*."""
+        for i, layer in enumerate(self.decoder):
+            features = layer(
+                self.between(features, training=training),
+                initial_state=states[2 * i : 2 * i + 2],
+                training=training,
+            )[0]
+        return features
+
+    def _step(self, features: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """Return the output ``(n·fold, k)`` and states of the decoder after one frame."""
+        after: list[Any] = []
+        for i, layer in enumerate(self.decoder):
+            features, state = layer.cell(features, states[2 * i : 2 * i + 2])
+            after += state
+        return features, after
+
+
+@register
+class Tied(_Conditional):
+    """One small LSTM shared by all pitches (after Johnson's tied parallel networks, 2017).
+
+    Pitches are folded into the batch. Each pitch reads the previous frame as seen from itself, so the
+    model transposes what it learnt, but for a learned bias per pitch.
+    """
+
+    def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        sizes = config.units, config.reach, min(config.conv, config.units)
+        self.features = PitchFeatures(*sizes, name="features")
+        recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
+        causal = config.head == "autoregressive"
+        self.head = PitchHead(*sizes, causal, recalled, name="head")
+        self.build()
+
+    def call(self, inputs: Inputs, training: bool = False) -> Any:
+        """Return the logits of the target frames, each from the true frames before it."""
+        config = self.config
+        bits = self.unpack(inputs["rows"])
+        _, s, c, p = bits.shape
+        index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
+        context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
+        echo = self._echo(inputs["echo"][:, 1:], inputs["match"][:, 1:]) if config.echo else None
+        recalled, likeness = self._recall(bits[:, :-1], echo)
+        read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
+        first = config.input_frames - 1
+        _, states = self._encode(read[:, :first], training)
+        decoded = self.before_head(self._decode(read[:, first:], states, training), training=training)
+        decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
+        features = self._join(decoded, _by_frame(recalled[:, first:]))
+        logits = self.head(features, _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :]))
+        return ops.reshape(logits, (-1, config.target_frames, c, p))
+
+    def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
+        """Return echoes ``(…, c, 16)`` as bits, and which lengths their runs *match* ``(…)`` reach, ``(…, k)``."""
+        reached = ops.greater_equal(ops.cast(match, "int32")[..., None], np.array(TRUST, np.int32))
+        return self.unpack(echo), ops.cast(reached, "float32")
+
+    def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
+        """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``, then its echo.
+
+        The second of the pair, ``(n, s, k)``, says for each lag how like the last frame and its own lag are:
+        whether the music has been repeating itself; then how long the echo's run is.
+        """
+        s = bits.shape[1]
+        recalled, likeness = [bits[:, :, :0]], [bits[:, :, 0, :0]]
+        for lag in self.config.lags:
+            past = ops.pad(bits, ((0, 0), (lag, 0), (0, 0), (0, 0)))
+            recalled.append(past[:, 1 : s + 1])
+            likeness.append(_likeness(bits, past[:, :s]))
+        if echo is not None:
+            recalled.append(echo[0])
+            likeness.append(echo[1])
+        return ops.concatenate(recalled, axis=2), ops.concatenate(likeness, axis=-1)
+
+    def _read(self, bits: Any, recalled: Any, context: Any) -> Any:
+        """Return the features ``(n·p, s, units)`` of frames ``(n, s, c, p)`` in contexts ``(n, s, k)``."""
+        _, s, _, p = bits.shape
+        heard = _by_frame(ops.concatenate([bits, recalled], axis=2))
+        read = self.features(heard, ops.reshape(context, (-1, context.shape[-1])))
+        read = ops.transpose(ops.reshape(read, (-1, s, p, read.shape[-1])), (0, 2, 1, 3))
+        return ops.reshape(read, (-1, s, read.shape[-1]))
+
+    def _join(self, decoded: Any, recalled: Any) -> Any:
+        """Return the head's features ``(n, p, k)``: the decoder's, then the recalled bits."""
+        return ops.concatenate([decoded, ops.transpose(recalled, (0, 2, 1))], axis=-1)
+
+    def encode(self, rows: Any, valid: Any, start: Any, shift: Any, echo: Any = None, match: Any = None) -> list[Any]:
+        """Return the states after frames *rows*, ready for the frame after them to be :meth:`advance`-d.
+
+        *echo* ``(n, s, c, 16)`` and *match* ``(n, s)`` are those of the frames after each of *rows*. With lags,
+        the last state is the past that they reach, ``(n, longest lag, c, p)``, silent where *rows* does not go
+        back so far.
+        """
+        bits = self.unpack(rows)
+        index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
+        recalled, likeness = self._recall(bits, self._echo(echo, match) if self.config.echo else None)
+        context = ops.concatenate([self.context(index, valid, shift[:, None]), likeness], axis=-1)
+        _, states = self._encode(self._read(bits, recalled, context), False)
+        if not self.config.lags:
+            return states
+        reach = max(self.config.lags)
+        return [*states, ops.pad(bits, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, -reach:]]
+
+    def advance(
+        self,
+        previous: Any,
+        index: Any,
+        shift: Any,
+        valid: Any,
+        states: list[Any],
+        echo: Any = None,
+        match: Any = None,
+    ) -> tuple[Any, list[Any]]:
+        """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states.
+
+        *echo* ``(n, c, 16)`` and *match* ``(n,)`` are those of that frame.
+        """
+        lags = self.config.lags
+        heard, context, after = [previous], [self.context(index, valid, shift)], []
+        if lags:
+            *states, past = states
+            # The past ends with the frame before *previous*.
+            context += [_likeness(previous, past[:, -lag]) for lag in lags]
+            heard += [past[:, 1 - lag] for lag in lags]
+            after = [ops.concatenate([past[:, 1:], previous[:, None]], axis=1)]
+        if self.config.echo:
+            bits, reached = self._echo(echo, match)
+            heard.append(bits)
+            context.append(reached)
+        ahead = self.features(ops.concatenate(heard, axis=1), ops.concatenate(context, axis=-1))
+        _, p, width = ahead.shape
+        out, states = self._step(ops.reshape(ahead, (-1, width)), states)
+        decoded = ops.concatenate([ops.reshape(out, (-1, p, out.shape[-1])), ahead], axis=-1)
+        recalled = ops.concatenate([previous[:, :0], *heard[1:]], axis=1)
+        return self._join(decoded, recalled), [*states, *after]
+
+
+def _by_frame(bits: Any) -> Any:
+    """Return frames ``(n, s, c, p)`` as ``(n·s, c, p)``."""
+    return ops.reshape(bits, (-1, *bits.shape[2:]))
+
+
+def _unfold(folded: Any, pitches: int) -> Any:
+    """Return sequences ``(n·p, s, k)`` as frames ``(n·s, p, k)``."""
+    _, s, k = folded.shape
+    frames = ops.transpose(ops.reshape(folded, (-1, pitches, s, k)), (0, 2, 1, 3))
+    return ops.reshape(frames, (-1, pitches, k))
+
+
+def _likeness(frame: Any, other: Any) -> Any:
+    """Return, ``(…, 1)``, the share of the pitches sounding in either frame ``(…, c, p)`` that sound in both."""
+    frame, other = frame[..., 0, :], other[..., 0, :]
+    both = ops.sum(frame * other, axis=-1, keepdims=True)
+    either = ops.sum(ops.maximum(frame, other), axis=-1, keepdims=True)
+    return both / ops.maximum(either, 1.0)
+
+
+@register
+class Seq2Seq(_Conditional):
+    """Stacked LSTM encoder, stacked LSTM decoder started from its states, one vector per frame.
+
+    With attention, the decoder's output also asks the encoder's outputs (Luong et al. 2015, scaled dot product).
+    """
+
+    def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.head = FrameHead(config.head == "autoregressive", name="head")
+        self.attention: Any = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
+        self.build()
+
+    def call(self, inputs: Inputs, training: bool = False) -> Any:
+        """Return the logits of the target frames, each from the true frames before it."""
+        config = self.config
+        bits = self.unpack(inputs["rows"])
+        _, s, c, p = bits.shape
+        index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
+        context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
+        read = self._read(bits[:, :-1], context)
+        encoded, states = self._encode(read[:, : config.input_frames - 1], training)
+        decoded = self._decode(read[:, config.input_frames - 1 :], states, training)
+        decoded = self.before_head(decoded, training=training)
+        if self.attention is not None:
+            decoded = self._attend(decoded, encoded, inputs["valid"][:, : config.input_frames - 1])
+        first = config.input_frames
+        features = ops.reshape(decoded, (-1, decoded.shape[-1]))
+        logits = self.head(features, _by_frame(bits[:, first - 1 : -1]), _by_frame(bits[:, first:]))
+        return ops.reshape(logits, (-1, config.target_frames, c, p))
+
+    def _read(self, bits: Any, context: Any) -> Any:
+        _, s, c, p = bits.shape
+        return ops.concatenate([ops.reshape(bits, (-1, s, c * p)), context], axis=-1)
+
+    def _attend(self, decoded: Any, encoded: Any, valid: Any) -> Any:
+        # The mask hides padding from the attention alone: no LSTM ever sees it.
+        found = self.attention([decoded, encoded], mask=[None, ops.cast(valid, "bool")])
+        return ops.concatenate([decoded, found], axis=-1)
+
+    def encode(self, rows: Any, valid: Any, start: Any, shift: Any) -> list[Any]:
+        """Return the states after frames *rows*; with attention, what the decoder may look back at is among them."""
+        index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
+        read = self._read(self.unpack(rows), self.context(index, valid, shift[:, None]))
+        encoded, states = self._encode(read, False)
+        return states if self.attention is None else [*states, encoded, valid]
+
+    def advance(self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """Return the features ``(n, k)`` of the frame after *previous*, and the new states."""
+        _, c, p = previous.shape
+        read = ops.concatenate([ops.reshape(previous, (-1, c * p)), self.context(index, valid, shift)], axis=-1)
+        out, after = self._step(read, states)
+        if self.attention is None:
+            return out, after
+        memory = states[-2:]
+        return self._attend(out[:, None], *memory)[:, 0], [*after, *memory]
+
+
+@register
+class Blog(RollModel):
+    """The post's model: the next window at once, pitches and frames independent given the input.
+
+    Two LSTMs read the input frames; their last output, repeated for every target frame, feeds two more;
+    batch normalisation and dropout stand between the two of each pair.
+    """
+
+    def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        lstm, units = keras.layers.LSTM, config.units
+        self.stack = [
+            lstm(units, return_sequences=True, name="encoder_0"),
+            keras.layers.BatchNormalization(name="encoder_norm"),
+            keras.layers.Dropout(config.dropout, name="encoder_dropout"),
+            lstm(units, name="encoder_1"),
+            keras.layers.RepeatVector(config.target_frames, name="repeat"),
+            lstm(units, return_sequences=True, name="decoder_0"),
+            keras.layers.BatchNormalization(name="decoder_norm"),
+            keras.layers.Dropout(config.dropout, name="decoder_dropout"),
+            lstm(units, return_sequences=True, name="decoder_1"),
+            keras.layers.TimeDistributed(keras.layers.Dense(len(config.planes) * config.pitches), name="logits"),
+        ]
+        self.build()
+
+    def call(self, inputs: Inputs, training: bool = False) -> Any:
+        """Return the logits of the target frames from the input frames alone."""
+        config = self.config
+        bits = self.unpack(inputs["rows"][:, : config.input_frames])
+        planes, pitches = len(config.planes), config.pitches
+        out = ops.reshape(bits, (-1, config.input_frames, planes * pitches))
+        for layer in self.stack:
+            # Only these two kinds know that training differs from use.
+            aware = isinstance(layer, keras.layers.Dropout | keras.layers.BatchNormalization)
+            out = layer(out, training=training) if aware else layer(out)
+        return ops.reshape(out, (-1, config.target_frames, planes, pitches))
+
+
+def build_model(config: ModelConfig) -> RollModel:
+    """Return a new model of the architecture that *config* names, with weights drawn from Keras's seed."""
+    return {"blog": Blog, "seq2seq": Seq2Seq, "tied": Tied}[config.model](config, name=config.model)
+
+
+def most_steps_per_execution() -> int:
+    """Return how many updates may be one call of the backend: a chunk saves overhead, but PyTorch's has one."""
+    return 1 if keras.config.backend() == "torch" else 8
+
+
+def wants_jit() -> bool:
+    """Whether a model is compiled as a whole: JAX crawls otherwise, and TensorFlow's XLA shuts out cuDNN."""
+    return bool(keras.config.backend() == "jax")
+
+
+# What a saved model is made of, by package and class; which module of Keras has Adam depends on the backend.
+_PARTS = {
+    *(("seq2seq", kind.__name__) for kind in (Blog, Seq2Seq, Tied, RollLoss)),
+    ("keras", "Adam"),
+    ("keras", "CosineDecay"),
+}
+
+
+def load_model(path: str | Path, config: ModelConfig | None = None) -> RollModel:
+    """Return the model saved at *path*, safe mode on, its LSTMs checked once more; *config* is what it is to be.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, or it is not a model of this package, or another one than *config* describes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no model here: train one with seq2seq-train")
+    try:
+        with ZipFile(path) as archive:
+            _check_parts(json.loads(archive.read("config.json")))
+        model = keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras and its backends raise whatever a damaged file leads them to
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatasetError(f"{path}: not a model that can be loaded ({reason}): train it anew") from error
+    if not isinstance(model, RollModel):
+        raise DatasetError(f"{path}: a Keras model, but not one of this package")
+    if config is not None and model.config != config:
+        raise DatasetError(f"{path}: not the model that config.json describes: put its own back, or train anew")
+    # A model says how it was trained, which may have been on another backend.
+    model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
+    model.jit_compile = wants_jit()
+    assert_cudnn_eligible(model)
+    return model
+
+
+def _check_parts(config: Any) -> None:
+    """Raise ValueError unless a saved configuration names nothing but what a model of this package is made of.
+
+    Keras's safe mode refuses lambdas, but releases of it have called whatever function of whatever module a
+    configuration named (CVE-2025-1550).
+    """
+    if isinstance(config, dict):
+        if "class_name" in config:
+            module, name = str(config.get("module")), config["class_name"]
+            if (module.partition(".")[0], name) not in _PARTS:
+                raise ValueError(f"it names {module}.{name}, which no model here has")
+        for value in config.values():
+            _check_parts(value)
+    elif isinstance(config, list):
+        for value in config:
+            _check_parts(value)
+
+
+def assert_cudnn_eligible(model: keras.Model) -> None:
+    """Raise ValueError unless every LSTM of *model* can be run by cuDNN, and none is given a mask.
+
+    The conditions are those of ``keras.layers.LSTM``. Whether cuDNN may be used is not saved with a model,
+    hence the second look after loading.
+    """
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    for layer in layers:
+        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
+            raise ValueError(f"{layer.name} makes a mask, which takes LSTMs away from cuDNN")
+        if not isinstance(layer, keras.layers.LSTM):
+            continue
+        wrong = {
+            "activation": layer.activation is not keras.activations.tanh,
+            "recurrent_activation": layer.recurrent_activation is not keras.activations.sigmoid,
+            "recurrent_dropout": bool(layer.recurrent_dropout),
+            "unroll": layer.unroll,
+            "use_bias": not layer.use_bias,
+            "use_cudnn": layer.use_cudnn not in ("auto", True),
+        }
+        if any(wrong.values()):
+            raise ValueError(f"{layer.name} is not eligible for cuDNN: {', '.join(k for k in wrong if wrong[k])}")
+
+
+def _lstm_stack(name: str, config: ModelConfig) -> list[Any]:
+    return [
+        keras.layers.LSTM(config.units, return_sequences=True, return_state=True, name=f"{name}_{i}")
+        for i in range(config.layers)
+    ]

@@ -1,0 +1,1 @@
+"""What a person gets: figures, notation, pictures, pages."""

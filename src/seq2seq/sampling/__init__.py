@@ -1,0 +1,1 @@
+"""Music from a trained model."""

@@ -1,0 +1,295 @@
+"""Drawing music from a model, frame after frame, under the rules of what may sound.
+
+How a frame is drawn
+    Pitch by pitch from the lowest up (or, with the Bernoulli head, each by itself): does it sound, and if it
+    did before, is it struck anew? Each is a yes-or-no question. *Temperature* divides its logit; 0 takes the
+    likelier answer. *Top-p* keeps its nucleus: where the likelier answer has probability *top_p* or more,
+    that is the answer, else both stay as they are. So 0.9 never plays a note of probability under 0.1.
+
+How it is steered
+    Some pitches are imposed: silent ones (outside a scale or a range), sounding ones (a melody). A head
+    that goes up from the lowest pitch could not know, below the melody, that the melody will come. So several
+    frames are drawn, and one is taken at random with the probability that the model gives to what was imposed
+    on it: as the number grows, that is a draw from the model given all that is imposed. *Max polyphony* works
+    by drawing again, which favours no register; when every draw has too many notes, the least probable of the
+    last draw are dropped. Melody notes are never dropped.
+
+How time goes on
+    In blocks of the model's ``target_frames``: the encoder reads the last ``input_frames`` frames, the
+    decoder carries its state through the block. These are the windows of training, so every probability is
+    the one that the model gives in evaluation; the time per block is constant and no memory grows.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
+CANDIDATES = 16
+#: Frames drawn to choose one from where pitches are masked only: that asks less of the notes below.
+MASKED_CANDIDATES = 4
+#: Outputs are drawn in groups of up to so many, each group on a thread: in a larger one, a call of NumPy serves more
+#: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
+#: to depend.
+GROUP = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """What may sound.
+
+    Attributes
+    ----------
+    allowed
+        ``(128,)`` bool, the pitches that may be drawn; None for all. A melody is exempt.
+    max_polyphony
+        How many pitches may sound at once, the melody's among them; None for any number.
+    melody
+        Packed rows ``(frames, planes, 16)``, held from the first frame drawn; beyond its end all is free.
+    """
+
+    allowed: npt.NDArray[np.bool_] | None = None
+    max_polyphony: int | None = None
+    melody: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could obey."""
+        if self.max_polyphony is not None and self.max_polyphony < 1:
+            raise ValueError(f"max polyphony must be at least 1, not {self.max_polyphony}")
+        if self.allowed is not None and not self.allowed.any():
+            raise ValueError("scale and pitch range leave no pitch to play")
+
+
+class Sampler:
+    """Draws continuations from a model; the weights are copied when it is made, and once for each thread that draws.
+
+    Parameters
+    ----------
+    model
+        A model of `seq2seq.models.architectures`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        # Numba is loaded with the first sampler, not with the package.
+        from seq2seq.sampling.stepping import stepper_of
+
+        self.config = model.config
+        self._stepper = stepper_of(model)
+
+    def sample(
+        self,
+        primer: npt.NDArray[np.uint8],
+        steps: int,
+        *,
+        outputs: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        steering: Steering | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """Continue a primer.
+
+        Parameters
+        ----------
+        primer
+            Packed rows ``(frames, planes, 16)`` from the beginning of a piece; none at all begins one. The
+            model hears the planes and pitches it was trained on.
+        steps
+            Frames to draw: exactly so many come back.
+        outputs
+            Continuations, each with random numbers of its own, drawn from *seed* and its place.
+        temperature, top_p, seed, steering
+            See the module.
+        progress
+            Called from time to time, by the threads that draw, with the frames so far and in all.
+
+        Returns
+        -------
+        uint8 array of shape (outputs, steps, planes, 16)
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the melody leaves the model's pitches.
+        """
+        if steps < 1 or outputs < 1:
+            raise ValueError(f"steps and outputs must be at least 1, not {steps} and {outputs}")
+        if not temperature >= 0:
+            raise ValueError(f"temperature must not be negative, but is {temperature}")
+        if not 0 < top_p <= 1:
+            raise ValueError(f"top-p must be above 0 and at most 1, not {top_p}")
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, but is {seed}")
+        steering = steering or Steering()
+        streams = [np.random.SeedSequence(seed, spawn_key=(i,)) for i in range(outputs)]
+        states = np.array([stream.generate_state(1, np.uint64)[0] for stream in streams], np.uint64)
+        groups = np.array_split(states, -(-outputs // GROUP))
+        done = [0] * len(groups)
+        stop = threading.Event()
+
+        def draw(number: int) -> npt.NDArray[np.uint8]:
+            def go_on(step: int) -> bool:
+                done[number] = step * len(groups[number])
+                if progress is not None:
+                    progress(sum(done), steps * outputs)
+                return not stop.is_set()
+
+            # A stepper holds the state of its outputs, so each group has its own while it is drawn.
+            stepper = copy.deepcopy(self._stepper)
+            drawer = _Drawer(stepper, self.config, steering, groups[number], float(temperature), float(top_p))
+            return drawer.continuation(primer, steps, go_on)
+
+        if len(groups) == 1:
+            return draw(0)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                return np.concatenate(list(pool.map(draw, range(len(groups)))))
+            finally:
+                stop.set()  # when interrupted, the pool waits only for the blocks that are being drawn
+
+
+class _Drawer:
+    """Draws the frames of some outputs, one choice among several where something is imposed."""
+
+    def __init__(
+        self,
+        stepper: Any,
+        config: Any,
+        steering: Steering,
+        states: npt.NDArray[np.uint64],
+        temperature: float,
+        top_p: float,
+    ) -> None:
+        from seq2seq.models.echo import Echoes
+        from seq2seq.sampling import _kernels as kernels
+
+        self._kernels, self._echoes = kernels, Echoes
+        self._stepper, self._config = stepper, config
+        self._limit = steering.max_polyphony
+        self._how = (temperature, top_p)
+        self._states = states.copy()
+        shape = (len(states), len(config.planes), config.pitches)
+        self._free = np.full(config.pitches, kernels.FREE, np.uint8)
+        if steering.allowed is not None:
+            allowed = steering.allowed[config.low : config.high + 1]
+            if not allowed.any():
+                raise ValueError("scale and pitch range leave none of the pitches that the model plays")
+            self._free[~allowed] = kernels.SILENT
+        self._melody = np.zeros((0, *shape[1:]), np.uint8)
+        if steering.melody is not None:
+            self._melody = unpack(steering.melody, config)
+            if np.unpackbits(steering.melody[:, 0]).sum() != self._melody[:, 0].sum():
+                raise ValueError("the melody leaves the model's pitches: transpose it")
+        self._frame = np.zeros(shape, np.uint8)
+        self._logits = np.zeros(shape, np.float32)
+        self._weights = np.zeros(shape[0], np.float64)
+        self._noise = np.zeros(shape[0], np.float64)
+
+    def continuation(
+        self, primer: npt.NDArray[np.uint8], steps: int, go_on: Callable[[int], bool]
+    ) -> npt.NDArray[np.uint8]:
+        """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``; *go_on* is asked before each block."""
+        config, stepper = self._config, self._stepper
+        heard, ahead = config.input_frames, config.target_frames
+        n, planes, pitches = self._frame.shape
+        # The frames of one window: those that were read, then the block that is being drawn.
+        bits = np.zeros((n, heard + ahead, planes, pitches), np.uint8)
+        valid = np.zeros(heard + ahead, bool)
+        tail = unpack(primer[-heard:], config)
+        if len(tail):
+            bits[:, heard - len(tail) : heard] = tail
+            valid[heard - len(tail) : heard] = True
+        rows = np.zeros((n, len(primer) + steps, planes, 16), np.uint8)
+        rows[:, : len(primer)] = primer[:, :planes]
+        echoes = self._echoes(rows, config.echo)
+        echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
+
+        def listen(place: int) -> None:
+            packed, match[:, place] = echoes.next()
+            echo[:, place] = unpack(packed, config)
+
+        # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
+        for place in [*[0] * (len(primer) - heard), *range(heard - len(tail), heard)]:
+            listen(place)
+        for step in range(steps):
+            place = heard + step % ahead
+            if place == heard:
+                if not go_on(step):
+                    break
+                if step:
+                    bits[:, :heard] = bits[:, ahead:].copy()
+                    valid[:heard] = valid[ahead:].copy()
+                    echo[:, :heard], match[:, :heard] = echo[:, ahead:].copy(), match[:, ahead:].copy()
+                stepper.read(bits, valid, len(primer) + step - heard, echo, match)
+            listen(place)
+            stepper.advance(place)
+            bits[:, place] = self.draw(bits[:, place - 1, 0], step)
+            valid[place] = True
+            rows[:, len(primer) + step] = pack(bits[:, place], config)
+        return rows[:, len(primer) :]
+
+    def draw(self, sounding_before: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
+        """Return the frames ``(n, c, p)`` number *step*, those before having left *sounding_before* ``(n, p)``."""
+        kernels = self._kernels
+        n = len(sounding_before)
+        rules, may_hold = self._free.copy(), sounding_before.copy()
+        if step and step <= len(self._melody):
+            # A note of the melody is not held on by another voice: that would join two notes into one.
+            may_hold &= 1 - self._melody[step - 1, 0]
+        limit = self._limit
+        if step < len(self._melody):
+            sounding = self._melody[step, 0] > 0
+            rules[sounding] = kernels.HELD
+            rules[self._melody[step, -1] > 0] = kernels.STRUCK
+            limit = None if limit is None else max(limit, int(sounding.sum()))
+        everywhere = np.broadcast_to(rules, may_hold.shape).copy()
+        todo = np.ones(n, bool)
+        best, chosen = np.full(n, -np.inf), np.zeros_like(self._frame)
+        # How many draws there are to choose from; without chance all are the same.
+        enough = 1
+        if self._how[0] > 0 and rules.any():
+            enough = CANDIDATES if (rules > kernels.SILENT).any() else MASKED_CANDIDATES
+        most = CANDIDATES if self._how[0] > 0 else 1
+        for count in range(1, most + 1):
+            self._stepper.draw(
+                self._logits, may_hold, everywhere, *self._how, self._states, todo, self._frame, self._weights
+            )
+            score = np.zeros(n)
+            if enough > 1:
+                kernels.gumbel(self._states, self._noise)
+                score = self._weights + self._noise
+            if limit is not None:
+                score[self._frame[:, 0].sum(axis=1) > limit] = -np.inf
+            better = todo & (score > best)
+            chosen[better], best[better] = self._frame[better], score[better]
+            if count >= enough:
+                todo = best == -np.inf
+                if not todo.any():
+                    break
+        for i in np.flatnonzero(best == -np.inf):
+            kernels.thin(self._logits[i], rules, limit, self._frame[i])
+            chosen[i] = self._frame[i]
+        return chosen
+
+
+def unpack(rows: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:
+    """Return packed rows ``(…, planes, 16)`` as the 0/1 frames ``(…, c, p)`` that a model knows."""
+    bits = np.unpackbits(rows, axis=-1, bitorder="little")
+    return np.ascontiguousarray(bits[..., : len(config.planes), config.low : config.high + 1])
+
+
+def pack(frames: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:
+    """Return frames ``(…, c, p)`` of a model as packed rows ``(…, c, 16)``."""
+    bits = np.zeros((*frames.shape[:-1], 128), np.uint8)
+    bits[..., config.low : config.high + 1] = frames
+    return np.packbits(bits, axis=-1, bitorder="little")

@@ -1,0 +1,352 @@
+"""The models one frame at a time, on NumPy arrays: the same weights, the same numbers, no framework call.
+
+A frame of one output is a few dozen small operations, for which a framework's overhead per call is most of
+the time, and one operation per pitch for the heads that are drawn pitch by pitch. So the weights are taken
+out of the Keras model once, matrix products go to NumPy's BLAS and the rest to `seq2seq.sampling._kernels`; no
+backend is involved, and none has to be compiled for. Probabilities equal the model's own to 1e-5.
+
+Shapes: *n* outputs that continue the same primer, *s* frames, *c* planes, *p* pitches of the model's range,
+*u* units, *k* features.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seq2seq.models.config import ModelConfig
+from seq2seq.models.echo import TRUST
+from seq2seq.sampling import _kernels as kernels
+
+Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.uint8]
+
+# Up to so many multiplications, OpenBLAS, which NumPy comes with, keeps a product on one thread.
+_ONE_THREAD = 4 * 65_536
+
+
+class Stepper:
+    """What sampling asks of a model; one subclass for each architecture.
+
+    A window is read at the start of each block of ``target_frames`` frames, as in training; within the
+    block the state is carried from frame to frame.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.config: ModelConfig = model.config
+
+    def read(
+        self,
+        window: Bits,
+        valid: npt.NDArray[np.bool_],
+        start: int,
+        echo: Bits,
+        match: Bits,
+    ) -> None:
+        """Take in a window, to draw the frames after its first ``input_frames``.
+
+        Parameters
+        ----------
+        window
+            ``(n, input_frames + target_frames, c, p)``; kept, so that frames drawn are heard once written.
+        valid
+            ``(input_frames + target_frames,)``: which frames are of the piece, and not padding; kept.
+        start
+            Index in the piece of the window's first frame; negative in the padding.
+        echo, match
+            The echo of each frame ``(n, s, c, p)`` and its run ``(n, s)``, see `seq2seq.models.echo`; kept, and to be
+            written before a frame is advanced to.
+        """
+        self._window, self._valid, self._start = window, valid, start
+        self._echo, self._match = echo, match
+        self._encode()
+
+    def advance(self, place: int) -> None:
+        """Make ready to draw the frame at *place* of the window, all before it being there."""
+        raise NotImplementedError
+
+    def draw(self, *rest: Any) -> None:
+        """Draw that frame; the arguments are those that all ways of drawing share, *logits* first.
+
+        May be called again for another draw of the same frame. See `kernels.draw_independent`.
+        """
+        raise NotImplementedError
+
+    def _encode(self) -> None:
+        raise NotImplementedError
+
+    def _context(self, first: int, last: int) -> Floats:
+        """Return beat position, validity and key shift (none) before frames *first* to *last*: ``(s, k)``."""
+        places = np.arange(first, last)
+        periods = np.array(self.config.periods, np.int64)
+        angle = ((self._start + places)[:, None] % periods * (2 * np.pi / periods)).astype(np.float32)
+        unshifted = np.zeros((len(places), 12), np.float32)
+        unshifted[:, 0] = 1
+        valid = self._valid[places - 1, None].astype(np.float32)
+        return np.concatenate([np.sin(angle), np.cos(angle), valid, unshifted], axis=1)
+
+
+class TiedStepper(Stepper):
+    """`seq2seq.models.architectures.Tied`: one LSTM for all pitches, pitches in the batch."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        features, head = model.features, model.head
+        self._lags = np.array(self.config.lags, np.int64)
+        self._encoder, self._decoder = _Lstm(model.encoder), _Lstm(model.decoder)
+        self._projection = _dense(features.context)
+        self._neighbours = _array(features.neighbours.kernel)
+        self._harmony, self._place = _array(features.harmony.kernel), _array(features.place)
+        self._own, self._narrow = _dense(head.own), _dense(head.narrow)
+        self._around = _array(head.around.kernel)
+        self._spread = _array(head.spread.kernel)
+        self._hidden, self._logit = _dense(head.hidden), _dense(head.logit)
+        self._causal = head.causal
+        if head.causal:
+            self._chosen = _dense(head.chosen)
+            self._below, self._counts = _array(head.below.kernel), _array(head.counts.kernel)
+
+    def _encode(self) -> None:
+        read, _ = self._features(1, self.config.input_frames)
+        self._encoder.run(read)
+        self._decoder.states = self._encoder.states
+
+    def advance(self, place: int) -> None:
+        """Step the decoder, and work out all of the head that does not depend on the frame to draw."""
+        ahead, heard = self._features(place, place + 1)
+        n, planes, pitches = heard[0].shape[0], len(self.config.planes), self.config.pitches
+        recalled = heard[0, :, planes:].swapaxes(1, 2).reshape(n * pitches, -1)
+        features = np.concatenate([self._decoder.step(ahead[0]), ahead[0], recalled], axis=1, dtype=np.float32)
+        self._base = _apply(self._own, features).reshape(n, pitches, -1)
+        spread = self._spread_out(features, n)
+        self._base[..., : spread.shape[2]] += spread
+        previous = np.ascontiguousarray(heard[0, :, :planes])
+        kernels.hear_around(previous, self._around, self._base)
+        if self._causal:
+            # Of each frame that is heard, the head compares with the sounding plane.
+            self._past = np.ascontiguousarray(heard[0, :, ::planes])
+            self._told = _apply(self._chosen, features).reshape(n, pitches, -1)
+            kernels.hear_past_below(previous, self._past, self._below, self._counts, self._base)
+        else:
+            hidden = np.maximum(_apply(self._hidden, np.maximum(self._base, 0)), 0)
+            self._logits = np.ascontiguousarray(_apply(self._logit, hidden).swapaxes(1, 2))
+
+    def draw(self, logits: Floats, *rest: Any) -> None:
+        """Draw a frame from the lowest pitch up, or all pitches independently."""
+        if self._causal:
+            weights = (self._below, self._counts, *self._hidden, *self._logit)
+            kernels.draw_pitchwise(self._base, self._told, self._past, *weights, logits, *rest)
+        else:
+            logits[:] = self._logits
+            kernels.draw_independent(logits, *rest)
+
+    def _features(self, first: int, last: int) -> tuple[Floats, Bits]:
+        """Return the features ``(s, n * p, u)`` before frames *first* to *last*, and what was heard for them."""
+        n, _, planes, pitches = self._window.shape
+        lags, echo = len(self._lags), self.config.echo > 0
+        heard = np.empty((last - first, n, planes * (1 + lags + echo), pitches), np.uint8)
+        likeness = np.empty((last - first, n, lags + echo * len(TRUST)), np.float32)
+        kernels.recall(self._window, first, self._lags, heard, likeness)
+        if echo:
+            heard[:, :, -planes:] = self._echo[:, first:last].swapaxes(0, 1)
+            likeness[:, :, lags:] = self._match[:, first:last].T[..., None] >= np.array(TRUST)
+        shared = np.repeat(self._context(first, last)[:, None], n, axis=1)
+        context = _apply(self._projection, np.concatenate([shared, likeness], axis=2))
+        out = np.empty((last - first, n * pitches, self._place.shape[1]), np.float32)
+        kernels.pitch_features(
+            heard.reshape(-1, *heard.shape[2:]),
+            context.reshape(-1, context.shape[2]),
+            self._neighbours,
+            self._harmony,
+            self._place,
+            out.reshape(-1, *self._place.shape),
+        )
+        return out, heard
+
+    def _spread_out(self, features: Floats, n: int) -> Floats:
+        """Return the convolution over neighbouring pitches' narrowed features, ``(n, p, j)``."""
+        width, channels, some = self._spread.shape
+        narrow = np.maximum(_apply(self._narrow, features), 0).reshape(n, -1, channels)
+        pitches = narrow.shape[1]
+        padded = np.zeros((n, pitches + width - 1, channels), np.float32)
+        padded[:, width // 2 : width // 2 + pitches] = narrow
+        # Each pitch's neighbourhood is contiguous once pitch and channel are one axis: copied out, it is a
+        # row of a matrix product.
+        flat = np.lib.stride_tricks.sliding_window_view(padded.reshape(n, -1), width * channels, axis=1)
+        rows = flat[:, ::channels].reshape(n * pitches, width * channels)
+        spread: Floats = _product(rows, self._spread.reshape(-1, some)).reshape(n, pitches, some)
+        return spread
+
+
+class Seq2SeqStepper(Stepper):
+    """`seq2seq.models.architectures.Seq2Seq`: one vector a frame, with or without attention."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        head, pitches = model.head, self.config.pitches
+        self._encoder, self._decoder = _Lstm(model.encoder), _Lstm(model.decoder)
+        self._logit = _dense(head.logit)
+        self._causal = head.causal
+        self._scale = None if model.attention is None else _array(model.attention.scale)
+        if head.causal:
+            self._entry = _dense(head.entry)
+            inward = _array(head.inward) * head._inward
+            outward = _array(head.outward) * head._outward
+            self._inward = inward.reshape(-1, pitches, inward.shape[1])
+            self._outward = outward.reshape(outward.shape[0], -1, pitches)
+
+    def _encode(self) -> None:
+        heard = self.config.input_frames
+        self._encoded = self._encoder.run(self._read(1, heard)).swapaxes(0, 1)
+        self._decoder.states = self._encoder.states
+        self._padding = 1 - self._valid[: heard - 1].astype(np.float32)
+
+    def advance(self, place: int) -> None:
+        """Step the decoder, and work out what its output says to every pitch."""
+        features = self._decoder.step(self._read(place, place + 1)[0])
+        if self._scale is not None:
+            features = np.concatenate([features, self._attend(features)], axis=1)
+        self._base = _apply(self._logit, features).reshape(-1, len(self.config.planes), self.config.pitches)
+        if self._causal:
+            self._hidden = _apply(self._entry, features)
+
+    def draw(self, logits: Floats, *rest: Any) -> None:
+        """Draw a frame from the lowest pitch up, or all pitches independently."""
+        if self._causal:
+            kernels.draw_framewise(self._base, self._hidden, self._inward, self._outward, logits, *rest)
+        else:
+            logits[:] = self._base
+            kernels.draw_independent(logits, *rest)
+
+    def _read(self, first: int, last: int) -> Floats:
+        """Return what is read before frames *first* to *last*: ``(s, n, c * p + k)``."""
+        flat = self._window[:, first - 1 : last - 1].reshape(len(self._window), last - first, -1).swapaxes(0, 1)
+        context = np.repeat(self._context(first, last)[:, None], flat.shape[1], axis=1)
+        return np.concatenate([flat, context], axis=2, dtype=np.float32)
+
+    def _attend(self, query: Floats) -> Floats:
+        """Return what the encoder's outputs answer to *query* ``(n, u)``: scaled dot-product attention."""
+        scores = np.einsum("nu,nsu->ns", query, self._encoded) * self._scale
+        # As in Keras: padding is pushed down by 1e9, and counts evenly where there is nothing else.
+        scores -= np.float32(1e9) * self._padding
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        found: Floats = np.einsum("ns,nsu->nu", weights, self._encoded)
+        return found
+
+
+class BlogStepper(Stepper):
+    """`seq2seq.models.architectures.Blog`: all frames of a block at once, when its window is read."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        by_name = {layer.name: layer for layer in model.stack}
+        self._lstms = [_Lstm([by_name[name]]) for name in ("encoder_0", "encoder_1", "decoder_0", "decoder_1")]
+        self._norms = [_norm(by_name[name]) for name in ("encoder_norm", "decoder_norm")]
+        self._logit = _dense(by_name["logits"].layer)
+
+    def _encode(self) -> None:
+        n, _, planes, pitches = self._window.shape
+        heard, length = self.config.input_frames, self.config.target_frames
+        values = self._window[:, :heard].reshape(n, heard, -1).swapaxes(0, 1).astype(np.float32)
+        for (first, second), (scale, offset) in zip((self._lstms[:2], self._lstms[2:]), self._norms, strict=True):
+            values = second.run(first.run(values) * scale + offset)
+            last, values = values, np.repeat(values[-1:], length, axis=0)
+        self._block = _apply(self._logit, last).reshape(length, n, planes, pitches)
+
+    def advance(self, place: int) -> None:
+        """Go to the frame, which was predicted with all others of the block."""
+        self._base = self._block[place - self.config.input_frames]
+
+    def draw(self, logits: Floats, *rest: Any) -> None:
+        """Draw all pitches independently."""
+        logits[:] = self._base
+        kernels.draw_independent(logits, *rest)
+
+
+def stepper_of(model: Any) -> Stepper:
+    """Return the stepper of a model of `seq2seq.models.architectures`, with a copy of its weights."""
+    kinds: dict[str, type[Stepper]] = {"tied": TiedStepper, "seq2seq": Seq2SeqStepper, "blog": BlogStepper}
+    return kinds[model.config.model](model)
+
+
+class _Lstm:
+    """A stack of Keras LSTM layers; ``states`` holds h and c of each, ``(rows, u)``.
+
+    The three sigmoids are taken as ``(1 + tanh(x / 2)) / 2``, with the half folded into the weights, so that
+    one vectorised tanh serves all four gates.
+    """
+
+    def __init__(self, layers: list[Any]) -> None:
+        self._layers = []
+        for layer in layers:
+            scale = np.full(4 * layer.units, 0.5, np.float32)
+            scale[2 * layer.units : 3 * layer.units] = 1
+            cell = layer.cell
+            self._layers.append([_array(w) * scale for w in (cell.kernel, cell.recurrent_kernel, cell.bias)])
+        self.states: list[tuple[Floats, Floats]] = []
+
+    def run(self, x: Floats) -> Floats:
+        """Read ``(s, rows, k)`` from zero states and return the outputs ``(s, rows, u)``."""
+        zeros = [np.zeros((x.shape[1], len(recurrent)), np.float32) for _, recurrent, _ in self._layers]
+        self.states = [(h, h.copy()) for h in zeros]
+        return np.stack([self.step(frame) for frame in x])
+
+    def step(self, x: Floats) -> Floats:
+        """Read ``(rows, k)`` and return the output ``(rows, u)``; the states move on."""
+        for i, (kernel, recurrent, bias) in enumerate(self._layers):
+            h, c = self.states[i]
+            gates = _product(x, kernel)
+            gates += _product(h, recurrent)
+            gates += bias
+            np.tanh(gates, out=gates)
+            kernels.cell(gates, c)
+            x = np.tanh(c)
+            kernels.open_output(gates, x)
+            self.states[i] = (x, c)
+        return x
+
+
+def _array(weights: Any) -> Floats:
+    """Return a variable of any Keras backend as a float32 array of our own."""
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(weights), dtype=np.float32, order="C")
+
+
+def _dense(layer: Any) -> tuple[Floats, Floats]:
+    """Return kernel and bias of a dense layer."""
+    return _array(layer.kernel), _array(layer.bias)
+
+
+def _product(x: Floats, weights: Floats) -> Floats:
+    """Return ``x @ weights`` for *x* ``(rows, k)``, in blocks of rows so small that BLAS uses one thread each.
+
+    The products of a frame are too short for two threads to help; and where another process wants a core,
+    OpenBLAS's threads wait for each other most of the time (measured: 34 frames a second instead of 850).
+    """
+    if len(x) * weights.size <= _ONE_THREAD:
+        out: Floats = x @ weights
+        return out
+    rows = max(1, _ONE_THREAD // weights.size)
+    whole = len(x) // rows * rows
+    out = np.empty((len(x), weights.shape[1]), np.float32)
+    blocks = (-1, rows, weights.shape[1])
+    np.matmul(x[:whole].reshape(-1, rows, x.shape[1]), weights, out=out[:whole].reshape(blocks))
+    out[whole:] = x[whole:] @ weights
+    return out
+
+
+def _apply(dense: tuple[Floats, Floats], x: Floats) -> Floats:
+    """Return the dense layer of *x* ``(…, k)``."""
+    out = _product(x.reshape(-1, x.shape[-1]), dense[0]).reshape(*x.shape[:-1], -1)
+    out += dense[1]
+    return out
+
+
+def _norm(layer: Any) -> tuple[Floats, Floats]:
+    """Return scale and offset of a batch normalisation in use."""
+    scale = _array(layer.gamma) / np.sqrt(_array(layer.moving_variance) + layer.epsilon)
+    return scale, _array(layer.beta) - _array(layer.moving_mean) * scale

@@ -1,0 +1,84 @@
+"""Evaluate a run: nats per frame, precision, recall and F1, beside three baselines.
+
+Every frame of every piece of the split is predicted once, from its past alone; docs/evaluation.md is the protocol.
+DATA is the dataset that the run was trained on, if not given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rollcore import DatasetError
+from seq2seq.models.config import ModelConfig, load_run
+
+SPLITS = ("train", "validation", "test")
+
+
+def evaluate(
+    run_dir: str | Path, data: str | Path | None = None, *, split: str = "test", hop: int | None = None
+) -> dict[str, Any]:
+    """Return the figures of a run's best model, and of the baselines, on a split of a dataset.
+
+    Parameters
+    ----------
+    run_dir : path
+        A run folder; best.keras in it is evaluated.
+    data : path, optional
+        The dataset; that of the run by default. The baselines are fitted on its training split.
+    split : str
+        ``"train"``, ``"validation"`` or ``"test"``.
+    hop : int, optional
+        Frames from window to window: all but the first frames of a piece have at least the input and *target -
+        hop* frames as their past. Half the target's length by default; for ``blog`` all of it.
+
+    Returns
+    -------
+    dict
+        ``"run"``, ``"data"``, ``"fingerprint"``, ``"split"``, ``"hop"``, and ``"scores"``: for ``"model"``,
+        ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of
+        :class:`seq2seq.training.metrics.Score`. The threshold behind precision, recall and F1 is fitted, on the
+        validation split for the model.
+
+    Raises
+    ------
+    DatasetError
+        If the run or the dataset cannot be read, or do not fit each other, or the split is empty.
+    """
+    import rollcore
+    from seq2seq.models.architectures import load_model
+    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model
+
+    run = load_run(run_dir)
+    if data is None and not Path(run["dataset"]["path"]).exists():
+        raise DatasetError(f"{run['dataset']['path']}: the dataset of the run is gone: name it as DATA")
+    dataset = rollcore.open_dataset(data or run["dataset"]["path"])
+    config = ModelConfig.from_dict(run["model"])
+    model = load_model(Path(run_dir) / "best.keras", config)
+    if tuple(dataset.planes) != config.planes or str(dataset.grid) != run["dataset"]["grid"]:
+        raise DatasetError(
+            f"{dataset.path}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "
+            f"{'+'.join(config.planes)} at {run['dataset']['grid']}: build the dataset so"
+        )
+    # `blog` predicts a window at once: a later start would not lengthen a frame's past.
+    if config.model == "blog" and hop not in (None, 0, config.target_frames):
+        raise DatasetError(
+            f"hop {hop}: model blog predicts a window at once, and its windows do not overlap: leave it out"
+        )
+    hop = hop or (config.target_frames if config.model == "blog" else max(1, config.target_frames // 2))
+    if not 1 <= hop <= config.target_frames:
+        raise DatasetError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
+    batches = RollBatches(dataset, config, split=split, hop=hop)
+    threshold = fit_threshold(model, RollBatches(dataset, config, split="validation", hop=hop))
+    scores = {"model": score_model(model, batches, Outside(dataset, config), threshold)}
+    scores.update(score_baselines(dataset, config, split))
+    return {
+        "run": str(run_dir),
+        "data": str(dataset.path),
+        "fingerprint": dataset.fingerprint,
+        "trained_on_it": dataset.fingerprint == run["dataset"]["fingerprint"],
+        "split": split,
+        "hop": hop,
+        "scores": {name: score.to_dict() for name, score in scores.items()},
+    }

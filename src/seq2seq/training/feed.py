@@ -1,0 +1,225 @@
+"""Batches of packed windows for Keras: which windows an epoch reads, and how they leave the host.
+
+A window is *input* frames followed by *target* frames. A target may begin at any frame of a piece, the first
+one too: what its input lacks is padded with zeros and marked as not valid. So every frame of every
+piece can be predicted, and from its past alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+import rollcore
+from rollcore import DatasetError
+from seq2seq.models.config import ModelConfig, TrainConfig, at_least
+from seq2seq.models.echo import find_echoes
+
+Batch = tuple[dict[str, NDArray[Any]], NDArray[np.uint8], NDArray[np.float32]]
+
+
+class Cover(NamedTuple):
+    """Windows over pieces, as parallel int64 arrays of shape (windows,).
+
+    Attributes
+    ----------
+    piece, frame
+        The piece (its rank among those covered) and the frame of it at which the target begins.
+    first, last
+        The target frames ``first <= t < last`` count; the others of the window are context.
+    """
+
+    piece: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+
+def cover(frames: NDArray[Any], target: int, hop: int, phase: NDArray[np.int64] | None = None) -> Cover:
+    """Return the windows that predict the pieces, *hop* frames apart.
+
+    With ``hop <= target``, each frame is counted once without *phase*: of the first window all frames count, of
+    the later ones the last *hop*, which so have the longest past. This is the cover for evaluation.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (pieces,)
+        Length of each piece.
+    target, hop : int
+        Length of a target, and frames from one to the next.
+    phase : ndarray of int64, shape (pieces,), optional
+        1 to *hop* for each piece: the targets begin at frames 0, phase, phase + hop, …, and all frames
+        of a target count; but for ``hop >= target`` those of the first end where the second begins. With
+        ``hop == target`` each frame counts once, with a smaller hop ``target / hop`` times away from the start.
+    """
+    frames = np.asarray(frames, np.int64)
+    if phase is None:
+        # The first window reaches to frame `target`; each later one adds `hop` frames.
+        count = np.where(frames > 0, 1 + np.maximum(-((target - frames) // hop), 0), 0)
+        piece, k = _ranks(count)
+        first = np.where((k > 0) & (hop < target), target - hop, 0)
+        return Cover(piece, k * hop, first, np.full_like(k, target))
+    count = np.where(frames > 0, 1 + np.maximum(-((phase - frames) // hop), 0), 0)
+    piece, k = _ranks(count)
+    start = np.where(k > 0, phase[piece] + (k - 1) * hop, 0)
+    last = np.where((k == 0) & (hop >= target), np.minimum(phase[piece], target), target)
+    return Cover(piece, start, np.zeros_like(k), last)
+
+
+def _ranks(count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for ``count[i]`` entries of each i: i, and the entry's rank among those of i."""
+    owner = np.repeat(np.arange(len(count)), count)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+
+
+class RollBatches(keras.utils.PyDataset):
+    """Batches ``(inputs, targets, weights)`` of a split, packed as the models take them.
+
+    Inputs are ``rows``, ``(n, frames, planes, 16) uint8``, input frames and then target frames; ``valid``, ``(n,
+    frames) uint8``, 0 where a frame is padding; ``start``, ``(n,) int32``, the frame of the piece at which the window
+    begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; and, for
+    a model with an echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``; see
+    :mod:`seq2seq.models.echo`. Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames)
+    float32``: 1 for the frames that count. The dataset is held by path, not by handle, so batches can be built in
+    other processes.
+
+    Parameters
+    ----------
+    dataset : rollcore.Dataset
+        The pieces.
+    model : ModelConfig
+        The lengths of the window.
+    train : TrainConfig, optional
+        How to draw an epoch: shuffled, at random phases, transposed. Without it the batches are those of
+        evaluation: every frame counted once, in order, in the key it is in.
+    split : str
+        ``"train"``, ``"validation"`` or ``"test"``.
+    batch_size : int, optional
+        Windows per batch; that of *train* by default.
+    hop : int, optional
+        Frames between windows in evaluation, up to the target's length, which 0 stands for. A training has that of
+        *train*.
+
+    Raises
+    ------
+    DatasetError
+        If the split has no frame to predict, the dataset has other planes than the model, or an option is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: rollcore.Dataset,
+        model: ModelConfig,
+        train: TrainConfig | None = None,
+        *,
+        split: str = "train",
+        batch_size: int | None = None,
+        hop: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model, self.train = model, train
+        if batch_size is None:
+            batch_size = train.batch_size if train else 16
+        at_least(1, "batch_size", batch_size)
+        if not 0 <= hop <= model.target_frames:
+            raise DatasetError(f"hop must be within 0..{model.target_frames}, the target's length, not {hop}")
+        if tuple(dataset.planes) != model.planes:
+            raise DatasetError(
+                f"{dataset.path}: has planes {', '.join(dataset.planes)}, the model {', '.join(model.planes)}"
+            )
+        self.batch_size = batch_size
+        length = model.input_frames + model.target_frames
+        # One window for every frame that a target may begin at: frame t of piece i is number first[i] + t.
+        self.windows = rollcore.windows(dataset, length, hop=1, split=split, lead=model.input_frames, partial=True)
+        self.pieces: NDArray[np.int64] = np.asarray(dataset.split(split), np.int64)
+        self.frames: NDArray[np.int64] = dataset.pieces["frames"][self.pieces].astype(np.int64)
+        self._upbeats: NDArray[np.int64] = dataset.pieces["upbeat"][self.pieces].astype(np.int64)
+        if not self.frames.sum():
+            raise DatasetError(
+                f"{dataset.path}: the {split} split is empty: build the dataset of more pieces or another --split"
+            )
+        self._number = np.cumsum(self.frames) - self.frames
+        self._hop = (train.hop if train else hop) or model.target_frames
+        if train is None:
+            self._cover = cover(self.frames, model.target_frames, self._hop)
+            self._length = -(-len(self._cover.piece) // self.batch_size)
+        else:
+            if train.random_phase:
+                # Phases change how many windows there are: an epoch is always about as long as their mean.
+                windows = int(np.sum(0.5 + np.ceil(self.frames / self._hop)))
+            else:
+                windows = len(cover(self.frames, model.target_frames, self._hop).piece)
+            self._length = max(1, windows // self.batch_size)
+            self.draw(0)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return self._length
+
+    def draw(self, epoch: int) -> None:
+        """Draw the windows and shifts of training epoch *epoch*: the same for the same seed."""
+        train = self.train
+        if train is None:
+            return
+        self.epoch = epoch
+        rng = np.random.default_rng((train.seed, epoch))
+        phase = None
+        if train.random_phase:
+            phase = rng.integers(1, self._hop, size=len(self.frames), endpoint=True)
+        drawn = cover(self.frames, self.model.target_frames, self._hop, phase)
+        order = np.resize(rng.permutation(len(drawn.piece)), self._length * self.batch_size)
+        self._cover = Cover(*(column[order] for column in drawn))
+        shift = rng.integers(1, 2 * train.transpose, size=len(order), endpoint=True) if train.transpose else 0
+        # 1..t are t shifts up, the rest as many down; none of them is 0, whose share is keep_key.
+        shift = np.where(shift > train.transpose, train.transpose - shift, shift)
+        self._shift = np.where(rng.random(len(order)) < train.keep_key, 0, shift).astype(np.int8)
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch."""
+        if self.train is not None:
+            self.draw(self.epoch + 1)
+
+    def counted(self, index: int) -> Cover:
+        """Return the windows of batch *index*; a negative one counts from the end."""
+        index = self._place(index)
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return Cover(*(column[part] for column in self._cover))
+
+    def _place(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"batch {index} is out of range: there are {len(self)}")
+        return index % len(self)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return batch *index* of the epoch; a negative index counts from the end."""
+        index = self._place(index)
+        part = self.counted(index)
+        input_frames = self.model.input_frames
+        numbers = self._number[part.piece] + part.frame
+        shift = np.zeros(len(numbers), np.int8)
+        if self.train is not None:
+            shift = self._shift[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self.windows.gather(numbers, semitones=shift if shift.any() else None)
+        valid = self.windows.valid(numbers)
+        time = np.arange(self.model.target_frames)
+        counts = (time >= part.first[:, None]) & (time < part.last[:, None]) & valid[:, input_frames:]
+        inputs: dict[str, NDArray[Any]] = {
+            "rows": rows,
+            "valid": valid.astype(np.uint8),
+            "start": (part.frame - input_frames - self._upbeats[part.piece]).astype(np.int32),
+            "shift": shift.astype(np.int32),
+        }
+        if self.model.echo:
+            inputs.update(self._echoes(part, rows, shift))
+        return inputs, rows[:, input_frames:], counts.astype(np.float32)
+
+    def _echoes(self, part: Cover, rows: NDArray[np.uint8], shift: NDArray[np.int8]) -> dict[str, NDArray[np.uint8]]:
+        """Return the echoes of windows *rows*, and the lengths of their runs."""
+        echo, match = np.empty_like(rows), np.empty(rows.shape[:2], np.uint8)
+        for k, (piece, frame) in enumerate(zip(self.pieces[part.piece], part.frame, strict=True)):
+            piece_rows = self.windows.dataset.rows(int(piece))
+            find_echoes(piece_rows, int(frame) - self.model.input_frames, self.model.echo, echo[k], match[k])
+        return {"echo": rollcore.transpose(echo, shift) if shift.any() else echo, "match": match}

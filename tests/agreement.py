@@ -1,0 +1,33 @@
+"""What the parser reads of a file, held to what its slow twin reads of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from oracles_smf import NotMidi, parse
+from rollcore import Midi, MidiError, read_midi
+
+
+def agrees_with_the_twin(data: bytes) -> Midi | None:
+    """Read `data` and assert that the slow twin reads the same; None when it is no MIDI file."""
+    try:
+        twin = parse(data)
+    except NotMidi:
+        with pytest.raises(MidiError):
+            read_midi(data)
+        return None
+    midi = read_midi(data)
+    assert midi.notes.tolist() == twin.notes
+    assert list(zip(*midi.tempos.tolist(), strict=True)) == list(zip(*[t[:2] for t in twin.tempos], strict=True))
+    assert midi.tempo_tracks.tolist() == [t[2] for t in twin.tempos]
+    assert midi.pedals.tolist() == twin.pedals
+    assert midi.time_signatures.tolist() == twin.time_signatures
+    assert (midi.format, midi.ticks_per_beat, midi.smpte) == (twin.format, twin.ticks_per_beat, twin.smpte)
+    assert midi.repairs == dict(twin.repairs)
+    if twin.first is None:
+        read_midi(data, strict=True)
+    else:
+        with pytest.raises(MidiError) as raised:
+            read_midi(data, strict=True)
+        assert raised.value.offset == twin.first[0]
+    return midi

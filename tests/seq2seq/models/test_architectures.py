@@ -1,0 +1,312 @@
+"""The models: causal, normalised, steppable, eligible for cuDNN, one file each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+from rollcore import DatasetError  # noqa: E402
+from seq2seq.models.architectures import assert_cudnn_eligible, build_model, load_model  # noqa: E402
+from seq2seq.models.config import ModelConfig  # noqa: E402
+from seq2seq.models.layers import Clock, RollLoss, UnpackRoll, frame_nats  # noqa: E402
+
+BOTH = ("sounding", "onset")
+KINDS = {
+    "blog": {"model": "blog", "head": "bernoulli"},
+    "seq2seq": {"model": "seq2seq", "planes": BOTH},
+    "seq2seq bernoulli attention": {"model": "seq2seq", "head": "bernoulli", "attention": True},
+    "tied": {"model": "tied", "planes": BOTH, "lags": (2, 3, 7)},
+    "tied bernoulli": {"model": "tied", "head": "bernoulli"},
+    "tied echo": {"model": "tied", "planes": BOTH, "lags": (2,), "echo": 64},
+    "tied bernoulli echo": {"model": "tied", "head": "bernoulli", "echo": 64},
+}
+CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
+
+
+def tiny(kind, **changes):
+    """Build a small model with every weight disturbed, so that no zero hides a path."""
+    fields = {"low": 40, "high": 75, "input_frames": 5, "target_frames": 4, "units": 8, "reach": 4, "periods": (4, 3)}
+    keras.utils.set_random_seed(1)
+    model = build_model(ModelConfig(**(fields | KINDS[kind] | changes)))
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.dtype == "float32" and "variance" not in weight.path:
+            value = keras.ops.convert_to_numpy(weight)
+            weight.assign(value + 0.3 * rng.standard_normal(value.shape).astype("float32"))
+    return model
+
+
+def window(config, n=3, seed=2):
+    """Draw random bits ``(n, s, c, 128)`` and the inputs that hold them."""
+    rng = np.random.default_rng(seed)
+    s = config.input_frames + config.target_frames
+    bits = (rng.random((n, s, len(config.planes), 128)) < 0.15).astype(np.uint8)
+    bits[:, :, 1:] &= bits[:, :, :1]
+    valid = np.ones((n, s), np.uint8)
+    valid[0, :2] = bits[0, :2] = 0
+    start, shift = np.arange(n, dtype=np.int32) - 2, np.array([0, 3, -4][:n], np.int32)
+    inputs = {"rows": pack(bits), "valid": valid, "start": start, "shift": shift}
+    if config.echo:
+        inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
+        inputs["match"] = rng.integers(0, 33, (n, s)).astype(np.uint8)
+    return bits, inputs
+
+
+def pack(bits):
+    return np.packbits(bits, axis=-1, bitorder="little")
+
+
+def logits_of(model, inputs):
+    return keras.ops.convert_to_numpy(model(inputs))
+
+
+def tensors(*arrays):
+    return [keras.ops.convert_to_tensor(array) for array in arrays]
+
+
+def test_unpack_roll_is_unpackbits_of_a_range():
+    rows = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 16), dtype=np.uint8)
+    for low, high in [(0, 127), (21, 108), (40, 40), (7, 8)]:
+        bits = keras.ops.convert_to_numpy(UnpackRoll(low, high)(rows))
+        np.testing.assert_array_equal(bits, np.unpackbits(rows, axis=-1, bitorder="little")[..., low : high + 1])
+
+
+def test_clock_has_the_periods_it_is_given_and_tells_their_phases_apart():
+    phases = keras.ops.convert_to_numpy(Clock((4, 3))(np.arange(-12, 12, dtype=np.int32)))
+    np.testing.assert_array_equal(phases[:12], phases[12:])
+    assert len(np.unique(phases[:12].round(5), axis=0)) == 12
+    np.testing.assert_allclose(phases[13], [1, np.sqrt(0.75), 0, -0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_frame_hears_itself_or_what_follows(kind):
+    model = tiny(kind)
+    config = model.config
+    bits, inputs = window(config)
+    before = logits_of(model, inputs)
+    for t in range(config.target_frames):
+        changed = bits.copy()
+        changed[:, config.input_frames + t :] ^= 1
+        changed[:, :, 1:] &= changed[:, :, :1]
+        after = logits_of(model, inputs | {"rows": pack(changed)})
+        np.testing.assert_array_equal(after[:, :t], before[:, :t])
+        if config.head == "bernoulli":
+            np.testing.assert_array_equal(after[:, t], before[:, t])
+        if t + 1 < config.target_frames and config.model != "blog":
+            assert (after[:, t + 1] != before[:, t + 1]).any()
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_no_pitch_hears_itself_or_a_higher_one(kind):
+    model = tiny(kind)
+    config = model.config
+    bits, inputs = window(config)
+    before = logits_of(model, inputs)
+    last = config.input_frames + config.target_frames - 1
+    for pitch in (40, 41, 60, 75):
+        changed = bits.copy()
+        changed[:, last, :, pitch:] ^= 1
+        after = logits_of(model, inputs | {"rows": pack(changed)})
+        np.testing.assert_array_equal(after[:, -1, :, : pitch - 39], before[:, -1, :, : pitch - 39])
+    changed = bits.copy()
+    changed[:, last, 0, 40] ^= 1
+    moved = (logits_of(model, inputs | {"rows": pack(changed)}) != before)[:, -1].any()
+    assert moved == (config.head == "autoregressive")
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_the_probabilities_of_all_frames_sum_to_one(kind):
+    """Four pitches: 2 ** 4 frames, or 3 ** 4 with onsets, each as the first target of its own window."""
+    model = tiny(kind, low=60, high=63, units=8)
+    config = model.config
+    states = [(0, 0), (1, 0), (1, 1)] if len(config.planes) == 2 else [(0,), (1,)]
+    frames = np.array(list(itertools.product(states, repeat=4)), np.uint8).swapaxes(1, 2)
+    bits, inputs = window(config, n=1)
+    bits = np.repeat(bits, len(frames), axis=0)
+    bits[:, config.input_frames, :, 60:64] = frames
+    inputs = {key: np.repeat(value, len(frames), axis=0) for key, value in inputs.items()} | {"rows": pack(bits)}
+    logits = logits_of(model, inputs)[:, 0]
+    nats = keras.ops.convert_to_numpy(frame_nats(keras.ops.convert_to_tensor(frames.astype("float32")), logits))
+    np.testing.assert_allclose(np.exp(-nats.astype(np.float64)).sum(), 1, atol=1e-5)
+
+
+def test_the_loss_is_the_mean_over_the_frames_that_count():
+    rng = np.random.default_rng(4)
+    bits = (rng.random((2, 3, 2, 128)) < 0.3).astype(np.uint8)
+    bits[:, :, 1] &= bits[:, :, 0]
+    logits = rng.standard_normal((2, 3, 2, 5)).astype(np.float32)
+    weights = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
+    loss = float(RollLoss(10, 14)(*tensors(pack(bits), logits), sample_weight=weights))
+    total = 0.0
+    for n, t in [(0, 0), (0, 2), (1, 2)]:
+        for p in range(5):
+            for plane in (0, 1):
+                if plane == 1 and not bits[n, t, 0, 10 + p]:
+                    continue
+                chance = 1 / (1 + np.exp(-float(logits[n, t, plane, p])))
+                total -= np.log(chance if bits[n, t, plane, 10 + p] else 1 - chance)
+    assert loss == pytest.approx(total / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_stepping_gives_the_teacher_forced_logits(kind):
+    model = tiny(kind)
+    config = model.config
+    bits, inputs = window(config)
+    expected = logits_of(model, inputs)
+    frames = bits[..., config.low : config.high + 1].astype(np.float32)
+    first = config.input_frames - 1
+    rows, valid, start, shift = (inputs[key] for key in ("rows", "valid", "start", "shift"))
+    recalled = [inputs[key] for key in ("echo", "match") if key in inputs]
+    read = tensors(*(part[:, 1 : first + 1] for part in recalled))
+    states = model.encode(*tensors(rows[:, :first], valid[:, :first], start, shift), *read)
+    for t in range(config.target_frames):
+        previous, frame = tensors(frames[:, first + t], frames[:, first + t + 1])
+        index, told, sound = tensors(start + first + t + 1, shift, valid[:, first + t])
+        echoes = tensors(*(part[:, first + t + 1] for part in recalled))
+        features, after = model.advance(previous, index, told, sound, states, *echoes)
+        assert [state.shape for state in after] == [state.shape for state in states]
+        states = after
+        logits = keras.ops.convert_to_numpy(model.head(features, previous, frame))
+        np.testing.assert_allclose(logits, expected[:, t], atol=1e-5)
+
+
+def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch():
+    model = tiny("tied bernoulli", low=0, high=127, periods=())
+    model.features.place.assign(np.zeros(model.features.place.shape, np.float32))
+    bits = np.zeros((1, 9, 1, 128), np.uint8)
+    bits[:, :, 0, [60, 64, 67]] = 1
+    _, inputs = window(model.config, n=1)
+    inputs["valid"][:] = 1
+    low = logits_of(model, inputs | {"rows": pack(bits)})
+    high = logits_of(model, inputs | {"rows": pack(np.roll(bits, 5, axis=-1))})
+    np.testing.assert_allclose(high[..., 45:95], low[..., 40:90], atol=1e-4)
+    told = logits_of(model, inputs | {"rows": pack(bits), "shift": np.array([5], np.int32)})
+    octave = logits_of(model, inputs | {"rows": pack(bits), "shift": np.array([-7], np.int32)})
+    assert np.abs(told - low).max() > 1e-3
+    np.testing.assert_array_equal(told, octave)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_one_file_that_loads_in_safe_mode(kind, tmp_path):
+    model = tiny(kind)
+    _, inputs = window(model.config)
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.config == model.config
+    np.testing.assert_array_equal(logits_of(loaded, inputs), logits_of(model, inputs))
+    assert_cudnn_eligible(loaded)
+
+
+def test_every_lstm_is_looked_at():
+    for kind in KINDS:
+        layers = tiny(kind)._flatten_layers(include_self=False, recursive=True)
+        assert sum(isinstance(layer, keras.layers.LSTM) for layer in layers) == 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"recurrent_dropout": 0.1},
+        {"unroll": True},
+        {"use_bias": False},
+        {"use_cudnn": False},
+    ],
+)
+def test_an_lstm_that_cudnn_refuses_is_refused(wrong):
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.LSTM(2, name="culprit", **wrong)])
+    with pytest.raises(ValueError, match=f"culprit .*{next(iter(wrong))}"):
+        assert_cudnn_eligible(model)
+
+
+def test_a_mask_is_refused():
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.Masking(), keras.layers.LSTM(2)])
+    with pytest.raises(ValueError, match="mask"):
+        assert_cudnn_eligible(model)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "transformer"},
+        {"model": "blog", "head": "autoregressive"},
+        {"low": 60, "high": 59},
+        {"high": 128},
+        {"planes": ("onset",)},
+        {"units": 0},
+        {"units": 2.5},
+        {"conv": 0},
+        {"reach": -1},
+        {"lags": (1,)},
+        {"periods": (0,)},
+        {"periods": (1e30,)},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"head_dropout": float("nan")},
+        {"echo": -1},
+        {"model": "seq2seq", "echo": 64},
+    ],
+)
+def test_what_no_model_can_be_built_from_is_refused_in_one_line(wrong):
+    with pytest.raises(DatasetError) as caught:
+        ModelConfig(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "head"), [("tied", "autoregressive"), ("seq2seq", "bernoulli"), ("blog", "bernoulli")]
+)
+def test_keras_can_show_a_summary(model, head):
+    lines = []
+    periods = () if model == "blog" else (2, 4)
+    net = build_model(ModelConfig(model=model, head=head, units=4, low=60, high=71, periods=periods))
+    net.summary(print_fn=lines.append)
+    assert f"{net.count_params():,}" in "\n".join(lines)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no model here"):
+        load_model(tmp_path / "none.keras")
+    (tmp_path / "junk.keras").write_bytes(b"junk")
+    with pytest.raises(DatasetError, match="not a model that can be loaded"):
+        load_model(tmp_path / "junk.keras")
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    with pytest.raises(DatasetError, match=r"names keras.Sequential, which no model here has"):
+        load_model(tmp_path / "other.keras")
+
+
+def test_a_model_file_is_never_asked_to_call_a_function(tmp_path):
+    """What safe mode has let through (CVE-2025-1550): a function of any module, in the place of a layer."""
+    build_model(ModelConfig(units=4, low=60, high=71)).save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["more"] = [
+        {"module": "os", "class_name": "function", "config": "abort", "registered_name": "abort"}
+    ]
+    odd = json.loads(parts["config.json"])
+    odd["compile_config"] = {"steps_per_execution": {}}
+    for name, content, reason in [
+        ("config.json", json.dumps(config).encode(), "it names os.function"),
+        ("config.json", json.dumps({**odd, "config": []}).encode(), "not a model that can be loaded"),
+        ("config.json", b"[" * 100_000, "not a model that can be loaded"),
+        ("model.weights.h5", parts["model.weights.h5"][:5000], "not a model that can be loaded"),
+    ]:
+        with zipfile.ZipFile(tmp_path / "made.keras", "w") as archive:
+            for part, held in {**parts, name: content}.items():
+                archive.writestr(part, held)
+        with pytest.raises(DatasetError, match=reason):
+            load_model(tmp_path / "made.keras")
+    whole = (tmp_path / "good.keras").read_bytes()
+    for length in (0, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.keras").write_bytes(whole[:length])
+        with pytest.raises(DatasetError, match="not a model that can be loaded"):
+            load_model(tmp_path / "cut.keras")

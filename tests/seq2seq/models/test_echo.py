@@ -1,0 +1,105 @@
+"""Echoes against a twin that compares frame by frame, and what a feed and a growing output make of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from seq2seq.models.echo import LONGEST, TRUST, Echoes, find_echoes, frame_keys
+
+
+def slow_echo(rows, t, reach):
+    """Echo of frame *t* and its run: the lags one after the other, the frames of each one by one."""
+    best = 0, None
+    for lag in range(1, min(t - 1, reach) + 1):
+        run = 0
+        while run < LONGEST and run < t - lag and np.array_equal(rows[t - 1 - run], rows[t - 1 - run - lag]):
+            run += 1
+        if run > best[0]:
+            best = run, rows[t - lag]
+    return best
+
+
+@pytest.fixture(params=[1, 2], ids=["one plane", "two planes"])
+def piece(request):
+    """300 frames of few kinds, so that there are runs of all lengths, by chance and of a written-out repeat."""
+    rng = np.random.default_rng(5)
+    kinds = np.zeros((6, request.param, 16), np.uint8)
+    # They differ in one bit: at either end of a word, of the row, and between the planes.
+    for kind, bit in enumerate([0, 7, 63, 64, 127]):
+        kinds[kind, -(kind % request.param) - 1, bit >> 3] = 1 << (bit & 7)
+    rows = kinds[rng.choice(6, 300, p=[0.5, 0.3, 0.05, 0.05, 0.05, 0.05])]
+    rows[200:270] = rows[90:160]
+    return rows
+
+
+@pytest.mark.parametrize("reach", [1, 7, 4096])
+@pytest.mark.parametrize("start", [-20, 0, 130, 199, 255, 290])
+def test_echoes_are_those_of_the_longest_match(piece, start, reach):
+    echo, match = np.full((60, *piece.shape[1:]), 255, np.uint8), np.full(60, 255, np.uint8)
+    find_echoes(piece, start, reach, echo, match)
+    for i in range(60):
+        t = start + i
+        run, wanted = slow_echo(piece, t, reach) if 0 < t < len(piece) else (0, None)
+        assert match[i] == run
+        assert np.array_equal(echo[i], np.zeros_like(piece[0]) if wanted is None else wanted)
+
+
+def test_a_written_out_repeat_is_its_own_echo(piece):
+    echo, match = np.empty_like(piece), np.empty(len(piece), np.uint8)
+    find_echoes(piece, 0, 4096, echo, match)
+    assert np.array_equal(echo[240:270], piece[240:270])
+    assert (match[240:270] == LONGEST).all()
+    assert match[0] == match[1] == 0
+    assert not echo[0].any()
+    # 110 frames before is too far for a reach of 109.
+    find_echoes(piece, 0, 109, echo, match)
+    assert match[240:270].max() < LONGEST
+
+
+def test_echoes_are_known_from_the_past_alone(piece):
+    before = np.empty_like(piece), np.empty(len(piece), np.uint8)
+    find_echoes(piece, 0, 4096, *before)
+    for t in (1, 50, 205, 299):
+        changed = piece.copy()
+        changed[t:] = 255 - changed[t:]
+        after = np.empty_like(piece), np.empty(len(piece), np.uint8)
+        find_echoes(changed, 0, 4096, *after)
+        assert all(np.array_equal(a[: t + 1], b[: t + 1]) for a, b in zip(before, after, strict=True))
+
+
+def test_outputs_that_grow_have_the_echoes_of_the_finished_piece(piece):
+    others = piece[::-1].copy()
+    others[:40] = piece[:40]
+    finished = np.stack([piece, others])
+    wanted = [np.zeros_like(finished), np.zeros(finished.shape[:2], np.uint8)]
+    for n, rows in enumerate(finished):
+        find_echoes(rows, 0, 100, wanted[0][n], wanted[1][n])
+    growing = np.zeros_like(finished)
+    growing[:, :40] = finished[:, :40]
+    echoes = Echoes(growing, 100)
+    for t in range(finished.shape[1]):
+        echo, match = echoes.next()
+        assert np.array_equal(echo, wanted[0][:, t])
+        assert np.array_equal(match, wanted[1][:, t])
+        growing[:, t] = finished[:, t]
+
+
+def test_frames_are_equal_where_their_keys_are():
+    """All frames of one or two notes of two planes: the bits that differ between two frames fall into any word."""
+    bits = np.zeros((256 * 255 // 2 + 257, 256), np.uint8)
+    first, second = np.triu_indices(256, 1)
+    bits[np.arange(len(first)), first] = bits[np.arange(len(first)), second] = 1
+    bits[len(first) + np.arange(256), np.arange(256)] = 1
+    rows = np.packbits(bits, axis=-1, bitorder="little").reshape(-1, 2, 16)
+    assert len(np.unique(frame_keys(rows))) == len(rows)
+    # Rows lie anywhere in a file.
+    anywhere = np.frombuffer(b"x" + rows.tobytes(), np.uint8)[1:].reshape(rows.shape)
+    assert np.array_equal(frame_keys(anywhere), frame_keys(rows))
+
+
+def test_the_lengths_that_are_told_apart_go_up_to_the_longest():
+    assert list(TRUST) == sorted(set(TRUST))
+    assert (TRUST[0], TRUST[-1]) == (1, LONGEST)

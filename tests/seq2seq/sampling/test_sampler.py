@@ -1,0 +1,385 @@
+"""The sampler against the model itself: probabilities, frequencies of draws, and what was imposed."""
+
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+from seq2seq.models.architectures import build_model  # noqa: E402
+from seq2seq.models.config import ModelConfig  # noqa: E402
+from seq2seq.models.echo import find_echoes  # noqa: E402
+from seq2seq.output.music import range_mask, scale_mask  # noqa: E402
+from seq2seq.sampling import _kernels as kernels  # noqa: E402
+from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
+from seq2seq.sampling.stepping import stepper_of  # noqa: E402
+
+BOTH = ("sounding", "onset")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+KINDS = {
+    "tied": {"model": "tied"},
+    "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
+    "tied with echo": {"model": "tied", "echo": 64, "lags": (3,)},
+    "tied bernoulli with echo": {"model": "tied", "head": "bernoulli", "echo": 3},
+    "tied with a short echo": {"model": "tied", "echo": 2},
+    "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
+    "tied bernoulli": {"model": "tied", "head": "bernoulli", "lags": (4,)},
+    "seq2seq": {"model": "seq2seq"},
+    "seq2seq attention": {"model": "seq2seq", "attention": True},
+    "seq2seq bernoulli": {"model": "seq2seq", "attention": True, "head": "bernoulli"},
+    "blog": {"model": "blog", "head": "bernoulli"},
+}
+
+
+def tiny(spread=0.3, **changes):
+    """A small model with every weight disturbed, so that no zero or one hides a mistake."""
+    fields = {"low": 30, "high": 85, "input_frames": 6, "target_frames": 5, "units": 8, "reach": 5}
+    config = ModelConfig(**(fields | {"periods": (4, 3, 16)} | changes))
+    keras.utils.set_random_seed(3)
+    model = build_model(config)
+    rng = np.random.default_rng(3)
+    for weight in model.weights:
+        if weight.dtype == "float32" and "variance" not in weight.path:
+            value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
+            # Logits begin around 0, not around silence: there is more to see.
+            value = value * (not weight.path.endswith("logit/bias"))
+            weight.assign(value + spread * rng.standard_normal(weight.shape))
+    return model
+
+
+def random_rows(rng, config, *shape, density=0.1):
+    bits = rng.random((*shape, len(config.planes), config.pitches)) < density
+    if len(config.planes) == 2:
+        bits[..., 1, :] &= bits[..., 0, :]
+    return pack(bits.astype(np.uint8), config)
+
+
+def echoes_of(config, pieces, start, frames):
+    """Echoes, and their runs, of a window of the same frames of each of *pieces*."""
+    echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
+    match = np.zeros(echo.shape[:2], np.uint8)
+    for n, piece in enumerate(pieces):
+        find_echoes(piece, start, config.echo, echo[n], match[n])
+    return {"echo": echo, "match": match}
+
+
+def teacher_forced(model, rows, valid, start, **echoes):
+    """Logits from the model itself, as in training and evaluation."""
+    n = len(rows)
+    inputs = {
+        "rows": rows,
+        "valid": np.repeat(valid[None].astype(np.uint8), n, axis=0),
+        "start": np.full(n, start, np.int32),
+        "shift": np.zeros(n, np.int32),
+        **echoes,
+    }
+    return keras.ops.convert_to_numpy(model(inputs))
+
+
+def stepped(model, rows, valid, start, echo, match):
+    """Logits from the stepper, each frame imposed on the draw."""
+    config, stepper = model.config, stepper_of(model)
+    bits = unpack(rows, config)
+    n = len(bits)
+    stepper.read(bits, valid, start, unpack(echo, config), match)
+    logits = np.zeros((n, config.target_frames, *bits.shape[2:]), np.float32)
+    frame, weight = np.zeros_like(bits[:, 0]), np.zeros(n)
+    for step in range(config.target_frames):
+        wanted = bits[:, config.input_frames + step]
+        sounding = np.where(wanted[:, -1] > 0, kernels.STRUCK, kernels.HELD)
+        rules = np.where(wanted[:, 0] > 0, sounding, kernels.SILENT).astype(np.uint8)
+        stepper.advance(config.input_frames + step)
+        now = np.zeros_like(logits[:, 0])
+        everything = np.ones(n, bool)
+        stepper.draw(now, wanted[:, 0] * 0, rules, 1.0, 1.0, np.zeros(n, np.uint64), everything, frame, weight)
+        assert np.array_equal(frame, wanted)
+        logits[:, step] = now
+    return logits
+
+
+@pytest.mark.parametrize("planes", [("sounding",), BOTH], ids=len)
+@pytest.mark.parametrize("kind", KINDS)
+def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, rng):
+    model = tiny(planes=planes, **KINDS[kind])
+    config = model.config
+    rows = random_rows(rng, config, 3, config.input_frames + config.target_frames)
+    valid = np.ones(rows.shape[1], bool)
+    valid[:2] = False
+    rows[:, :2] = 0
+    # Some frames come again, so that there are echoes.
+    rows[:, 5:9] = rows[:, 2:6]
+    echoes = echoes_of(config, rows[:, 2:], -2, rows.shape[1])
+    assert config.echo < 3 or echoes["match"].any()
+    wanted = 1 / (1 + np.exp(-teacher_forced(model, rows, valid, -2, **echoes)))
+    found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2, **echoes)))
+    assert wanted.std() > 0.01
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def outcome_probabilities(model):
+    """Probability of every first frame of a piece, by the model itself, for a model of three pitches."""
+    config = model.config
+    outcomes = np.array(list(itertools.product([0, 1], repeat=3)), np.uint8)
+    bits = np.zeros((8, config.input_frames + config.target_frames, 1, 3), np.uint8)
+    bits[:, config.input_frames, 0] = outcomes
+    valid = np.zeros(bits.shape[1], bool)
+    logits = teacher_forced(model, pack(bits, config), valid, -config.input_frames)[:, 0, 0]
+    chances = np.prod(np.where(outcomes, 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(logits))), axis=1)
+    assert chances.sum() == pytest.approx(1, abs=1e-5)
+    return outcomes, chances
+
+
+def frequencies(sampler, outputs=20_000, **options):
+    nothing = np.zeros((0, 1, 16), np.uint8)
+    frames = unpack(sampler.sample(nothing, 1, outputs=outputs, **options), sampler.config)[:, 0, 0]
+    return np.bincount(frames @ np.array([4, 2, 1]), minlength=8) / outputs
+
+
+@pytest.fixture(scope="module")
+def three_pitches():
+    model = tiny(spread=0.7, model="seq2seq", low=60, high=62)
+    return Sampler(model), *outcome_probabilities(model)
+
+
+# Four standard deviations of a share of 20,000 draws are at most 0.014.
+CLOSE = 0.015
+
+
+def test_draws_are_as_frequent_as_they_are_probable(three_pitches):
+    sampler, _, chances = three_pitches
+    np.testing.assert_allclose(frequencies(sampler), chances, rtol=0, atol=CLOSE)
+
+
+def test_a_melody_conditions_the_notes_below_it(three_pitches):
+    sampler, outcomes, chances = three_pitches
+    melody = pack(np.array([[[0, 0, 1]]], np.uint8), sampler.config)
+    posterior = np.where(outcomes[:, 2], chances, 0)
+    posterior /= posterior.sum()
+    # Not the frequencies of the notes below without the melody: there is something to be conditioned.
+    unaware = chances.reshape(4, 2).sum(axis=1)
+    assert np.abs(unaware - posterior[1::2]).max() > 3 * CLOSE
+    found = frequencies(sampler, steering=Steering(melody=melody))
+    np.testing.assert_allclose(found, posterior, rtol=0, atol=CLOSE)
+
+
+def test_max_polyphony_leaves_the_rest_as_probable_as_it_was(three_pitches):
+    sampler, outcomes, chances = three_pitches
+    posterior = np.where(outcomes.sum(axis=1) <= 1, chances, 0)
+    posterior /= posterior.sum()
+    found = frequencies(sampler, steering=Steering(max_polyphony=1))
+    np.testing.assert_allclose(found, posterior, rtol=0, atol=CLOSE)
+
+
+def test_temperature_and_top_p_at_their_ends(three_pitches):
+    sampler, _, _ = three_pitches
+    greedy = frequencies(sampler, outputs=50, temperature=0)
+    assert sorted(greedy) == [0] * 7 + [1]
+    assert np.array_equal(greedy, frequencies(sampler, outputs=50, top_p=0.5))
+    # Very hot: every question is a coin.
+    np.testing.assert_allclose(frequencies(sampler, temperature=1e6), 1 / 8, rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize(("logit", "chance"), [(0.0, 0.5), (2.0, 0.880797), (2.5, 1.0), (-2.5, 0.0)])
+def test_the_nucleus_of_one_question(logit, chance):
+    # 0.88 and 0.12 are both kept at top-p 0.9; 0.924 alone is nucleus enough.
+    assert kernels._chance(logit, 1.0, 0.9) == pytest.approx(chance, abs=1e-6)
+    assert kernels._chance(2 * logit, 2.0, 0.9) == pytest.approx(chance, abs=1e-6)
+
+
+def test_the_random_numbers_are_splitmix64():
+    # First outputs for seed 1234567, from the author's C code.
+    wanted = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    states = np.array([1234567], np.uint64)
+    assert [kernels.uniform(states, 0) for _ in wanted] == [(z >> 11) / 2**53 for z in wanted]
+
+
+@pytest.fixture(scope="module")
+def onset_sampler():
+    return Sampler(tiny(spread=0.5, planes=BOTH, lags=(4,)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_length_is_exact_and_goes_beyond_the_window(kind, rng):
+    sampler = Sampler(tiny(**KINDS[kind]))
+    primer = random_rows(rng, sampler.config, 9)
+    for steps in (1, 5, 6, 23):
+        assert sampler.sample(primer, steps, outputs=2).shape == (2, steps, 1, 16)
+
+
+@pytest.mark.parametrize("planes", [("sounding",), BOTH], ids=len)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [3, 9])
+def test_the_likeliest_frames_are_those_of_the_model_window_by_window(kind, planes, length, rng):
+    model = tiny(planes=planes, **KINDS[kind])
+    config = model.config
+    steps, ahead = 17, config.target_frames
+    primer = np.tile(random_rows(rng, config, 3), (length // 3, 1, 1))
+    # A pitch that the model does not know tells two frames apart nevertheless.
+    primer[length // 2 :][:1, 0, 1] |= 4
+    drawn = Sampler(model).sample(primer, steps, outputs=2, temperature=0)
+    pieces = np.concatenate([np.stack([primer] * 2), drawn], axis=1)
+    matched = False
+    for block in range(0, steps, ahead):
+        start = len(primer) + block - config.input_frames
+        frames = np.arange(start, start + config.input_frames + ahead)
+        valid = (frames >= 0) & (frames < pieces.shape[1])
+        rows = np.where(valid[:, None, None], pieces[:, frames.clip(0, pieces.shape[1] - 1)], 0).astype(np.uint8)
+        echoes = echoes_of(config, pieces, start, len(frames))
+        logits = teacher_forced(model, rows, valid, start, **echoes)[:, : steps - block]
+        sure = np.abs(logits) > 1e-4
+        matched |= bool(echoes["match"].any())
+        bits = unpack(drawn[:, block : block + ahead], config) > 0
+        assert np.array_equal((logits > 0)[:, :, 0] & sure[:, :, 0], bits[:, :, 0] & sure[:, :, 0])
+    # The longer primer repeats itself.
+    assert matched or config.echo < 3 or length == 3
+
+
+def test_same_seed_same_bytes(onset_sampler, rng):
+    primer = random_rows(rng, onset_sampler.config, 9)
+    first, again, other = (onset_sampler.sample(primer, 12, outputs=3, seed=seed) for seed in (7, 7, 8))
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != other.tobytes()
+    assert len({output.tobytes() for output in first}) == 3
+    # The first is the first, alone or not.
+    assert onset_sampler.sample(primer, 12, seed=7).tobytes() == first[:1].tobytes()
+    # Nor does it matter in which group an output is drawn, of three and two or of four, four and three.
+    five, eleven = (onset_sampler.sample(primer, 12, outputs=outputs, seed=7) for outputs in (5, 11))
+    assert len({output.tobytes() for output in eleven}) == 11
+    assert eleven[:5].tobytes() == five.tobytes()
+
+
+def test_onsets_and_sounding_agree(onset_sampler, rng):
+    primer = random_rows(rng, onset_sampler.config, 9)
+    drawn = onset_sampler.sample(primer, 40, outputs=3, temperature=1.5)
+    bits = unpack(np.concatenate([np.stack([primer] * 3), drawn], axis=1), onset_sampler.config) > 0
+    sounding, onset = bits[:, 8:, 0], bits[:, 8:, 1]
+    begins = sounding[:, 1:] & ~sounding[:, :-1]
+    assert begins.any()
+    assert not (onset & ~sounding).any()
+    assert not (begins & ~onset[:, 1:]).any()
+    assert (onset[:, 1:] & sounding[:, :-1]).any(), "no note was struck again"
+
+
+@pytest.mark.parametrize("kind", ["tied", "tied bernoulli", "seq2seq"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 3.0])
+def test_no_rule_is_ever_broken(kind, temperature, rng):
+    sampler = Sampler(tiny(spread=0.5, planes=BOTH, **KINDS[kind]))
+    allowed = scale_mask("A minor") & range_mask("C2:C5")
+    # The melody leaves scale and range, and has more notes than may sound at once: it may.
+    melody = random_rows(rng, sampler.config, 12, density=0.02)
+    primer = random_rows(rng, sampler.config, 4)
+    steering = Steering(allowed=allowed, max_polyphony=2, melody=melody)
+    drawn = sampler.sample(primer, 20, outputs=3, temperature=temperature, steering=steering)
+    bits = np.unpackbits(drawn, axis=-1, bitorder="little") > 0
+    held = np.zeros((20, 2, 128), bool)
+    held[:12] = np.unpackbits(melody, axis=-1, bitorder="little") > 0
+    assert bits[:, held].all()
+    # A pitch of the melody is struck where the melody strikes it, and nowhere else.
+    assert np.array_equal(bits[:, :, 1] & held[:, 0], np.broadcast_to(held[:, 1], (3, 20, 128)))
+    rest = bits[:, :, 0] & ~held[:, 0]
+    assert not rest[..., ~allowed].any()
+    assert (bits[:, :, 0].sum(axis=2) <= np.maximum(2, held[:, 0].sum(axis=1))).all()
+    # What goes on sounding when the melody leaves it is a note of its own.
+    left = rest[:, 1:] & held[:-1, 0]
+    assert bits[:, 1:, 1][left].all()
+
+
+def test_the_least_probable_free_notes_are_dropped_when_redrawing_does_not_help():
+    logits = np.array([[3.0, -1.0, 2.0, -2.0, 1.0]], np.float32)
+    frame = np.ones((1, 5), np.uint8)
+    rules = np.full(5, kernels.FREE, np.uint8)
+    rules[3] = kernels.STRUCK
+    kernels.thin(logits, rules, 3, frame)
+    assert frame.tolist() == [[1, 0, 1, 1, 0]]
+    kernels.thin(logits, rules, 0, frame)
+    assert frame.tolist() == [[0, 0, 0, 1, 0]]
+
+
+def test_a_pitch_outside_the_primer_range_is_not_heard(onset_sampler, rng):
+    primer = random_rows(rng, onset_sampler.config, 9)
+    louder = primer.copy()
+    louder[..., 15] = 255
+    wanted = onset_sampler.sample(primer, 8)
+    assert np.array_equal(onset_sampler.sample(louder, 8), wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"steps": 0}, "at least 1"),
+        ({"outputs": 0}, "at least 1"),
+        ({"temperature": -1.0}, "negative"),
+        ({"temperature": float("nan")}, "negative"),
+        ({"top_p": 0.0}, "top-p"),
+        ({"top_p": 1.1}, "top-p"),
+        ({"seed": -1}, "seed"),
+        ({"steering": Steering(allowed=range_mask("C-1:C0"))}, "none of the pitches"),
+        ({"steering": Steering(melody=np.full((2, 2, 16), 255, np.uint8))}, "transpose"),
+    ],
+)
+def test_what_cannot_be_is_refused(onset_sampler, options, said):
+    with pytest.raises(ValueError, match=said):
+        onset_sampler.sample(np.zeros((0, 2, 16), np.uint8), **({"steps": 4} | options))
+
+
+def test_steering_that_leaves_nothing_is_refused():
+    with pytest.raises(ValueError, match="no pitch"):
+        Steering(allowed=np.zeros(128, bool))
+    with pytest.raises(ValueError, match="at least 1"):
+        Steering(max_polyphony=0)
+
+
+def test_without_chance_a_frame_is_drawn_once(onset_sampler, rng, monkeypatch):
+    draws = []
+    kind = type(onset_sampler._stepper)
+    draw = kind.draw
+    monkeypatch.setattr(kind, "draw", lambda self, *rest: draws.append(draw(self, *rest)))
+    steering = Steering(max_polyphony=1)
+    onset_sampler.sample(random_rows(rng, onset_sampler.config, 9), 10, temperature=0, steering=steering)
+    assert len(draws) == 10
+
+
+@pytest.mark.parametrize("outputs", [1, 9])
+def test_progress_is_told_and_an_interruption_ends_all_threads(onset_sampler, rng, outputs):
+    primer = random_rows(rng, onset_sampler.config, 9)
+    told = []
+    onset_sampler.sample(primer, 40, outputs=outputs, progress=lambda *frames: told.append(frames))
+    block = onset_sampler.config.target_frames
+    assert len(told) == -(-40 // block) * -(-outputs // 4)
+    assert {whole for _, whole in told} == {40 * outputs}
+    assert max(told)[0] == (40 - 1) // block * block * outputs
+
+    def interrupt(done, whole):
+        told.append(done)
+        if done:
+            raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        onset_sampler.sample(primer, 20_000, outputs=outputs, progress=interrupt)
+    assert len(told) < 100, "the other threads went on"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+def test_ten_thousand_steps_take_no_more_memory_than_the_music(rng):
+    sampler = Sampler(tiny(planes=BOTH, low=40, high=90, units=4))
+    primer = random_rows(rng, sampler.config, 9)
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    sampler.sample(primer, 1000)
+    before = resident()
+    drawn = sampler.sample(primer, 10_000)
+    assert drawn.shape == (1, 10_000, 2, 16)
+    # The music is 0.3 MB; a state kept for each step, even of this tiny model, would be 16 MB.
+    assert resident() - before < 4 * 2**20
