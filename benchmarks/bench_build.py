@@ -67,7 +67,7 @@ def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
     out_bytes = out.stat().st_size
     floor = floor_program()
     contenders: dict[str, Any] = {"rollcore": (build, n_files)}
-    bars = {"floor": 1 / WITHIN_OF_FLOOR}
+    targets = {"floor": 1 / WITHIN_OF_FLOOR}
     contenders["floor"] = (
         lambda: process.run([floor, folder, scratch / "floor.out", out_bytes, process.CORES]),
         n_files,
@@ -76,13 +76,13 @@ def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
     if peers.available("symusic"):
         command = [sys.executable, "-m", "benchmarks.peers", "symusic", folder, scratch / "symusic.h5"]
         contenders[pipeline] = (lambda: process.run([*command, process.CORES]), n_files)
-        bars[pipeline] = 5
-    for name, bar in {"mido": None, "pretty_midi": 500}.items():
+        targets[pipeline] = 5
+    for name, target in {"mido": None, "pretty_midi": 500}.items():
         if peers.available(name):
             reader = f"{name} + NumPy, in process, no output"
             contenders[reader] = (lambda name=name: [peers.rows(name, blob) for blob in few], len(few))
-            if bar:
-                bars[reader] = bar
+            if target:
+                targets[reader] = target
 
     def check(results: dict[str, Any]) -> None:
         if pipeline in results:
@@ -103,7 +103,7 @@ def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
         check=check,
         before=clear,
         rounds=7,
-        bars={} if quick else bars,
-        rate_bar=None if quick else 20000,
+        targets={} if quick else targets,
+        rate_target=None if quick else 20000,
     )
     race.fact("output", out_bytes / 1e6, "MB")

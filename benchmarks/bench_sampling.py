@@ -75,7 +75,7 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
         question=f"Generating with `tied`, autoregressive head, {model.config.pitches} pitches, onsets, "
         f"{model.config.input_frames} + {model.config.target_frames} frames",
         unit="frame",
-        rate_bar=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
+        rate_target=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
         rounds=9,
         quick_rounds=3,
     )
@@ -125,7 +125,7 @@ def test_other_models(race: Any, sampler: Any, preset: str) -> None:
         },
         question=f"Generating with `{preset}`, {made.config.head} head",
         unit="frame",
-        rate_bar=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
+        rate_target=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
         rounds=9,
         quick_rounds=3,
     )

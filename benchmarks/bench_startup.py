@@ -11,8 +11,8 @@ import pytest
 from benchmarks import process
 
 
-@pytest.mark.parametrize(("name", "bar"), [("rollcore", 0.2), ("seq2seq-train", 0.4)])
-def test_help(race: Any, name: str, bar: float) -> None:
+@pytest.mark.parametrize(("name", "target"), [("rollcore", 0.2), ("seq2seq-train", 0.4)])
+def test_help(race: Any, name: str, target: float) -> None:
     pytest.importorskip("rollcore")
     command = [*process.command(name), "--help"]
     contenders: dict[str, Any] = {
@@ -21,7 +21,7 @@ def test_help(race: Any, name: str, bar: float) -> None:
         "floor: import click": lambda: process.run([sys.executable, "-c", "import click"]),
         "import numpy": lambda: process.run([sys.executable, "-c", "import numpy"]),
     }
-    race(contenders, question=f"`{name} --help`", unit="run", rounds=15, quick_rounds=5, seconds_bar=bar)
+    race(contenders, question=f"`{name} --help`", unit="run", rounds=15, quick_rounds=5, seconds_target=target)
 
 
 def test_sample_pack(race: Any, scratch: Path) -> None:
@@ -41,5 +41,5 @@ def test_sample_pack(race: Any, scratch: Path) -> None:
         unit="build",
         before=lambda: out.unlink(missing_ok=True),
         rounds=15,
-        seconds_bar=0.6,
+        seconds_target=0.6,
     )

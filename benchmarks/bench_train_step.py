@@ -17,7 +17,7 @@ if peers.available("torch"):
 
 BATCH_SIZE = 64
 N_FILES = 1000
-FEED_SHARE_BAR = 0.02
+FEED_SHARE_TARGET = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_feed_share(race: Any, dataset: Any, preset: str) -> None:
         unit="batch",
         rounds=15,
         quick_rounds=7,
-        bars={f"seq2seq, update of {preset}": 1 / FEED_SHARE_BAR},
+        targets={f"seq2seq, update of {preset}": 1 / FEED_SHARE_TARGET},
     )
 
 
@@ -170,5 +170,5 @@ def test_fit(race: Any, dataset: Any) -> None:
         unit="update",
         units=n_updates,
         rounds=9,
-        bars={"floor: one batch, over and over": 0.98},
+        targets={"floor: one batch, over and over": 0.98},
     )

@@ -119,7 +119,7 @@ def test_gather(race: Any, dataset: Any, windows: Any, threads: int, transposed:
         units=LARGE,
         check=check,
         rounds=15,
-        bars={"floor: memcpy of as many bytes": 1 / 3 if transposed else 1 / 2},
+        targets={"floor: memcpy of as many bytes": 1 / 3 if transposed else 1 / 2},
     )
     if threads == 1:
         # Where the time goes: the same calls on windows so few that they stay in the cache, and on no frames at all.
@@ -226,7 +226,7 @@ def test_unpack(race: Any, windows: Any, count: int, threads: int) -> None:
         units=count * calls,
         check=_equal,
         rounds=15,
-        bars={peer: 5},
+        targets={peer: 5},
     )
 
 
@@ -317,7 +317,7 @@ def test_open(race: Any, many_pieces: Path) -> None:
         unit="dataset",
         check=_equal_numbers,
         rounds=9,
-        seconds_bar=0.3,
+        seconds_target=0.3,
     )
     done = subprocess.run(
         [sys.executable, "-c", OPEN, str(many_pieces)], capture_output=True, text=True, check=True, env=os.environ

@@ -99,9 +99,9 @@ class Race:
         self._info = benchmark.extra_info
         self._info.update(quick=quick, facts=[])
 
-    def fact(self, what: str, value: float, unit: str, bar: str = "") -> None:
-        """Keep one more measured number; `bar` is what it has to be, such as ``"< 300"`` or ``">= 5"``."""
-        self._info["facts"].append({"what": what, "value": value, "unit": unit, "bar": bar})
+    def fact(self, what: str, value: float, unit: str, target: str = "") -> None:
+        """Keep one more measured number; `target` is what it has to be, such as ``"< 300"`` or ``">= 5"``."""
+        self._info["facts"].append({"what": what, "value": value, "unit": unit, "target": target})
 
     def note(self, text: str) -> None:
         """Keep a remark that belongs under the table."""
@@ -118,9 +118,9 @@ class Race:
         before: Callable[[], object] | None = None,
         rounds: int = 9,
         quick_rounds: int = 5,
-        bars: Mapping[str, float] | None = None,
-        rate_bar: float | None = None,
-        seconds_bar: float | None = None,
+        targets: Mapping[str, float] | None = None,
+        rate_target: float | None = None,
+        seconds_target: float | None = None,
     ) -> dict[str, dict[str, float]]:
         """Run all contenders in interleaved rounds and keep their times and ratios.
 
@@ -139,10 +139,10 @@ class Race:
             Called before every timed call, outside of the clock (to remove the output of the call before).
         rounds, quick_rounds
             Timed calls of each contender.
-        bars
+        targets
             Name → how many times faster than that contender the reference has to be (below 1: how close to a
             floor).
-        rate_bar, seconds_bar
+        rate_target, seconds_target
             Units per second, or seconds per unit, that the reference has to reach.
 
         Returns
@@ -191,9 +191,9 @@ class Race:
             seconds=spreads,
             ratios=ratios,
             rounds=len(seconds[reference]),
-            bars=dict(bars or {}),
-            rate_bar=rate_bar,
-            seconds_bar=seconds_bar,
+            targets=dict(targets or {}),
+            rate_target=rate_target,
+            seconds_target=seconds_target,
         )
         return spreads
 

@@ -25,12 +25,12 @@ HEAD = """# Results
 
 Written by `python -m benchmarks.report` from `results/*.json`; measured by `make bench`. Do not edit.
 
-How to read it: all contenders of a table ran in interleaved rounds on the same machine, files warm in the
+How to read it: all contenders of a table ran in interleaved rounds on the same machine, with the files in the
 page cache, and gave the same answer before a time was kept. Times are medians per unit, with the quartiles in
-brackets. **Ratio** is the contender's time over the reference's in the same round (median, quartiles): how
-many times faster the reference, the first row, is. A floor is the same work with everything left out that
-could be: no program can be faster than it, and its row says how many times its time the reference takes.
-Before a full run, most of the free memory is written to once: a virtual machine is slow to find new pages.
+brackets. **Ratio** is the contender's time divided by the time of the first row, the reference, in the same round
+(median, quartiles): how many times faster the reference is. A floor is the same work with everything left out
+that could be left out; its row gives how many times its time the reference takes.
+Before a full run most of the free memory is written to once, because a virtual machine is slow to provide new pages.
 """
 
 
@@ -63,39 +63,39 @@ def _table(info: dict[str, Any]) -> Iterator[str]:
     reference, unit = info["reference"], info["unit"]
     yield f"### {info['question']}\n"
     yield f"{info['rounds']} rounds.\n"
-    yield f"| | time per {unit} | per second | ratio | bar |"
+    yield f"| | time per {unit} | per second | ratio | target |"
     yield "|---|---|---|---|---|"
     for name, spread in info["seconds"].items():
         rate = 1 / spread["median"]
         cells = f"{_duration(spread['median'])} ({_duration(spread['low'])} to {_duration(spread['high'])})"
-        times = bar = ""
+        times = target = ""
         if name == reference:
             times = "1"
-            if info["rate_bar"]:
-                bar = f"≥ {info['rate_bar']:,} {unit}s a second: {_verdict(rate >= info['rate_bar'])}"
-            if info["seconds_bar"]:
-                met = spread["median"] < info["seconds_bar"]
-                bar = f"< {_duration(info['seconds_bar'])}: {_verdict(met)}"
+            if info["rate_target"]:
+                target = f"≥ {info['rate_target']:,} {unit}s a second: {_verdict(rate >= info['rate_target'])}"
+            if info["seconds_target"]:
+                met = spread["median"] < info["seconds_target"]
+                target = f"< {_duration(info['seconds_target'])}: {_verdict(met)}"
         else:
-            ratio, wanted = info["ratios"][name], info["bars"].get(name)
+            ratio, wanted = info["ratios"][name], info["targets"].get(name)
             median, low, high = (ratio[key] for key in ("median", "low", "high"))
             if name.startswith("floor"):
                 times = f"{_number(1 / median)} ({_number(1 / high)} to {_number(1 / low)}) times the floor"
-                bar = f"≤ {_number(1 / wanted)} times the floor: {_verdict(median >= wanted)}" if wanted else ""
+                target = f"≤ {_number(1 / wanted)} times the floor: {_verdict(median >= wanted)}" if wanted else ""
             else:
                 times = f"{_number(median)} ({_number(low)} to {_number(high)})"
-                bar = f"≥ {_number(wanted)}: {_verdict(median >= wanted)}" if wanted else ""
-        yield f"| {name} | {cells} | {_number(rate)} | {times} | {bar} |"
+                target = f"≥ {_number(wanted)}: {_verdict(median >= wanted)}" if wanted else ""
+        yield f"| {name} | {cells} | {_number(rate)} | {times} | {target} |"
     yield ""
     if info["facts"]:
-        yield "| | | bar |"
+        yield "| | | target |"
         yield "|---|---|---|"
         for fact in info["facts"]:
-            bar = fact["bar"]
-            if bar:
-                symbol, limit = bar.split()
-                bar += f": {_verdict(TESTS[symbol](fact['value'], float(limit)))}"
-            yield f"| {fact['what']} | {_number(fact['value'])} {fact['unit']} | {bar} |"
+            target = fact["target"]
+            if target:
+                symbol, limit = target.split()
+                target += f": {_verdict(TESTS[symbol](fact['value'], float(limit)))}"
+            yield f"| {fact['what']} | {_number(fact['value'])} {fact['unit']} | {target} |"
         yield ""
     for note in info.get("notes", ()):
         yield f"{note}\n"
@@ -112,7 +112,7 @@ def _host(machine: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "."
 
 
-def write(results: Path = HERE / "results", target: Path = HERE / "RESULTS.md") -> None:
+def write(results: Path = HERE / "results", page: Path = HERE / "RESULTS.md") -> None:
     """Write the readable table of everything that `results` holds."""
     lines, seen, machine = [HEAD], None, None
     for stem, machine_info, benchmark in _load(results):
@@ -126,7 +126,7 @@ def write(results: Path = HERE / "results", target: Path = HERE / "RESULTS.md") 
         lines.extend(_profile(json.loads(profile.read_text())))
     if machine:
         lines.extend(_host(machine))
-    target.write_text("\n".join(lines) + "\n")
+    page.write_text("\n".join(lines) + "\n")
 
 
 def _profile(data: dict[str, Any]) -> Iterator[str]:

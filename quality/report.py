@@ -8,8 +8,8 @@ from typing import Any
 
 DATASETS = {"jsb": "JSB", "nottingham": "Nottingham", "piano-midi": "Piano-midi", "musedata": "MuseData"}
 TITLES = {"autoregressive": "Pitch-autoregressive models", "bernoulli": "Bernoulli models"}
-# What the recipes are to reach: nats per frame on the test split, all frames alike.
-BARS = {
+# What the recipes should reach: nats per frame on the test split, all frames alike.
+TARGETS = {
     "autoregressive": {"jsb": 4.40, "nottingham": 1.60, "piano-midi": 4.90, "musedata": 4.45},
     "bernoulli": {"jsb": 8.05, "nottingham": 3.00, "piano-midi": 7.4, "musedata": 6.9},
 }
@@ -42,19 +42,21 @@ OURS = {
 INTRODUCTION = """\
 # Quality
 
-Negative log-likelihood in nats per frame, lower is better, on the test splits of the four standard piano-roll
-datasets (Boulanger-Lewandowski et al. 2012). Every frame is predicted once, from its past alone;
-[evaluation.md](evaluation.md) is the protocol. Unless said otherwise the figures are means over all frames alike.
-A model whose pitches know of each other within a frame is in another class than one whose pitches
-do not: compare within a table. The epoch was chosen on the validation split; one seed each.
+Negative log-likelihood in nats per frame on the test splits of the four standard piano-roll datasets
+(Boulanger-Lewandowski et al. 2012). Lower is better. Every frame is predicted once, from its past alone;
+[evaluation.md](evaluation.md) describes the protocol. Unless stated otherwise, figures are means over all frames. The
+epoch was chosen on the validation split; one seed each.
 
-The echo is the frame that followed the longest earlier match, in the same piece, of the latest frames
-([evaluation.md](evaluation.md)). It is known from the past alone, but from a long one: a published model whose state
-forgets what was played minutes ago is best compared with ours without the echo. The published rows are those whose
-figures could be checked; Walder 2016, to whom the rhythm is given, and Johnson 2017 (tied parallel networks) are not
-among them.
+Compare figures within a table only. In the first, a pitch may depend on the lower pitches of its own frame; in the
+second, the pitches of a frame are independent given the past.
 
-Written by `make quality` from `quality/results/`; the recipes are in `quality/__main__.py`.
+The echo is the frame that followed the longest earlier match of the latest frames in the same piece
+([evaluation.md](evaluation.md)). It uses the past alone, but a long one: compare a published model whose state forgets
+what was played minutes ago with our rows without the echo. Published rows are those whose figures could be checked.
+Walder 2016, which is given the rhythm, and Johnson 2017 (tied parallel networks), whose table could not be checked, are
+left out.
+
+`make quality` writes this page from `quality/results/`; the recipes are in `quality/__main__.py`.
 """
 
 
@@ -81,25 +83,27 @@ def _table(head: str, found: dict[str, Any]) -> str:
     rows: dict[str, dict[str, Any]] = {}
     for name, (key, variant) in OURS.items():
         rows[name] = {data: _test(found.get(f"{data}-{head}{variant}"), key) for data in DATASETS}
-    rows["bar"] = BARS[head]
+    rows["target"] = TARGETS[head]
     rows.update(PUBLISHED[head])
     return _markdown(["model", *DATASETS.values()], [[name, *map(row.get, DATASETS)] for name, row in rows.items()])
 
 
 def _verdict(head: str, found: dict[str, Any]) -> str:
-    """Say which bars are missed, and which were not tried."""
+    """Say which targets are missed, and which recipes were not run."""
     lines = []
-    for data, bar in BARS[head].items():
+    for data, wanted in TARGETS[head].items():
         nats = _nats(found, data, head)
         if nats is None:
             lines.append(f"- {DATASETS[data]}: no result; the recipe has not been run.")
-        elif nats > bar:
+        elif nats > wanted:
             spent = found[f"{data}-{head}"]["cpu_minutes"]
             trained = f", after {spent:.0f} CPU minutes of training" if spent is not None else ""
-            lines.append(f"- {DATASETS[data]}: misses the bar by {nats - bar:.2f}{trained}.")
-    met = [DATASETS[data] for data, bar in BARS[head].items() if (_nats(found, data, head) or bar + 1) <= bar]
+            lines.append(f"- {DATASETS[data]}: misses the target by {nats - wanted:.2f}{trained}.")
+    met = [
+        DATASETS[data] for data, wanted in TARGETS[head].items() if (_nats(found, data, head) or wanted + 1) <= wanted
+    ]
     if met:
-        lines.insert(0, f"- {', '.join(met)}: the bar is met.")
+        lines.insert(0, f"- {', '.join(met)}: the target is met.")
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +117,7 @@ def _chords(found: dict[str, Any]) -> str:
     text = (
         "`rollcore make-chords`, 4 steps per beat, sounding and onset planes, 32 frames in and 64 out. `tied` and\n"
         "`seq2seq` predict each frame from those before it; `blog`, the post's model, predicts all 64 from the 32 and\n"
-        "so has the harder task; on the grid of seconds, which it was made for, it does better (README).\n\n"
+        "so has the harder task; it does better on the grid of seconds, for which it was made.\n\n"
     )
     return text + _markdown(["model", "parameters", "validation", "test", "F1"], rows)
 
