@@ -38,6 +38,11 @@ ORDER = {
         "show.plot",
         "show.sound",
         "show.summary",
+        "cli.options",
+        "cli.make",
+        "cli.build",
+        "cli.inspect",
+        "cli.show",
         "cli",
     ],
     "seq2seq": [

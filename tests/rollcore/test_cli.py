@@ -445,7 +445,7 @@ def test_standard_output_on_a_full_disk(dataset):
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_without_standard_streams(dataset, midi, tmp_path, closed):
-    command = f'"{sys.executable}" -m rollcore.cli build-dataset "{midi}" "{tmp_path / "out.h5"}" {closed}'
+    command = f'"{sys.executable}" -m rollcore build-dataset "{midi}" "{tmp_path / "out.h5"}" {closed}'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert bool(done.stdout) == (closed == "2>&-")

@@ -1,0 +1,142 @@
+"""Commands that show a piece to eyes and ears: ``plot`` and ``render``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from rollcore.cli.options import (
+    CONTEXT,
+    chosen_grid,
+    drums_option,
+    fps_option,
+    steps_per_beat_option,
+    sustain_option,
+)
+from rollcore.console import printable
+from rollcore.errors import RollcoreError
+
+if TYPE_CHECKING:
+    from rollcore.dataset import Dataset
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("source")
+@click.argument("piece", nargs=-1, metavar="[PIECE]")
+@click.argument("picture")
+@click.option("--start", type=click.FloatRange(0), default=0, metavar="T", help="Second, or beat, to begin at.")
+@click.option(
+    "--length",
+    type=click.FloatRange(0, min_open=True),
+    metavar="T",
+    help="Seconds, or beats, to draw.  [default: to the end]",
+)
+@click.option(
+    "--beats-per-bar",
+    type=click.FloatRange(1 / 64, 1024),
+    metavar="N",
+    help="Quarter notes.  [default: as the piece begins]",
+)
+@fps_option
+@steps_per_beat_option
+@drums_option
+@sustain_option
+def plot(
+    source: str,
+    piece: tuple[str, ...],
+    picture: str,
+    start: float,
+    length: float | None,
+    beats_per_bar: float | None,
+    fps: str | None,
+    steps_per_beat: str | None,
+    drums: bool,
+    sustain: bool,
+) -> None:
+    """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
+
+    PIECE is a name, or a number, counted from 0, where no piece is called so; the grid and the notes kept are then
+    those of the dataset.
+    """
+    from rollcore.show.plot import plot_roll
+
+    if (found := _piece_of(source, piece, "PICTURE")) is not None:
+        if fps or steps_per_beat or drums or sustain:
+            message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
+            raise click.UsageError(message, click.get_current_context())
+        dataset, index = found
+        rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
+        beats, value = dataset.bar(index)
+        upbeat = int(dataset.pieces["upbeat"][index]) / grid.rate
+    else:
+        from rollcore.midi import read_midi
+        from rollcore.roll import PLANES, piano_roll
+
+        grid = chosen_grid(fps, steps_per_beat)
+        midi = read_midi(source)
+        try:
+            rows = piano_roll(midi, fps=fps, steps_per_beat=steps_per_beat, planes=PLANES, drums=drums, sustain=sustain)
+        except RollcoreError as error:
+            raise RollcoreError(f"{source}: {error}") from error
+        title = os.path.basename(source)
+        opening = midi.opening(drums=drums)
+        (beats, value), upbeat = opening.time_signature or (4, 4), opening.upbeat
+    bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
+    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar, upbeat=upbeat)
+    click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("source")
+@click.argument("piece", nargs=-1, metavar="[PIECE]")
+@click.argument("sound")
+def render(source: str, piece: tuple[str, ...], sound: str) -> None:
+    """Write what a MIDI file, or a PIECE of a dataset, sounds like to SOUND (.wav).
+
+    A plain struck string for every note, whatever the instrument, and no pedals. PIECE is as for `rollcore plot`; on
+    the grid of music it has the tempo it began with.
+    """
+    from rollcore.midi import read_midi
+    from rollcore.roll import SHORTEST_BEAT, midi_from_roll
+    from rollcore.show.sound import write_wav
+
+    try:
+        if (found := _piece_of(source, piece, "SOUND")) is not None:
+            dataset, index = found
+            title, tempo = dataset.name(index), max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
+            midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
+        else:
+            title, midi = os.path.basename(source), read_midi(source)
+        write_wav(midi, sound)
+    except RollcoreError as error:
+        if str(error).startswith((f"{source}: ", f"{sound}: ")):
+            raise
+        raise RollcoreError(f"{source}: {error}") from error
+    click.echo(f"{printable(sound)}: {printable(title)}")
+
+
+def _piece_of(source: str, piece: tuple[str, ...], target: str) -> tuple[Dataset, int] | None:
+    """Find the piece of a dataset; None where the source is a MIDI file."""
+    context = click.get_current_context()
+    if len(piece) > 1:
+        raise click.UsageError(f"too many arguments: expected SOURCE [PIECE] {target}", context)
+    if not piece and not _is_hdf5(source):
+        return None
+    from rollcore.dataset import open_dataset
+
+    if not piece:
+        raise click.UsageError(f"{source} is a dataset: say which PIECE", context)
+    dataset = open_dataset(source)
+    return dataset, dataset.find(piece[0])
+
+
+def _is_hdf5(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError as error:
+        raise RollcoreError(f"{path}: {error.strerror}; name a MIDI file or a dataset") from error
