@@ -49,6 +49,7 @@ ORDER = {
         "errors",
         "models.config",
         "models.echo",
+        "models.weights",
         "training.feed",
         "models.layers",
         "models.architectures",
