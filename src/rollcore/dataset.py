@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.grid import Grid
 from rollcore.midi import counted_bar
-from rollcore.roll import PLANES, ROW_BYTES
+from rollcore.roll import ROW_BYTES, plane_voices
 
 FORMAT = "rollcore"
-VERSION = 3
+VERSION = 4
 SPLITS = ("train", "validation", "test")
 OUTCOMES = ("read", "repaired", "skipped")
 NO_PIECE = 0xFFFFFFFF
@@ -39,8 +39,11 @@ PIECE_DTYPE = np.dtype(
         ("tempo", "<u4"),
         ("time_signature", "<u2", (2,)),
         ("upbeat", "<u4"),
+        ("shift", "<i4"),
         ("microseconds", "<u8"),
         ("digest", "<u8", (2,)),
+        ("pitch_digest", "<u8", (2,)),
+        ("note_digest", "<u8", (2,)),
         ("split", "u1"),
     ]
 )
@@ -107,15 +110,19 @@ class Dataset:
     grid : Grid
         The time grid of its rows.
     planes : tuple of str
-        ``("sounding",)`` or ``("sounding", "onset")``.
+        ``("sounding",)`` or ``("sounding", "onset")``; of a dataset with voices ``("sounding:NAME", "onset:NAME")``
+        for each, one pair after the other.
+    voices : tuple of str
+        Names of its voices; empty where all notes share the planes.
     options : dict
         The options it was built with.
     pieces : structured array of shape (n,)
         One row a piece: `shard`, `file` (row of `files`), `start` (first row within the shard), `frames`, `notes`,
         `tempo` (microseconds per beat at its first note), `time_signature` (of the bars it begins with, as the file has
-        it: beats, note value), `upbeat` (frames before the first bar line; 0 on the grid of seconds), `microseconds`
-        (its length in musical time), `digest` (XXH3-128 of the file's content), `split` (index into `SPLITS`), `offset`
-        (byte offset of its first row).
+        it: beats, note value), `upbeat` (frames before the first bar line; 0 on the grid of seconds), `shift` (ticks by
+        which its notes were moved onto the grid of beats), `microseconds` (its length in musical time), `digest`
+        (XXH3-128 of the file's content), `pitch_digest` (of how often each pitch is struck), `note_digest` (of pitches
+        and onsets), `split` (index into `SPLITS`), `offset` (byte offset of its first row).
     files : structured array
         One row for every file found: `bytes`, `outcome` (index into `OUTCOMES`), `reason` (index into `reasons`).
     repairs : structured array
@@ -140,8 +147,10 @@ class Dataset:
         except (ValueError, TypeError, RecursionError, RollcoreError) as error:
             raise DatasetError(f"{self.path}: damaged: an attribute of its root group; build it again") from error
         self.planes = tuple(attributes["planes"].split(","))
-        if self.planes not in (PLANES[:1], PLANES):
-            raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore")
+        try:
+            self.voices = plane_voices(self.planes)
+        except RollcoreError:
+            raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore") from None
         self.files = tables["files"]
         if (self.files["reason"][self.files["outcome"] == OUTCOMES.index("skipped")] >= len(self.reasons)).any():
             raise DatasetError(f"{self.path}: damaged: its tables point outside of it; build it again")

@@ -61,6 +61,39 @@ def check_planes(planes: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
+def plane_voices(planes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the voices that planes are of: none where all notes share the planes.
+
+    Parameters
+    ----------
+    planes
+        The planes of a frame in their order: ``sounding``, or ``sounding, onset``, or for each voice the pair
+        ``sounding:NAME, onset:NAME``. A name is printable, without comma and colon, and stands for one voice.
+
+    Raises
+    ------
+    RollcoreError
+        If the planes are none of these.
+
+    Examples
+    --------
+    >>> plane_voices(("sounding:melody", "onset:melody", "sounding:piano", "onset:piano"))
+    ('melody', 'piano')
+    >>> plane_voices(("sounding", "onset"))
+    ()
+    """
+    if tuple(planes) in (PLANES[:1], PLANES):
+        return ()
+    names = tuple(plane.removeprefix("sounding:") for plane in planes[::2])
+    pairs = tuple(f"{plane}:{name}" for name in names for plane in PLANES)
+    proper = all(name and name.isprintable() and not {",", ":"} & set(name) for name in names)
+    if not names or tuple(planes) != pairs or not proper or len(set(names)) != len(names):
+        raise RollcoreError(
+            f"planes {','.join(planes)}: expected sounding, or sounding and onset, or such a pair for each voice"
+        )
+    return names
+
+
 def new_batch(grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, max_minutes: float) -> _roll.Batch:
     """Return a kernel batch for these settings."""
     seconds, beats = grid.limits(max_minutes)

@@ -13,7 +13,9 @@ import xxhash
 
 import rollcore
 from rollcore import DatasetError, Midi, RollcoreError
-from rollcore.dataset import split_of
+from rollcore.dataset import FILE_DTYPE, PIECE_DTYPE, REPAIR_DTYPE, split_of
+from rollcore.roll import plane_voices
+from rollcore.writer import DatasetWriter, Tables
 
 
 def write_song(path, *rows):
@@ -44,7 +46,7 @@ def test_the_file_is_what_the_format_says(folder, built):
     raw = built.read_bytes()
     with h5py.File(built) as file:
         assert file.attrs["format"] == b"rollcore"
-        assert file.attrs["version"] == 3
+        assert file.attrs["version"] == 4
         assert (file.attrs["grid_unit"], file.attrs["grid_rate"]) == (b"seconds", b"50")
         shard = file["rows/000000"]
         assert shard.chunks is None
@@ -230,6 +232,48 @@ def test_tables_that_point_outside_are_refused(built, tmp_path, table, field, va
 
 
 @pytest.mark.parametrize(
+    ("planes", "voices"),
+    [
+        ("sounding,onset", ()),
+        ("sounding:melody,onset:melody", ("melody",)),
+        ("onset,sounding", None),
+        ("onset:melody,sounding:melody", None),
+        ("sounding:melody,sounding:bass", None),
+        ("sounding:,onset:", None),
+        ("sounding:a\x1bb,onset:a\x1bb", None),
+        ("sounding:a:b,onset:a:b", None),
+        ("sounding:melody", None),
+        ("", None),
+    ],
+)
+def test_planes_are_one_pair_or_a_pair_for_each_voice(built, tmp_path, planes, voices):
+    path = tmp_path / "made.h5"
+    shutil.copy(built, path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["planes"] = np.bytes_(planes.encode())
+    if voices is None:
+        with pytest.raises(DatasetError, match=r"planes .* are unknown|point outside"):
+            rollcore.open_dataset(path)
+    else:
+        assert rollcore.open_dataset(path).voices == voices
+
+
+def test_two_voices_are_four_planes_and_no_name_stands_for_both(folder, tmp_path):
+    planes = tuple(f"{plane}:{voice}" for voice in ("melody", "bass") for plane in ("sounding", "onset"))
+    pieces, files = np.zeros(1, PIECE_DTYPE), np.zeros(1, FILE_DTYPE)
+    pieces["frames"], files["name_end"] = 3, 1
+    rows = np.arange(3 * 4 * 16, dtype=np.uint8).reshape(3, 4, 16)
+    with DatasetWriter(tmp_path / "x.h5", grid=rollcore.Grid.beats(4), planes=planes) as writer:
+        pieces["shard"] = writer.append(rows)
+        writer.commit(Tables(pieces, files, np.zeros(0, REPAIR_DTYPE), b"a", []), {})
+    dataset = rollcore.open_dataset(tmp_path / "x.h5")
+    assert (dataset.planes, dataset.voices) == (planes, ("melody", "bass"))
+    assert np.array_equal(dataset.rows(0), rows)
+    with pytest.raises(RollcoreError, match="such a pair for each voice"):
+        plane_voices(planes[:2] * 2)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("options", "{"),
@@ -285,14 +329,14 @@ def test_what_is_no_dataset_is_named(tmp_path, built):
     shutil.copy(built, newer)
     older = tmp_path / "older.h5"
     shutil.copy(built, older)
-    for path, version in (newer, 4), (older, 2):
+    for path, version in (newer, 5), (older, 3):
         with h5py.File(path, "r+") as file:
             file.attrs["version"] = np.uint32(version)
     for path, message in [
         (text, "not an HDF5 file"),
         (foreign, "no rollcore dataset"),
-        (newer, "format version 4, this rollcore reads 3; upgrade"),
-        (older, "format version 2, this rollcore reads 3; build it again"),
+        (newer, "format version 5, this rollcore reads 4; upgrade"),
+        (older, "format version 3, this rollcore reads 4; build it again"),
         (tmp_path / "missing.h5", "No such file or directory; build it"),
         (tmp_path, "Is a directory"),
     ]:
