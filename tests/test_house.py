@@ -52,6 +52,7 @@ ORDER = {
         "models.weights",
         "training.feed",
         "models.layers",
+        "models.recurrence",
         "models.architectures",
         "training.metrics",
         "training.epochs",

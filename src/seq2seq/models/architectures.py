@@ -31,8 +31,8 @@ autoregressive head from the pitches below within it. They can be stepped with t
 A decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
 are modelled, their logit is conditional on the pitch sounding.
 
-Every recurrent layer is a plain ``keras.layers.LSTM`` that cuDNN can run: default activations, no mask,
-no recurrent dropout; :func:`assert_cudnn_eligible` holds whenever a model is built or loaded.
+Every recurrent layer is a ``keras.layers.LSTM`` that cuDNN can run (:mod:`seq2seq.models.recurrence`): default
+activations, no mask, no recurrent dropout; :func:`assert_cudnn_eligible` holds whenever a model is built or loaded.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from rollcore import DatasetError
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
 from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, RollLoss, UnpackRoll, register
+from seq2seq.models.recurrence import LSTM
 
 Inputs = dict[str, Any]
 
@@ -352,7 +353,7 @@ class Blog(RollModel):
 
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        lstm, units = keras.layers.LSTM, config.units
+        lstm, units = LSTM, config.units
         self.stack = [
             lstm(units, return_sequences=True, name="encoder_0"),
             keras.layers.BatchNormalization(name="encoder_norm"),
@@ -476,6 +477,5 @@ def assert_cudnn_eligible(model: keras.Model) -> None:
 
 def _lstm_stack(name: str, config: ModelConfig) -> list[Any]:
     return [
-        keras.layers.LSTM(config.units, return_sequences=True, return_state=True, name=f"{name}_{i}")
-        for i in range(config.layers)
+        LSTM(config.units, return_sequences=True, return_state=True, name=f"{name}_{i}") for i in range(config.layers)
     ]

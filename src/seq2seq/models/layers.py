@@ -110,14 +110,18 @@ class PitchFeatures(keras.layers.Layer):
         self.place = self.add_weight(name="place", shape=(pitches, self.units), initializer="zeros")
         pitch = np.arange(pitches)
         self._one_hot = (pitch[:, None] % 12 == np.arange(12)).astype("float32")
-        # Entry (p, k) names the class of the pitch k semitones above p.
-        self._relative = ((pitch[:, None] + np.arange(12)) % 12).astype("int32")
+        # Entry (c, q) says how many semitones pitch class c lies above pitch class q.
+        self._above = ((np.arange(12)[:, None] - np.arange(12)) % 12).astype("int32")
 
     def call(self, frame: Any, context: Any) -> Any:
         """Return the features of every pitch; the histogram is that of the first plane."""
-        classes = ops.take(ops.matmul(frame[:, 0], self._one_hot), self._relative, axis=-1)
+        pitches, units = frame.shape[-1], self.units
+        # The harmony is the same for all pitches of a class: it is worked out for twelve of them, then spread.
+        classes = ops.matmul(frame[:, 0], self._one_hot)
+        kernel = ops.reshape(ops.take(self.harmony.kernel, self._above, axis=0), (12, 12 * units))
+        harmony = ops.reshape(ops.matmul(classes, kernel), (-1, 12, units)) + self.context(context)[:, None]
+        rest = ops.tile(harmony, (1, -(-pitches // 12), 1))[:, :pitches] + self.place
         near = self.neighbours(ops.transpose(frame, (0, 2, 1)))
-        rest = self.harmony(classes) + self.context(context)[:, None] + self.place
         return ops.relu(_add_to_first(rest, near))
 
     def get_config(self) -> dict[str, Any]:
@@ -199,8 +203,8 @@ class PitchHead(keras.layers.Layer):
 
 def _add_to_first(units: Any, some: Any) -> Any:
     """Return *units* ``(…, k)`` with *some* ``(…, j)`` added to the first j of them."""
-    first = some.shape[-1]
-    return ops.concatenate([units[..., :first] + some, units[..., first:]], axis=-1)
+    fill = units.shape[-1] - some.shape[-1]
+    return units + ops.pad(some, [(0, 0)] * (len(some.shape) - 1) + [(0, fill)])
 
 
 @register

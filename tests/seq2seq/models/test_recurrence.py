@@ -1,0 +1,83 @@
+"""The fused LSTM computes what Keras's own layer does: outputs, states, and the gradient of everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+tf = pytest.importorskip("tensorflow", reason="the fused kernel is TensorFlow's")
+
+from seq2seq.models.architectures import assert_cudnn_eligible  # noqa: E402
+from seq2seq.models.recurrence import LSTM  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("the fused kernel is TensorFlow's")
+
+
+def twins(units, width, **options):
+    """Build the two layers with the same weights, none of them zero."""
+    layers = LSTM(units, **options), keras.layers.LSTM(units, **options)
+    rng = np.random.default_rng(3)
+    for layer in layers:
+        layer.build((None, None, width))
+    for ours, theirs in zip(layers[0].weights, layers[1].weights, strict=True):
+        value = rng.normal(0, 0.4, ours.shape).astype("float32")
+        ours.assign(value)
+        theirs.assign(value)
+    return layers
+
+
+def run(layer, arrays, graph):
+    """Return outputs and states, and the gradient of a mixture of them to the inputs and the weights."""
+    given = [tf.constant(array) for array in arrays]
+    rng = np.random.default_rng(5)
+
+    def step(x, h, c):
+        with tf.GradientTape() as tape:
+            tape.watch([x, h, c])
+            found = layer(x, initial_state=[h, c])
+            found = found if isinstance(found, list | tuple) else [found]
+            loss = sum(tf.reduce_sum(part * rng.normal(size=part.shape).astype("float32")) for part in found)
+        return found, tape.gradient(loss, [x, h, c, *(weight.value for weight in layer.trainable_weights)])
+
+    found, gradients = (tf.function(step) if graph else step)(*given)
+    return [part.numpy() for part in found], [part.numpy() for part in gradients]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("options", [{"return_sequences": True, "return_state": True}, {}])
+@pytest.mark.parametrize(("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16)])
+def test_outputs_and_gradients_are_those_of_the_loop(n, s, width, units, options, graph):
+    fused, loop = twins(units, width, **options)
+    rng = np.random.default_rng(4)
+    arrays = [rng.normal(size=shape).astype("float32") for shape in ((n, s, width), (n, units), (n, units))]
+    assert fused._fused
+    for ours, theirs in zip(run(fused, arrays, graph), run(loop, arrays, graph), strict=True):
+        assert len(ours) == len(theirs)
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(left, right, atol=1e-5 * max(1, np.abs(right).max()))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"activation": "relu"}, {"go_backwards": True}, {"use_bias": False}, {"dropout": 0.5}, {"unroll": True}]
+)
+def test_what_the_kernel_cannot_do_is_left_to_keras(odd):
+    assert not LSTM(2, **odd)._fused
+
+
+def test_a_mask_is_left_to_keras():
+    fused, loop = twins(3, 2, return_sequences=True)
+    x = np.random.default_rng(1).normal(size=(2, 4, 2)).astype("float32")
+    mask = np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool)
+    np.testing.assert_array_equal(fused(x, mask=mask), loop(x, mask=mask))
+
+
+def test_with_a_gpu_the_layer_is_that_of_keras_and_fit_for_cudnn(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"] if kind == "GPU" else [])
+    layer = LSTM(2)
+    assert not layer._fused
+    assert_cudnn_eligible(keras.Sequential([keras.Input((3, 2)), layer]))
