@@ -27,17 +27,17 @@ def sampler() -> Callable[..., Any]:
 
     from seq2seq import ModelConfig, build_model
     from seq2seq.models.config import MUSICAL_PERIODS
+    from seq2seq.models.weights import arrays_of
     from seq2seq.sampling.sampler import Sampler
 
-    def make(**changes: Any) -> tuple[Any, Any]:
+    def make(**changes: Any) -> Any:
         keras.utils.set_random_seed(0)
         fields = {"planes": ("sounding", "onset"), "periods": MUSICAL_PERIODS, **changes}
         if fields.get("model", "tied") == "tied":
             # What `seq2seq-train` makes of a dataset of 4 steps a beat.
             fields.update(lags=(12, 16, 24, 32, 48, 64), echo=4096)
         config = ModelConfig(**fields)
-        model = build_model(config)
-        return model, Sampler(model)
+        return Sampler(config, arrays_of(build_model(config)))
 
     return make
 
@@ -50,14 +50,12 @@ def _primer(frames: int) -> np.ndarray:
 
 
 def test_frames_per_second(race: Any, sampler: Any) -> None:
-    """The default model: one output, a batch, steered, and the decoder alone stepped through Keras."""
-    import keras
-
+    """The default model: one output, a batch, steered."""
     from seq2seq.output.music import scale_mask
     from seq2seq.sampling.sampler import Steering
 
-    model, made = sampler()
-    primer = _primer(model.config.input_frames)
+    made = sampler()
+    primer = _primer(made.config.input_frames)
     steering = Steering(allowed=scale_mask("A minor"), max_polyphony=4)
 
     def drawn(outputs: int = 1, **options: Any) -> tuple[Callable[[], object], int]:
@@ -68,12 +66,10 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
         f"seq2seq, {BATCH} outputs": drawn(BATCH),
         "seq2seq, one output in a scale, 4 notes at most": drawn(steering=steering),
     }
-    if keras.config.backend() == "tensorflow":
-        contenders["decoder and head once a frame by tf.function, nothing drawn"] = _compiled(model), FRAMES
     race(
         contenders,
-        question=f"Generating with `tied`, autoregressive head, {model.config.pitches} pitches, onsets, "
-        f"{model.config.input_frames} + {model.config.target_frames} frames",
+        question=f"Generating with `tied`, autoregressive head, {made.config.pitches} pitches, onsets, "
+        f"{made.config.input_frames} + {made.config.target_frames} frames",
         unit="frame",
         rate_target=TIMES_REAL_TIME * FRAMES_PER_SECOND_OF_MUSIC,
         rounds=9,
@@ -81,42 +77,9 @@ def test_frames_per_second(race: Any, sampler: Any) -> None:
     )
 
 
-def _compiled(model: Any) -> Callable[[], object]:
-    """Return what steps the model through the framework: the least that any sampler of it would do there."""
-    import tensorflow as tf
-
-    planes, pitches = len(model.config.planes), model.config.pitches
-    zeros = tf.zeros((1, planes, pitches))
-
-    @tf.function
-    def step(previous: Any, index: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        one = tf.ones(1, tf.int32)
-        features, states = model.advance(previous, index, 0 * one, one, states, echo, match)
-        return model.head(features, previous, zeros), states
-
-    heard = model.config.input_frames
-    begun = model.encode(
-        np.zeros((1, heard, planes, 16), np.uint8),
-        np.ones((1, heard), np.uint8),
-        np.zeros(1, np.int32),
-        np.zeros(1, np.int32),
-        np.zeros((1, heard, planes, 16), np.uint8),
-        np.zeros((1, heard), np.uint8),
-    )
-    echo, match = tf.zeros((1, planes, 16), tf.uint8), tf.zeros(1, tf.uint8)
-
-    def call() -> object:
-        states, logits = begun, zeros
-        for index in range(FRAMES):
-            logits, states = step(zeros, tf.constant([heard + index]), states)
-        return logits.numpy()
-
-    return call
-
-
 @pytest.mark.parametrize("preset", ["seq2seq", "blog"])
 def test_other_models(race: Any, sampler: Any, preset: str) -> None:
-    _, made = sampler(model=preset, head="bernoulli" if preset == "blog" else "autoregressive")
+    made = sampler(model=preset, head="bernoulli" if preset == "blog" else "autoregressive")
     primer = _primer(made.config.input_frames)
     race(
         {
@@ -134,7 +97,7 @@ def test_other_models(race: Any, sampler: Any, preset: str) -> None:
 @pytest.mark.only_full
 def test_a_long_piece(race: Any, sampler: Any) -> None:
     """10,000 frames, more than twenty minutes of music: the time and the memory of each."""
-    _, made = sampler()
+    made = sampler()
     primer = _primer(made.config.input_frames)
 
     def resident() -> int:

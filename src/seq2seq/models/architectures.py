@@ -13,22 +13,8 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
 
 ``blog`` reads the input frames and predicts all target frames at once. The other two are
 conditional: target frame *t* is predicted from the true frames before it, and with the
-autoregressive head from the pitches below within it. They can be stepped with the same weights:
-
-``model.encode(rows, valid, start, shift[, echo, match]) -> states``
-    Read a primer *without its last frame*, ``rows`` being ``(n, any, c, 16)``. The encoder hands its states
-    to the decoder and is done. Where the model has an echo, *echo* and *match* are those of the frames after
-    each of *rows*.
-``model.advance(previous, index, shift, valid, states[, echo, match]) -> (features, states)``
-    One decoder step: *previous* ``(n, c, p) float32`` is the frame before the one with index *index*
-    ``(n,) int32``; *shift* and *valid* are ``(n,)``, *echo* ``(n, c, 16)`` and *match* ``(n,)`` those of the frame
-    to come. States are a list of tensors of constant shape.
-``model.head(features, previous, frame) -> logits (n, c, p)``
-    The logits of that frame. Logit *p* of the autoregressive head reads no plane of *frame* at *p* or above, so
-    that a frame is drawn from the lowest pitch up; since notes are few, it is enough to evaluate all
-    pitches at once after each note drawn, instead of one pitch at a time.
-
-A decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
+autoregressive head from the pitches below within it. `seq2seq.sampling.stepping` steps them frame by frame with the
+same weights; a decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
 are modelled, their logit is conditional on the pitch sounding.
 
 Every recurrent layer is a ``keras.layers.LSTM`` that cuDNN can run (:mod:`seq2seq.models.recurrence`): default
@@ -136,14 +122,6 @@ class _Conditional(RollModel):
             )[0]
         return features
 
-    def _step(self, features: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """Return the output ``(n·fold, k)`` and states of the decoder after one frame."""
-        after: list[Any] = []
-        for i, layer in enumerate(self.decoder):
-            features, state = layer.cell(features, states[2 * i : 2 * i + 2])
-            after += state
-        return features, after
-
 
 @register
 class Tied(_Conditional):
@@ -214,56 +192,6 @@ class Tied(_Conditional):
         """Return the head's features ``(n, p, k)``: the decoder's, then the recalled bits."""
         return ops.concatenate([decoded, ops.transpose(recalled, (0, 2, 1))], axis=-1)
 
-    def encode(self, rows: Any, valid: Any, start: Any, shift: Any, echo: Any = None, match: Any = None) -> list[Any]:
-        """Return the states after frames *rows*, ready for the frame after them to be :meth:`advance`-d.
-
-        *echo* ``(n, s, c, 16)`` and *match* ``(n, s)`` are those of the frames after each of *rows*. With lags,
-        the last state is the past that they reach, ``(n, longest lag, c, p)``, silent where *rows* does not go
-        back so far.
-        """
-        bits = self.unpack(rows)
-        index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
-        recalled, likeness = self._recall(bits, self._echo(echo, match) if self.config.echo else None)
-        context = ops.concatenate([self.context(index, valid, shift[:, None]), likeness], axis=-1)
-        _, states = self._encode(self._read(bits, recalled, context), False)
-        if not self.config.lags:
-            return states
-        reach = max(self.config.lags)
-        return [*states, ops.pad(bits, ((0, 0), (reach, 0), (0, 0), (0, 0)))[:, -reach:]]
-
-    def advance(
-        self,
-        previous: Any,
-        index: Any,
-        shift: Any,
-        valid: Any,
-        states: list[Any],
-        echo: Any = None,
-        match: Any = None,
-    ) -> tuple[Any, list[Any]]:
-        """Return the features ``(n, p, k)`` of the frame after *previous*, and the new states.
-
-        *echo* ``(n, c, 16)`` and *match* ``(n,)`` are those of that frame.
-        """
-        lags = self.config.lags
-        heard, context, after = [previous], [self.context(index, valid, shift)], []
-        if lags:
-            *states, past = states
-            # The past ends with the frame before *previous*.
-            context += [_likeness(previous, past[:, -lag]) for lag in lags]
-            heard += [past[:, 1 - lag] for lag in lags]
-            after = [ops.concatenate([past[:, 1:], previous[:, None]], axis=1)]
-        if self.config.echo:
-            bits, reached = self._echo(echo, match)
-            heard.append(bits)
-            context.append(reached)
-        ahead = self.features(ops.concatenate(heard, axis=1), ops.concatenate(context, axis=-1))
-        _, p, width = ahead.shape
-        out, states = self._step(ops.reshape(ahead, (-1, width)), states)
-        decoded = ops.concatenate([ops.reshape(out, (-1, p, out.shape[-1])), ahead], axis=-1)
-        recalled = ops.concatenate([previous[:, :0], *heard[1:]], axis=1)
-        return self._join(decoded, recalled), [*states, *after]
-
 
 def _by_frame(bits: Any) -> Any:
     """Return frames ``(n, s, c, p)`` as ``(n·s, c, p)``."""
@@ -324,23 +252,6 @@ class Seq2Seq(_Conditional):
         # The mask hides padding from the attention alone: no LSTM ever sees it.
         found = self.attention([decoded, encoded], mask=[None, ops.cast(valid, "bool")])
         return ops.concatenate([decoded, found], axis=-1)
-
-    def encode(self, rows: Any, valid: Any, start: Any, shift: Any) -> list[Any]:
-        """Return the states after frames *rows*; with attention, what the decoder may look back at is among them."""
-        index = start[:, None] + 1 + ops.arange(rows.shape[1], dtype="int32")
-        read = self._read(self.unpack(rows), self.context(index, valid, shift[:, None]))
-        encoded, states = self._encode(read, False)
-        return states if self.attention is None else [*states, encoded, valid]
-
-    def advance(self, previous: Any, index: Any, shift: Any, valid: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        """Return the features ``(n, k)`` of the frame after *previous*, and the new states."""
-        _, c, p = previous.shape
-        read = ops.concatenate([ops.reshape(previous, (-1, c * p)), self.context(index, valid, shift)], axis=-1)
-        out, after = self._step(read, states)
-        if self.attention is None:
-            return out, after
-        memory = states[-2:]
-        return self._attend(out[:, None], *memory)[:, 0], [*after, *memory]
 
 
 @register

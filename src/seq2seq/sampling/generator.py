@@ -149,6 +149,7 @@ def generate(
 
     from rollcore import is_time_signature, plot_roll, read_midi, write_wav
     from seq2seq.models.architectures import load_model
+    from seq2seq.models.weights import arrays_of
     from seq2seq.output.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
     from seq2seq.output.notation import detach, without, write_score
     from seq2seq.output.page import Exhibit, write_page
@@ -213,7 +214,7 @@ def generate(
     make_folder(output_dir)
     training = source.figures()
     model = load_model(run_dir / "best.keras", config)
-    drawn = Sampler(model).sample(
+    drawn = Sampler(config, arrays_of(model)).sample(
         start.rows,
         length,
         outputs=num_outputs,

@@ -33,6 +33,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.models.config import ModelConfig
+from seq2seq.models.weights import Arrays
+
 #: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
 CANDIDATES = 16
 #: Frames drawn to choose one from where pitches are masked only: that asks less of the notes below.
@@ -70,20 +73,22 @@ class Steering:
 
 
 class Sampler:
-    """Draws continuations from a model; the weights are copied when it is made, and once for each thread that draws.
+    """Draws continuations from a model. Several threads may draw from one sampler at once.
 
     Parameters
     ----------
-    model
-        A model of `seq2seq.models.architectures`.
+    config
+        The model.
+    arrays
+        Its weights by name, as `seq2seq.models.weights` has them.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
         # Numba is loaded with the first sampler, not with the package.
         from seq2seq.sampling.stepping import stepper_of
 
-        self.config = model.config
-        self._stepper = stepper_of(model)
+        self.config = config
+        self._stepper = stepper_of(config, arrays)
 
     def sample(
         self,

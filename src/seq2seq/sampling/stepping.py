@@ -1,9 +1,9 @@
-"""The models one frame at a time, on NumPy arrays: the same weights, the same numbers, no framework call.
+"""The models one frame at a time, on NumPy arrays: the same weights, the same numbers, no framework.
 
 A frame of one output is a few dozen small operations, for which a framework's overhead per call is most of
-the time, and one operation per pitch for the heads that are drawn pitch by pitch. So the weights are taken
-out of the Keras model once, matrix products go to NumPy's BLAS and the rest to `seq2seq.sampling._kernels`; no
-backend is involved, and none has to be compiled for. Probabilities equal the model's own to 1e-5.
+the time, and one operation per pitch for the heads that are drawn pitch by pitch. So the weights come from
+`seq2seq.models.weights`, matrix products go to NumPy's BLAS and the rest to `seq2seq.sampling._kernels`.
+Probabilities equal those of the Keras model to 1e-5.
 
 Shapes: *n* outputs that continue the same primer, *s* frames, *c* planes, *p* pitches of the model's range,
 *u* units, *k* features.
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
+from seq2seq.models.weights import Arrays
 from seq2seq.sampling import _kernels as kernels
 
 Floats = npt.NDArray[np.float32]
@@ -25,6 +26,8 @@ Bits = npt.NDArray[np.uint8]
 
 # Up to so many multiplications, OpenBLAS, which NumPy comes with, keeps a product on one thread.
 _ONE_THREAD = 4 * 65_536
+# What Keras adds to the variance of a batch normalisation.
+_EPSILON = np.float32(1e-3)
 
 
 class Stepper:
@@ -34,8 +37,8 @@ class Stepper:
     block the state is carried from frame to frame.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.config: ModelConfig = model.config
+    def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
+        self.config = config
 
     def read(
         self,
@@ -91,22 +94,21 @@ class Stepper:
 class TiedStepper(Stepper):
     """`seq2seq.models.architectures.Tied`: one LSTM for all pitches, pitches in the batch."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        features, head = model.features, model.head
-        self._lags = np.array(self.config.lags, np.int64)
-        self._encoder, self._decoder = _Lstm(model.encoder), _Lstm(model.decoder)
-        self._projection = _dense(features.context)
-        self._neighbours = _array(features.neighbours.kernel)
-        self._harmony, self._place = _array(features.harmony.kernel), _array(features.place)
-        self._own, self._narrow = _dense(head.own), _dense(head.narrow)
-        self._around = _array(head.around.kernel)
-        self._spread = _array(head.spread.kernel)
-        self._hidden, self._logit = _dense(head.hidden), _dense(head.logit)
-        self._causal = head.causal
-        if head.causal:
-            self._chosen = _dense(head.chosen)
-            self._below, self._counts = _array(head.below.kernel), _array(head.counts.kernel)
+    def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
+        super().__init__(config, arrays)
+        self._lags = np.array(config.lags, np.int64)
+        self._encoder, self._decoder = _stack("encoder", config, arrays), _stack("decoder", config, arrays)
+        self._projection = _dense(arrays, "features/context")
+        self._neighbours = arrays["features/neighbours/kernel"]
+        self._harmony, self._place = arrays["features/harmony/kernel"], arrays["features/place"]
+        self._own, self._narrow = _dense(arrays, "head/own"), _dense(arrays, "head/narrow")
+        self._around = arrays["head/around/kernel"]
+        self._spread = arrays["head/spread/kernel"]
+        self._hidden, self._logit = _dense(arrays, "head/hidden"), _dense(arrays, "head/logit")
+        self._causal = config.head == "autoregressive"
+        if self._causal:
+            self._chosen = _dense(arrays, "head/chosen")
+            self._below, self._counts = arrays["head/below/kernel"], arrays["head/counts/kernel"]
 
     def _encode(self) -> None:
         read, _ = self._features(1, self.config.input_frames)
@@ -183,17 +185,17 @@ class TiedStepper(Stepper):
 class Seq2SeqStepper(Stepper):
     """`seq2seq.models.architectures.Seq2Seq`: one vector a frame, with or without attention."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        head, pitches = model.head, self.config.pitches
-        self._encoder, self._decoder = _Lstm(model.encoder), _Lstm(model.decoder)
-        self._logit = _dense(head.logit)
-        self._causal = head.causal
-        self._scale = None if model.attention is None else _array(model.attention.scale)
-        if head.causal:
-            self._entry = _dense(head.entry)
-            inward = _array(head.inward) * head._inward
-            outward = _array(head.outward) * head._outward
+    def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
+        super().__init__(config, arrays)
+        pitches = config.pitches
+        self._encoder, self._decoder = _stack("encoder", config, arrays), _stack("decoder", config, arrays)
+        self._logit = _dense(arrays, "head/logit")
+        self._causal = config.head == "autoregressive"
+        self._scale = arrays["attention/scale"] if config.attention else None
+        if self._causal:
+            self._entry = _dense(arrays, "head/entry")
+            # No mask: the kernel reads no weight that the masks of the layer silence.
+            inward, outward = arrays["head/inward"], arrays["head/outward"]
             self._inward = inward.reshape(-1, pitches, inward.shape[1])
             self._outward = outward.reshape(outward.shape[0], -1, pitches)
 
@@ -240,12 +242,11 @@ class Seq2SeqStepper(Stepper):
 class BlogStepper(Stepper):
     """`seq2seq.models.architectures.Blog`: all frames of a block at once, when its window is read."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        by_name = {layer.name: layer for layer in model.stack}
-        self._lstms = [_Lstm([by_name[name]]) for name in ("encoder_0", "encoder_1", "decoder_0", "decoder_1")]
-        self._norms = [_norm(by_name[name]) for name in ("encoder_norm", "decoder_norm")]
-        self._logit = _dense(by_name["logits"].layer)
+    def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
+        super().__init__(config, arrays)
+        self._lstms = [_Lstm(arrays, [name]) for name in ("encoder_0", "encoder_1", "decoder_0", "decoder_1")]
+        self._norms = [_norm(arrays, name) for name in ("encoder_norm", "decoder_norm")]
+        self._logit = _dense(arrays, "logits")
 
     def _encode(self) -> None:
         n, _, planes, pitches = self._window.shape
@@ -266,10 +267,10 @@ class BlogStepper(Stepper):
         kernels.draw_independent(logits, *rest)
 
 
-def stepper_of(model: Any) -> Stepper:
-    """Return the stepper of a model of `seq2seq.models.architectures`, with a copy of its weights."""
+def stepper_of(config: ModelConfig, arrays: Arrays) -> Stepper:
+    """Return the stepper of a model, from its arrays by the names of `seq2seq.models.weights`."""
     kinds: dict[str, type[Stepper]] = {"tied": TiedStepper, "seq2seq": Seq2SeqStepper, "blog": BlogStepper}
-    return kinds[model.config.model](model)
+    return kinds[config.model](config, arrays)
 
 
 class _Lstm:
@@ -279,13 +280,13 @@ class _Lstm:
     one vectorised tanh serves all four gates.
     """
 
-    def __init__(self, layers: list[Any]) -> None:
+    def __init__(self, arrays: Arrays, names: list[str]) -> None:
         self._layers = []
-        for layer in layers:
-            scale = np.full(4 * layer.units, 0.5, np.float32)
-            scale[2 * layer.units : 3 * layer.units] = 1
-            cell = layer.cell
-            self._layers.append([_array(w) * scale for w in (cell.kernel, cell.recurrent_kernel, cell.bias)])
+        for name in names:
+            units = len(arrays[f"{name}/recurrent_kernel"])
+            scale = np.full(4 * units, 0.5, np.float32)
+            scale[2 * units : 3 * units] = 1
+            self._layers.append([arrays[f"{name}/{part}"] * scale for part in ("kernel", "recurrent_kernel", "bias")])
         self.states: list[tuple[Floats, Floats]] = []
 
     def run(self, x: Floats) -> Floats:
@@ -309,16 +310,14 @@ class _Lstm:
         return x
 
 
-def _array(weights: Any) -> Floats:
-    """Return a variable of any Keras backend as a float32 array of our own."""
-    import keras
-
-    return np.array(keras.ops.convert_to_numpy(weights), dtype=np.float32, order="C")
+def _stack(name: str, config: ModelConfig, arrays: Arrays) -> _Lstm:
+    """Return the encoder or the decoder of a conditional model."""
+    return _Lstm(arrays, [f"{name}_{layer}" for layer in range(config.layers)])
 
 
-def _dense(layer: Any) -> tuple[Floats, Floats]:
+def _dense(arrays: Arrays, name: str) -> tuple[Floats, Floats]:
     """Return kernel and bias of a dense layer."""
-    return _array(layer.kernel), _array(layer.bias)
+    return arrays[f"{name}/kernel"], arrays[f"{name}/bias"]
 
 
 def _product(x: Floats, weights: Floats) -> Floats:
@@ -346,7 +345,7 @@ def _apply(dense: tuple[Floats, Floats], x: Floats) -> Floats:
     return out
 
 
-def _norm(layer: Any) -> tuple[Floats, Floats]:
+def _norm(arrays: Arrays, name: str) -> tuple[Floats, Floats]:
     """Return scale and offset of a batch normalisation in use."""
-    scale = _array(layer.gamma) / np.sqrt(_array(layer.moving_variance) + layer.epsilon)
-    return scale, _array(layer.beta) - _array(layer.moving_mean) * scale
+    scale = arrays[f"{name}/gamma"] / np.sqrt(arrays[f"{name}/moving_variance"] + _EPSILON)
+    return scale, arrays[f"{name}/beta"] - arrays[f"{name}/moving_mean"] * scale

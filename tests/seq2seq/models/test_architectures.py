@@ -1,4 +1,4 @@
-"""The models: causal, normalised, steppable, eligible for cuDNN, one file each."""
+"""The models: causal, normalised, eligible for cuDNN, one file each."""
 
 from __future__ import annotations
 
@@ -152,29 +152,6 @@ def test_the_loss_is_the_mean_over_the_frames_that_count():
                 chance = 1 / (1 + np.exp(-float(logits[n, t, plane, p])))
                 total -= np.log(chance if bits[n, t, plane, 10 + p] else 1 - chance)
     assert loss == pytest.approx(total / 3, rel=1e-5)
-
-
-@pytest.mark.parametrize("kind", CONDITIONAL)
-def test_stepping_gives_the_teacher_forced_logits(kind):
-    model = tiny(kind)
-    config = model.config
-    bits, inputs = window(config)
-    expected = logits_of(model, inputs)
-    frames = bits[..., config.low : config.high + 1].astype(np.float32)
-    first = config.input_frames - 1
-    rows, valid, start, shift = (inputs[key] for key in ("rows", "valid", "start", "shift"))
-    recalled = [inputs[key] for key in ("echo", "match") if key in inputs]
-    read = tensors(*(part[:, 1 : first + 1] for part in recalled))
-    states = model.encode(*tensors(rows[:, :first], valid[:, :first], start, shift), *read)
-    for t in range(config.target_frames):
-        previous, frame = tensors(frames[:, first + t], frames[:, first + t + 1])
-        index, told, sound = tensors(start + first + t + 1, shift, valid[:, first + t])
-        echoes = tensors(*(part[:, first + t + 1] for part in recalled))
-        features, after = model.advance(previous, index, told, sound, states, *echoes)
-        assert [state.shape for state in after] == [state.shape for state in states]
-        states = after
-        logits = keras.ops.convert_to_numpy(model.head(features, previous, frame))
-        np.testing.assert_allclose(logits, expected[:, t], atol=1e-5)
 
 
 def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch():

@@ -12,6 +12,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.models.echo import find_echoes  # noqa: E402
+from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.music import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
@@ -56,6 +57,10 @@ def tiny(spread=0.3, **changes):
     return model
 
 
+def sampler_of(model):
+    return Sampler(model.config, arrays_of(model))
+
+
 def random_rows(rng, config, *shape, density=0.1):
     bits = rng.random((*shape, len(config.planes), config.pitches)) < density
     if len(config.planes) == 2:
@@ -87,7 +92,7 @@ def teacher_forced(model, rows, valid, start, **echoes):
 
 def stepped(model, rows, valid, start, echo, match):
     """Logits from the stepper, each frame imposed on the draw."""
-    config, stepper = model.config, stepper_of(model)
+    config, stepper = model.config, stepper_of(model.config, arrays_of(model))
     bits = unpack(rows, config)
     n = len(bits)
     stepper.read(bits, valid, start, unpack(echo, config), match)
@@ -147,7 +152,7 @@ def frequencies(sampler, outputs=20_000, **options):
 @pytest.fixture(scope="module")
 def three_pitches():
     model = tiny(spread=0.7, model="seq2seq", low=60, high=62)
-    return Sampler(model), *outcome_probabilities(model)
+    return sampler_of(model), *outcome_probabilities(model)
 
 
 # Four standard deviations of a share of 20,000 draws are at most 0.014.
@@ -204,12 +209,12 @@ def test_the_random_numbers_are_splitmix64():
 
 @pytest.fixture(scope="module")
 def onset_sampler():
-    return Sampler(tiny(spread=0.5, planes=BOTH, lags=(4,)))
+    return sampler_of(tiny(spread=0.5, planes=BOTH, lags=(4,)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_length_is_exact_and_goes_beyond_the_window(kind, rng):
-    sampler = Sampler(tiny(**KINDS[kind]))
+    sampler = sampler_of(tiny(**KINDS[kind]))
     primer = random_rows(rng, sampler.config, 9)
     for steps in (1, 5, 6, 23):
         assert sampler.sample(primer, steps, outputs=2).shape == (2, steps, 1, 16)
@@ -225,7 +230,7 @@ def test_the_likeliest_frames_are_those_of_the_model_window_by_window(kind, plan
     primer = np.tile(random_rows(rng, config, 3), (length // 3, 1, 1))
     # A pitch that the model does not know tells two frames apart nevertheless.
     primer[length // 2 :][:1, 0, 1] |= 4
-    drawn = Sampler(model).sample(primer, steps, outputs=2, temperature=0)
+    drawn = sampler_of(model).sample(primer, steps, outputs=2, temperature=0)
     pieces = np.concatenate([np.stack([primer] * 2), drawn], axis=1)
     matched = False
     for block in range(0, steps, ahead):
@@ -272,7 +277,7 @@ def test_onsets_and_sounding_agree(onset_sampler, rng):
 @pytest.mark.parametrize("kind", ["tied", "tied bernoulli", "seq2seq"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 3.0])
 def test_no_rule_is_ever_broken(kind, temperature, rng):
-    sampler = Sampler(tiny(spread=0.5, planes=BOTH, **KINDS[kind]))
+    sampler = sampler_of(tiny(spread=0.5, planes=BOTH, **KINDS[kind]))
     allowed = scale_mask("A minor") & range_mask("C2:C5")
     # The melody leaves scale and range, and has more notes than may sound at once: it may.
     melody = random_rows(rng, sampler.config, 12, density=0.02)
@@ -371,7 +376,7 @@ def test_progress_is_told_and_an_interruption_ends_all_threads(onset_sampler, rn
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_ten_thousand_steps_take_no_more_memory_than_the_music(rng):
-    sampler = Sampler(tiny(planes=BOTH, low=40, high=90, units=4))
+    sampler = sampler_of(tiny(planes=BOTH, low=40, high=90, units=4))
     primer = random_rows(rng, sampler.config, 9)
 
     def resident():
