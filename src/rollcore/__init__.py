@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         read_midi,
         write_midi,
     )
-    from rollcore.roll import midi_from_roll, notes_from_roll, piano_roll
+    from rollcore.roll import frame_ticks, midi_from_roll, notes_from_roll, piano_roll
     from rollcore.show.plot import plot_roll
     from rollcore.show.sound import write_wav
     from rollcore.sources.chords import SCALES, make_chords
@@ -56,7 +56,7 @@ _HOME = {
         "write_midi",
     ),
     "show.plot": ("plot_roll",),
-    "roll": ("midi_from_roll", "notes_from_roll", "piano_roll"),
+    "roll": ("frame_ticks", "midi_from_roll", "notes_from_roll", "piano_roll"),
     "show.sound": ("write_wav",),
     "windowing": ("Windows", "windows"),
 }
@@ -79,6 +79,7 @@ __all__ = [
     "RollcoreError",
     "Windows",
     "build_dataset",
+    "frame_ticks",
     "import_mat",
     "is_time_signature",
     "make_chords",

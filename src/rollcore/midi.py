@@ -429,9 +429,12 @@ def counted_bar(beats: int, value: int) -> tuple[int, int] | None:
     return (beats, value) if beats > 1 and is_time_signature(beats, value) else None
 
 
-def _delta_messages(events: list[tuple[int, int, Any]]) -> list[Any]:
-    """Messages in order of tick, then rank, with their delta times set."""
+def _delta_messages(events: list[tuple[int, int, Any]], end_tick: int) -> list[Any]:
+    """Messages in order of tick, then rank, with their delta times set, and the end of the track."""
+    from mido import MetaMessage
+
     messages, now = [], 0
+    events.append((max([end_tick, *(tick for tick, _, _ in events)]), 9, MetaMessage("end_of_track")))
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         if tick - now > MAX_DELTA:
             raise RollcoreError(f"tick {tick}: more than {MAX_DELTA} ticks after the event before it")
@@ -448,6 +451,7 @@ def write_midi(
     track_names: Sequence[str] = (),
     time_signature: tuple[int, int] | None = None,
     key_signature: str | None = None,
+    end_tick: int = 0,
 ) -> None:
     """Write a format 1 file: a tempo track, then one track for each track of `midi` with notes or pedals.
 
@@ -469,6 +473,8 @@ def write_midi(
         where it has none.
     key_signature
         Such as ``"C"``, ``"F#m"`` or ``"Bb"``.
+    end_tick
+        Where the tracks end at the earliest: the rest after the last note belongs to the piece.
 
     Raises
     ------
@@ -507,7 +513,7 @@ def write_midi(
             raise RollcoreError(f"key_signature must be such as 'C', 'F#m' or 'Bb', not {key_signature!r}") from None
     for tick, tempo in midi.tempos.tolist():
         events.append((tick, 2, MetaMessage("set_tempo", tempo=tempo)))
-    tracks = [MidiTrack(_delta_messages(events))]
+    tracks = [MidiTrack(_delta_messages(events, end_tick))]
 
     for index, track in enumerate(np.union1d(midi.notes["track"], midi.pedals["track"])):
         events = []
@@ -523,7 +529,7 @@ def write_midi(
             events.append((onset, 3, Message("note_on", channel=channel, note=pitch, velocity=velocity)))
             end = Message("note_off", channel=channel, note=pitch, velocity=0)
             events.append((offset, 1 if offset > onset else 4, end))
-        tracks.append(MidiTrack(_delta_messages(events)))
+        tracks.append(MidiTrack(_delta_messages(events, end_tick)))
 
     division = midi.ticks_per_beat
     if midi.smpte is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,7 +271,7 @@ def midi_from_roll(
     grid: Grid,
     tempo: int = 500_000,
     ticks_per_beat: int | None = None,
-    velocity: int = 80,
+    velocity: int | Callable[[NDArray[np.void]], NDArray[np.integer[Any]]] = 80,
 ) -> Midi:
     """Turn a roll into a piece whose roll on the same grid is `rows` again.
 
@@ -286,7 +287,8 @@ def midi_from_roll(
         Resolution; a frame must last at least one tick. By default 480, or what is near to it and a whole number of
         ticks for each step, or more where frames are shorter.
     velocity
-        Velocity of every note, 1 to 127.
+        Velocity of every note, 1 to 127, or a function that returns one for each note from the notes counted in frames,
+        as :func:`notes_from_roll` returns them.
 
     Raises
     ------
@@ -298,11 +300,12 @@ def midi_from_roll(
     if ticks_per_beat is None:
         ticks_per_beat = _division(grid, tempo)
     ticks_per_beat = _check_whole("ticks_per_beat", ticks_per_beat, 1, MOST_TICKS_PER_BEAT)
-    notes = notes_from_roll(rows, velocity=velocity)
-    if grid.unit == "beats":
-        ticks_per_frame = Fraction(ticks_per_beat) / grid.rate
+    if callable(velocity):
+        notes = notes_from_roll(rows)
+        notes["velocity"] = velocity(notes)
     else:
-        ticks_per_frame = Fraction(ticks_per_beat * 1_000_000, tempo) / grid.rate
+        notes = notes_from_roll(rows, velocity=velocity)
+    ticks_per_frame = frame_ticks(grid, tempo, ticks_per_beat)
     if ticks_per_frame < 1:
         raise RollcoreError(
             f"{ticks_per_beat} ticks per beat: too coarse for {grid}; raise ticks_per_beat or lower the rate"
@@ -315,6 +318,13 @@ def midi_from_roll(
         notes[name] = -(-frames * ticks_per_frame.numerator // ticks_per_frame.denominator)
     tempos = np.array([(0, tempo)], TEMPO_DTYPE)
     return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
+
+
+def frame_ticks(grid: Grid, tempo: int, ticks_per_beat: int) -> Fraction:
+    """Return the ticks of a frame at a tempo of so many microseconds per beat."""
+    if grid.unit == "beats":
+        return Fraction(ticks_per_beat) / grid.rate
+    return Fraction(ticks_per_beat * 1_000_000, tempo) / grid.rate
 
 
 def _division(grid: Grid, tempo: int) -> int:

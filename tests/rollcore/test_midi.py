@@ -388,3 +388,16 @@ def test_threads_share_nothing() -> None:
     alone = [read_midi(file).notes.tolist() for file in files]
     with ThreadPoolExecutor(8) as pool:
         assert [midi.notes.tolist() for midi in pool.map(read_midi, files * 3)] == alone * 3
+
+
+def test_the_rest_at_the_end_belongs_to_the_piece():
+    midi = Midi.from_notes([(0, 480, 60, 80, 0, 0), (0, 960, 64, 80, 1, 1)])
+    for end_tick, lasts in (0, 960), (700, 960), (4800, 4800):
+        out = io.BytesIO()
+        write_midi(midi, out, end_tick=end_tick)
+        tracks = mido.MidiFile(file=io.BytesIO(out.getvalue())).tracks
+        assert max(sum(message.time for message in track) for track in tracks) == lasts
+        assert all(track[-1].type == "end_of_track" and sum(m.time for m in track) >= end_tick for track in tracks)
+        assert np.array_equal(read_midi(out.getvalue(), strict=True).notes["offset_tick"], midi.notes["offset_tick"])
+    with pytest.raises(RollcoreError, match="ticks after the event before it"):
+        write_midi(midi, io.BytesIO(), end_tick=2**28 + 960)

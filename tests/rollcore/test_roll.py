@@ -554,3 +554,12 @@ def test_rows_of_the_wrong_kind_are_refused():
         rollcore.notes_from_roll(np.zeros((4, 16), np.uint8))
     with pytest.raises(RollcoreError, match="too coarse"):
         rollcore.midi_from_roll(np.zeros((4, 1, 16), np.uint8), grid=Grid.seconds(50), ticks_per_beat=10)
+
+
+def test_a_velocity_for_each_note():
+    rows = np.zeros((6, 1, 16), np.uint8)
+    rows[1:3, 0, 7] = rows[4:, 0, 8] = 1
+    midi = rollcore.midi_from_roll(rows, grid=Grid.beats(2), velocity=lambda notes: 10 + notes["onset_tick"])
+    assert midi.notes["velocity"].tolist() == [11, 14]
+    assert rollcore.frame_ticks(Grid.beats(2), 500_000, 480) == 240
+    assert rollcore.frame_ticks(Grid.seconds(50), 1_000_000, 480) == Fraction(48, 5)

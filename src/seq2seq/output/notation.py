@@ -6,17 +6,20 @@ so; accents on the beats, the top voice over the others; and the length that was
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 import rollcore
 
-DEFAULT_TEMPO = 500_000  # microseconds per beat: 120 beats per minute
+DEFAULT_TEMPO_US = 500_000  # microseconds per beat: 120 beats per minute
 
 #: Velocities: a note off the beat, and what is added on a beat, on the middle of a bar and on its first beat.
 _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
@@ -64,26 +67,66 @@ def velocities(
     return found + np.where(pitch == top[onset], _TOP, inner[onset])
 
 
-def write_score(
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Music as a MIDI file has it.
+
+    Attributes
+    ----------
+    midi
+        The notes of all voices, a track and a channel each, with their velocities and the tempo.
+    track_names
+        Names of those voices that have a note.
+    time_signature, key_signature
+        As `rollcore.write_midi` takes them.
+    end_tick
+        Where it ends, with the rest after its last note.
+    seconds
+        How long that is.
+    """
+
+    midi: rollcore.Midi
+    track_names: tuple[str, ...]
+    time_signature: tuple[int, int]
+    key_signature: str | None
+    end_tick: int
+    seconds: float
+
+    def write(self, target: str | Path | BinaryIO) -> None:
+        """Write a MIDI file.
+
+        Raises
+        ------
+        RollcoreError
+            If the file cannot be written.
+        """
+        rollcore.write_midi(
+            self.midi,
+            target,
+            track_names=self.track_names,
+            time_signature=self.time_signature,
+            key_signature=self.key_signature,
+            end_tick=self.end_tick,
+        )
+
+
+def make_score(
     voices: Sequence[tuple[str, npt.NDArray[np.uint8]]],
-    path: Path,
     *,
     grid: rollcore.Grid,
-    tempo: int = DEFAULT_TEMPO,
+    tempo_us_per_beat: int = DEFAULT_TEMPO_US,
     time_signature: tuple[int, int] = (4, 4),
     key_signature: str | None = None,
-) -> None:
-    """Write voices as a MIDI file, one track each.
+) -> Score:
+    """Set voices as a score, one track each.
 
     Parameters
     ----------
     voices
         Track name and packed rows ``(frames, planes, 16)`` of each; all have the same length.
-    path
-        The file, replaced if it exists.
     grid
         The grid of the rows.
-    tempo
+    tempo_us_per_beat
         Microseconds per beat.
     time_signature, key_signature
         As `rollcore.write_midi` takes them.
@@ -91,45 +134,28 @@ def write_score(
     Raises
     ------
     RollcoreError
-        If the file cannot be written, or the grid is finer than MIDI ticks.
+        If the grid is finer than MIDI ticks.
     """
-    from mido import MidiFile
-
     together = np.bitwise_or.reduce([rows for _, rows in voices])
+    shape = partial(velocities, together, grid=grid, time_signature=time_signature)
     parts: list[npt.NDArray[np.void]] = []
     names: list[str] = []
     for name, rows in voices:
-        played = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo).notes.copy()
-        in_frames = rollcore.notes_from_roll(rows)
-        # Both come sorted by onset, then pitch.
-        played["velocity"] = velocities(together, in_frames, grid, time_signature)
-        if len(played):
+        voice = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo_us_per_beat, velocity=shape)
+        if len(voice.notes):
+            played = voice.notes.copy()
             played["channel"] = played["track"] = len(names)
             names.append(name)
             parts.append(played)
-    empty = rollcore.midi_from_roll(together[:0], grid=grid, tempo=tempo)
-    midi, division = empty, empty.ticks_per_beat
-    if parts:
-        notes = np.concatenate(parts)
-        midi = rollcore.Midi.from_notes(notes, ticks_per_beat=division, tempos=empty.tempos)
-    buffer = io.BytesIO()
-    rollcore.write_midi(midi, buffer, track_names=names, time_signature=time_signature, key_signature=key_signature)
-
-    # The end of the tracks says how long the music is, where it ends with a rest, too.
-    ticks_per_frame = Fraction(division) / grid.rate
-    if grid.unit == "seconds":
-        ticks_per_frame = Fraction(division * 1_000_000, tempo) / grid.rate
-    end = -(-len(together) * ticks_per_frame.numerator // ticks_per_frame.denominator)
-    buffer.seek(0)
-    file = MidiFile(file=buffer)
-    for track in file.tracks:
-        track[-1].time += max(0, end - sum(message.time for message in track))
-    whole = io.BytesIO()
-    file.save(file=whole)
-    try:
-        path.write_bytes(whole.getvalue())
-    except OSError as error:
-        raise rollcore.RollcoreError(f"{path}: cannot be written: {error.strerror}") from error
+    midi = rollcore.Midi.from_notes(
+        np.concatenate(parts) if parts else voice.notes, ticks_per_beat=voice.ticks_per_beat, tempos=voice.tempos
+    )
+    ticks = rollcore.frame_ticks(grid, tempo_us_per_beat, voice.ticks_per_beat)
+    seconds = Fraction(len(together)) / grid.rate
+    if grid.unit == "beats":
+        seconds *= Fraction(tempo_us_per_beat, 1_000_000)
+    end_tick = math.ceil(len(together) * ticks)
+    return Score(midi, tuple(names), time_signature, key_signature, end_tick, float(seconds))
 
 
 def without(rows: npt.NDArray[np.uint8], melody: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -147,11 +147,11 @@ def generate(
     """
     import numpy as np
 
-    from rollcore import is_time_signature, plot_roll, read_midi, write_wav
+    from rollcore import is_time_signature, plot_roll, write_wav
     from seq2seq.models.architectures import load_model
     from seq2seq.models.weights import arrays_of
     from seq2seq.output.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
-    from seq2seq.output.notation import detach, without, write_score
+    from seq2seq.output.notation import detach, make_score, without
     from seq2seq.output.page import Exhibit, write_page
     from seq2seq.sampling.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling.sampler import Sampler, Steering
@@ -252,24 +252,23 @@ def generate(
                 held = np.concatenate([silence, melody[:length], np.zeros_like(new[len(melody) :])])
                 voices = [("Melody", held), ("Accompaniment", without(rows, held))]
             score = output_dir / f"{name}-{number}{'' if why is None else _DEGENERATE}.mid"
-            write_score(
+            setting = make_score(
                 voices,
-                staging / score.name,
                 grid=source.grid,
-                tempo=round(60_000_000 / beats_per_minute),
+                tempo_us_per_beat=round(60_000_000 / beats_per_minute),
                 time_signature=time_signature,
                 key_signature=None if scale is None else key_signature(scale),
             )
+            setting.write(staging / score.name)
             picture = score.with_suffix(".png") if find_spec("matplotlib") is not None else None
             if picture is not None:
                 drawing = str(staging / picture.name)
                 plot_roll(rows, source.grid, drawing, title=score.stem, beats_per_bar=4 * beats / value)
-            heard = read_midi(staging / score.name)
-            # With the rest at its end: frames to seconds by the grid, or by the tempo.
-            lasts = len(rows) / rate * (60 / beats_per_minute if source.grid.unit == "beats" else 1)
-            sound = score.with_suffix(".wav") if len(heard.notes) and lasts <= _HEARD_SECONDS else None
+            # With the rest at its end.
+            heard = len(setting.midi.notes) and setting.seconds <= _HEARD_SECONDS
+            sound = score.with_suffix(".wav") if heard else None
             if sound is not None:
-                write_wav(heard, staging / sound.name, seconds=lasts)
+                write_wav(setting.midi, staging / sound.name, seconds=setting.seconds)
             made.outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
         exhibits = [
             Exhibit(output.midi, output.sound, output.picture, remarks(output, made)) for output in made.outputs

@@ -20,7 +20,7 @@ from seq2seq.cli import run_one  # noqa: E402
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.output.music import figures, range_mask, scale_mask  # noqa: E402
-from seq2seq.output.notation import velocities, write_score  # noqa: E402
+from seq2seq.output.notation import make_score, velocities  # noqa: E402
 from seq2seq.sampling.generator import _word, generate  # noqa: E402
 
 main = partial(run_one, "generate")
@@ -249,7 +249,7 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
 @pytest.mark.parametrize(
     ("writer", "call"),
     [
-        ("seq2seq.output.notation.write_score", 1),
+        ("seq2seq.output.notation.make_score", 1),
         ("rollcore.plot_roll", 2),
         ("rollcore.write_wav", 2),
         ("seq2seq.output.page.write_page", 1),
@@ -512,9 +512,9 @@ def test_a_score_is_read_back_as_the_roll(tmp_path, steps_per_beat):
     bits[0, 1] = bits[0, 0]
     rows = np.packbits(bits, axis=-1, bitorder="little")
     path = tmp_path / "score.mid"
-    write_score(
-        [("Piano", rows)], path, grid=rollcore.Grid.beats(steps_per_beat), time_signature=(3, 4), key_signature="Am"
-    )
+    make_score(
+        [("Piano", rows)], grid=rollcore.Grid.beats(steps_per_beat), time_signature=(3, 4), key_signature="Am"
+    ).write(path)
     back = rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=steps_per_beat, planes=PLANES)
     assert np.array_equal(back, rows)
     file = mido.MidiFile(path)
