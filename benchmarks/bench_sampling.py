@@ -51,7 +51,7 @@ def _primer(frames: int) -> np.ndarray:
 
 def test_frames_per_second(race: Any, sampler: Any) -> None:
     """The default model: one output, a batch, steered."""
-    from seq2seq.output.music import scale_mask
+    from seq2seq.output.theory import scale_mask
     from seq2seq.sampling.sampler import Steering
 
     made = sampler()

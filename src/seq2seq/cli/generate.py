@@ -17,6 +17,7 @@ import click
 from rollcore import RollcoreError
 from rollcore.console import Progress, printable
 from seq2seq.cli.options import CONTEXT
+from seq2seq.errors import ConfigError
 from seq2seq.models.config import load_run
 from seq2seq.sampling.generator import Generated, figures_text, generate, remarks
 from seq2seq.training.startup import import_keras
@@ -70,7 +71,7 @@ def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     try:
         with Progress("frames") as shown:
             made = generate(run_dir, **options, progress=lambda done, of: shown(done, f"{of:,} in all"))
-    except ValueError as error:
+    except (ValueError, ConfigError) as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
     if as_json:
         click.echo(json.dumps(_plain(made), indent=2))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from rollcore import Grid
-    from seq2seq.output.music import Figures
+    from seq2seq.output.figures import Figures
 
 _DEFAULT_SECONDS = 30.0
 # A WAV file of an hour has 230 MB.
@@ -150,9 +150,10 @@ def generate(
     from rollcore import is_time_signature, plot_roll, write_wav
     from seq2seq.models.architectures import load_model
     from seq2seq.models.weights import arrays_of
-    from seq2seq.output.music import degeneration, figures, key_signature, pitch_name, range_mask, scale_mask
+    from seq2seq.output.figures import degeneration, figures
     from seq2seq.output.notation import detach, make_score, without
     from seq2seq.output.page import Exhibit, write_page
+    from seq2seq.output.theory import key_signature, pitch_name, range_mask, scale_mask
     from seq2seq.sampling.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling.sampler import Sampler, Steering
 
@@ -245,7 +246,7 @@ def generate(
         for number, new in enumerate(drawn, start=1):
             before = start.rows if include_primer else start.rows[:0]
             rows = np.concatenate([before, new]) if len(before) else detach(new)
-            why = degeneration(new)
+            why = degeneration(new, one_pitch=int(allowed.sum()) == 1)
             voices = [("Piano", rows)]
             if melody is not None:
                 silence = np.zeros_like(before)
@@ -330,7 +331,7 @@ def _length(steps: int | None, seconds: float | None, grid: Grid, beats_per_minu
 
 def figures_text(made: Generated) -> str:
     """Set the figures of the outputs beside those of the training data, as lines of text."""
-    from seq2seq.output.music import table
+    from seq2seq.output.figures import table
 
     columns = {str(number): output.figures for number, output in enumerate(made.outputs, start=1)}
     if made.training is not None:

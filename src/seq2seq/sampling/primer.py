@@ -15,8 +15,9 @@ import numpy.typing as npt
 import rollcore
 from rollcore import DatasetError, RollcoreError
 from seq2seq.models.config import ModelConfig
-from seq2seq.output.music import Figures, figures, parse_pitches, pitch_name
+from seq2seq.output.figures import Figures, figures
 from seq2seq.output.notation import bar_frames
+from seq2seq.output.theory import parse_pitches, pitch_name
 
 #: Pieces of the training split that figures are compared with, spread evenly over it.
 COMPARED_PIECES = 200

@@ -19,8 +19,9 @@ from rollcore import RollcoreError  # noqa: E402
 from seq2seq.cli import run_one  # noqa: E402
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
-from seq2seq.output.music import figures, range_mask, scale_mask  # noqa: E402
+from seq2seq.output.figures import figures  # noqa: E402
 from seq2seq.output.notation import make_score, velocities  # noqa: E402
+from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling.generator import _word, generate  # noqa: E402
 
 main = partial(run_one, "generate")

@@ -13,7 +13,7 @@ from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
-from seq2seq.output.music import range_mask, scale_mask  # noqa: E402
+from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
 from seq2seq.sampling.stepping import stepper_of  # noqa: E402

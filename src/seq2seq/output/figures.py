@@ -1,42 +1,15 @@
-"""What a roll sounds like in numbers, and how pitches, ranges and scales are spelled.
-
-Pure NumPy: nothing here knows a model. Middle C is C4 is MIDI pitch 60, as in scientific pitch notation.
-"""
+"""What a roll sounds like in numbers. Pure NumPy: nothing here knows a model."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-import rollcore
-
-PITCHES = 128
-
-#: Semitones above the tonic. The melodic minor is the ascending one; "minor" is the natural minor.
-SCALES: dict[str, tuple[int, ...]] = {
-    **rollcore.SCALES,
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "ionian": (0, 2, 4, 5, 7, 9, 11),
-    "aeolian": (0, 2, 3, 5, 7, 8, 10),
-    "major pentatonic": (0, 2, 4, 7, 9),
-    "minor pentatonic": (0, 3, 5, 7, 10),
-    "blues": (0, 3, 5, 6, 7, 10),
-    "whole tone": (0, 2, 4, 6, 8, 10),
-    "chromatic": tuple(range(12)),
-}
-
-_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "##": 2, "x": 2, "b": -1, "♭": -1, "bb": -2}
-_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-_NOTE = re.compile(r"([A-Ga-g])(##|bb|[#♯xb♭]?)(-?\d+)?")
-
-_MAJOR_KEYS = ["Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#"]
-_MINOR_KEYS = ["Abm", "Ebm", "Bbm", "Fm", "Cm", "Gm", "Dm", "Am", "Em", "Bm", "F#m", "C#m", "G#m", "D#m", "A#m"]
+from seq2seq.output.theory import PITCHES, pitch_name
 
 #: An output is held to be stuck when one frame stands unchanged for this share of it.
 STUCK_SHARE = 0.5
@@ -46,121 +19,6 @@ SILENT_SHARE = 0.05
 REPEATED, REMEMBERED = 4, 32
 #: Shorter rolls are not judged, but for silence: four bars of 4/4 at 4 steps per beat, where a chord may fill one.
 JUDGED_FRAMES = 64
-
-
-def pitch_name(pitch: int) -> str:
-    """Return the name of a MIDI pitch, the black keys as they are most often spelled.
-
-    >>> pitch_name(60), pitch_name(70)
-    ('C4', 'Bb4')
-    """
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
-
-
-def parse_pitch(text: str) -> int:
-    """Return the MIDI pitch, 0 to 127, of a name such as ``F#3`` or a number such as ``54``.
-
-    Raises
-    ------
-    ValueError
-        If the text is no pitch, or one outside MIDI's C-1 to G9.
-
-    Examples
-    --------
-    >>> parse_pitch("C4"), parse_pitch("Bb-1"), parse_pitch("54")
-    (60, 10, 54)
-    """
-    text = text.strip()
-    if text.isdecimal():
-        pitch = int(text)
-    else:
-        match = _NOTE.fullmatch(text)
-        if match is None or match[3] is None:
-            raise ValueError(f"{text!r} is not a pitch; write it like C4 (middle C), F#3 or Bb2")
-        pitch = _LETTERS[match[1].upper()] + _ACCIDENTALS[match[2]] + 12 * (int(match[3]) + 1)
-    if not 0 <= pitch < PITCHES:
-        raise ValueError(f"{text!r} lies outside MIDI's pitches, C-1 to G9")
-    return pitch
-
-
-def parse_pitches(text: str) -> tuple[int, ...]:
-    """Return the pitches of a chord written with spaces or commas, low to high, each once.
-
-    Raises
-    ------
-    ValueError
-        If one of them is no pitch, or there is none.
-
-    Examples
-    --------
-    >>> parse_pitches("C4 E4 G4")
-    (60, 64, 67)
-    """
-    pitches = sorted({parse_pitch(word) for word in text.replace(",", " ").split()})
-    if not pitches:
-        raise ValueError("no pitches given; write them like 'C4 E4 G4'")
-    return tuple(pitches)
-
-
-def range_mask(text: str) -> npt.NDArray[np.bool_]:
-    """Return which of the 128 pitches lie in a range such as ``C2:C6``, both ends included.
-
-    Raises
-    ------
-    ValueError
-        If the text is not two pitches with a colon between, the lower one first.
-
-    Examples
-    --------
-    >>> np.flatnonzero(range_mask("B3:D4")).tolist()
-    [59, 60, 61, 62]
-    """
-    ends = text.split(":")
-    if len(ends) != 2:
-        raise ValueError(f"{text!r} is not a pitch range; write it like C2:C6")
-    low, high = parse_pitch(ends[0]), parse_pitch(ends[1])
-    if low > high:
-        raise ValueError(f"pitch range {text!r} has its higher end first")
-    pitches = np.arange(PITCHES)
-    return (pitches >= low) & (pitches <= high)
-
-
-def scale_mask(text: str) -> npt.NDArray[np.bool_]:
-    """Return which of the 128 pitches belong to a scale such as ``A minor`` or ``Eb dorian``.
-
-    Raises
-    ------
-    ValueError
-        If the tonic or the scale is not known; the message lists the scales.
-
-    Examples
-    --------
-    >>> np.flatnonzero(scale_mask("A harmonic minor")[60:72]).tolist()
-    [0, 2, 4, 5, 8, 9, 11]
-    """
-    tonic_name, _, name = " ".join(text.split()).partition(" ")
-    match = _NOTE.fullmatch(tonic_name)
-    name = name.lower().replace("-", " ")
-    if match is None or match[3] is not None or name not in SCALES:
-        raise ValueError(f"{text!r} is not a scale; write a tonic and one of: {', '.join(SCALES)}")
-    tonic = _LETTERS[match[1].upper()] + _ACCIDENTALS[match[2]]
-    degrees = np.zeros(12, dtype=bool)
-    degrees[[(tonic + step) % 12 for step in SCALES[name]]] = True
-    return degrees[np.arange(PITCHES) % 12]
-
-
-def key_signature(text: str) -> str | None:
-    """Return the key signature of a major or minor scale as MIDI writes it, or None for all other scales.
-
-    >>> key_signature("A harmonic minor"), key_signature("Eb major"), key_signature("D dorian")
-    ('Am', 'Eb', None)
-    """
-    tonic, _, name = " ".join(text.split()).partition(" ")
-    scale_mask(text)
-    key = tonic[0].upper() + tonic[1:].replace("♯", "#").replace("♭", "b")
-    key += "m" if name.lower().endswith("minor") else ""
-    known = _MINOR_KEYS if key.endswith("m") else _MAJOR_KEYS
-    return key if name.lower().endswith(("major", "minor")) and key in known else None
 
 
 @dataclass(frozen=True)
@@ -241,8 +99,8 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
     )
 
 
-def table(columns: Mapping[str, Figures], unit: str) -> str:
-    """Set figures side by side, one column each, as lines of text.
+def figure_rows(columns: Mapping[str, Figures], unit: str) -> list[list[str]]:
+    """Set figures side by side, one column each, as rows of cells; the first row holds the headings.
 
     Parameters
     ----------
@@ -251,7 +109,7 @@ def table(columns: Mapping[str, Figures], unit: str) -> str:
     unit
         What the density is per: ``"beat"`` or ``"second"``.
     """
-    lines = [["", *columns]]
+    rows = [["", *columns]]
     for label, show in (
         ("frames", lambda f: f"{f.frames / max(1, f.pieces):.0f}"),
         ("notes", lambda f: f"{f.notes / max(1, f.pieces):.0f}"),
@@ -263,7 +121,13 @@ def table(columns: Mapping[str, Figures], unit: str) -> str:
         ("longest unchanged", lambda f: f"{f.longest_run:.0f} frames"),
         ("repetition", lambda f: f"{f.repetition:.1%}"),
     ):
-        lines.append([label, *(show(found) for found in columns.values())])
+        rows.append([label, *(show(found) for found in columns.values())])
+    return rows
+
+
+def table(columns: Mapping[str, Figures], unit: str) -> str:
+    """Return :func:`figure_rows` as lines of text."""
+    lines = figure_rows(columns, unit)
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
@@ -274,8 +138,8 @@ def table(columns: Mapping[str, Figures], unit: str) -> str:
     )
 
 
-def degeneration(rows: npt.NDArray[np.uint8]) -> str | None:
-    """Say in one line why a roll is no music, or return None.
+def degeneration(rows: npt.NDArray[np.uint8], *, one_pitch: bool = False) -> str | None:
+    """Say in one line why a roll is not music, or return None.
 
     Caught are silence, a drone (one pitch only), one chord for ever (with or without rests and repeats),
     and a frame that stands unchanged for half the roll or longer. Rolls under 64 frames are only checked
@@ -285,6 +149,8 @@ def degeneration(rows: npt.NDArray[np.uint8]) -> str | None:
     ----------
     rows
         Packed rows, ``(frames, planes, 16)`` uint8.
+    one_pitch
+        Whether no more than one pitch may sound: a drone is what was asked for then.
 
     Examples
     --------
@@ -302,9 +168,9 @@ def degeneration(rows: npt.NDArray[np.uint8]) -> str | None:
     chords = np.unique(rows[sounding, 0], axis=0)
     pitches = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(chords), bitorder="little"))
     names = " ".join(pitch_name(int(pitch)) for pitch in pitches)
-    if len(pitches) == 1:
+    if len(pitches) == 1 and not one_pitch:
         return f"a drone: {names} is the only pitch in {frames} frames"
-    if len(chords) == 1:
+    if len(chords) == 1 and not one_pitch:
         return f"one chord for ever: {names} and nothing else in {frames} frames"
     run = _longest_run(rows)
     if run >= math.ceil(STUCK_SHARE * frames):
