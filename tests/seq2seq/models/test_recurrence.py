@@ -18,6 +18,20 @@ def backend():
         pytest.skip("the fused kernel is TensorFlow's")
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Let the layer believe in one thread; the kernel computes the same on several."""
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+
+
+def test_on_several_threads_the_loop_is_faster_and_stays(monkeypatch):
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    assert not LSTM(2)._fused
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+    assert LSTM(2)._fused
+
+
 def twins(units, width, **options):
     """Build the two layers with the same weights, none of them zero."""
     layers = LSTM(units, **options), keras.layers.LSTM(units, **options)
