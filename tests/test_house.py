@@ -32,6 +32,8 @@ ORDER = {
         "_batches",
         "batches",
         "windowing",
+        "loading",
+        "ledger",
         "build",
         "sources.chords",
         "sources.matfile",

@@ -60,6 +60,8 @@ cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
 # How much is read before it is parsed: enough to amortise the call, little enough to stay in the cache.
 cdef Py_ssize_t READ_AHEAD = 512 << 10
 cdef size_t KEPT_BYTES = 8 << 20
+# A batch of dense files ends early: 256 of the largest would hold gigabytes of spans.
+cdef size_t SPAN_BYTES = 32 << 20
 cdef int64_t SATURATED = <int64_t> 1 << 62
 cdef double EXACT = 1125899906842624.0   # 2^50, see clock_frame
 
@@ -695,7 +697,6 @@ cdef class Batch:
         slim(<void **> &self.spans, &self.spans_capacity, sizeof(Span))
         slim(<void **> &self.scratch, &self.scratch_capacity, sizeof(Span))
         slim(<void **> &self.rows, &self.rows_capacity, 1)
-        slim(<void **> &self.content, &self.content_capacity, 1)
 
     cdef void take(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
         cdef int status = song_parse(&self.song, data, size)
@@ -713,7 +714,8 @@ cdef class Batch:
         """Read, parse and quantise members: paths to open, or contents.
 
         `records` holds a zeroed Record for each; those whose status is set already are left alone. Returns a list of
-        what `digest` made of each content, None where there is none.
+        what `digest` made of each content, None where there is none. It ends where the spans take `SPAN_BYTES`, however
+        many members follow: that depends on the files alone.
         """
         cdef Py_ssize_t n = len(members), first = 0, stop, i
         cdef Record *record = <Record *> &records[0] if n else NULL
@@ -729,7 +731,7 @@ cdef class Batch:
                 paths[i] = PyBytes_AS_STRING(members[i]) if members[i] is not None else NULL
                 if not from_disk and members[i] is not None:
                     record[i].size = PyBytes_GET_SIZE(members[i])
-            while first < n:
+            while first < n and self.n_spans * sizeof(Span) < SPAN_BYTES:
                 if from_disk:
                     with nogil:
                         stop = first
@@ -753,20 +755,25 @@ cdef class Batch:
                             if record[i].status == OK:
                                 self.take(self.content + starts[i], record[i].size, &record[i])
                 else:
-                    stop = n
-                    for i in range(n):
-                        if record[i].status == OK:
-                            content = members[i]
-                            digests[i] = digest(content)
+                    stop = first
+                    used = 0
+                    while stop < n and used < READ_AHEAD:
+                        if record[stop].status == OK:
+                            content = members[stop]
+                            digests[stop] = digest(content)
+                            used += record[stop].size
+                        stop += 1
                     with nogil:
-                        for i in range(n):
+                        for i in range(first, stop):
                             if record[i].status == OK:
                                 self.take(<const uint8_t *> paths[i], record[i].size, &record[i])
                 first = stop
         finally:
             free(paths)
             free(starts)
-        return digests
+            slim(<void **> &self.content, &self.content_capacity, 1)
+            slim(<void **> &self.song.notes, &self.song.notes_capacity, sizeof(Note))
+        return digests[:first]
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
                    const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,

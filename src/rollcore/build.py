@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
-from rollcore import _roll
-from rollcore.dataset import (
-    FILE_DTYPE,
-    NO_PIECE,
-    OUTCOMES,
-    PIECE_DTYPE,
-    REPAIR_DTYPE,
-    SPLITS,
-    digest,
-    split_of,
-)
+from rollcore.dataset import OUTCOMES, SPLITS
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, choose_grid
-from rollcore.repairs import REPAIR_CODES, skip_reason
-from rollcore.roll import RECORD_DTYPE, check_planes, new_batch
+from rollcore.ledger import Ledger
+from rollcore.loading import Loaded, Loader
+from rollcore.repairs import REPAIR_CODES
+from rollcore.roll import check_planes
 from rollcore.sources.inputs import Batch, batches
 from rollcore.writer import DatasetWriter, Tables
 
@@ -39,15 +29,6 @@ from rollcore.writer import DatasetWriter, Tables
 BATCH_FILES = 256
 # Rows are painted, summed and written a buffer at a time, while they are still in the cache.
 BUFFER_BYTES = 1 << 20
-_GIVEN = 100  # status of a member whose reason came with it
-
-_REASONS = {
-    _roll.STATUS_NO_NOTES: "no notes",
-    _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
-    _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
-    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats (use --fps)",
-    _roll.STATUS_NO_MEMORY: "out of memory",
-}
 
 
 @dataclass(frozen=True)
@@ -116,125 +97,6 @@ def _listing(counts: dict[str, int]) -> str:
     return "; ".join(f"{count:,} {name}" for name, count in most)
 
 
-@dataclass
-class _Loaded:
-    """A batch whose members are parsed and quantised."""
-
-    batch: Batch
-    kernel: _roll.Batch
-    records: NDArray[np.void]
-    digests: list[bytes | None]
-    keep: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-
-
-@dataclass
-class _Ledger:
-    """The tables as they grow, batch by batch in the order of the input."""
-
-    split: tuple[int, int, int] | dict[bytes, int]
-    max_minutes: float
-    seen: set[bytes] | None
-    pieces: list[NDArray[np.void]] = field(default_factory=list)
-    files: list[NDArray[np.void]] = field(default_factory=list)
-    repairs: list[NDArray[np.void]] = field(default_factory=list)
-    names: list[bytes] = field(default_factory=list)
-    reasons: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, int] = field(default_factory=dict)
-    first: dict[str, bytes] = field(default_factory=dict)  # the first file skipped for each reason
-    found: int = 0
-    name_bytes: int = 0
-    frames: int = 0
-
-    def enter(self, loaded: _Loaded) -> int:
-        """Account for a batch and choose which members become pieces; returns their frames."""
-        names, records = loaded.batch.names, loaded.records
-        status = records["status"]
-        keep = status == 0
-        reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(~keep)}
-        if isinstance(self.split, dict):
-            for i in np.flatnonzero(keep).tolist():
-                if names[i] not in self.split:
-                    keep[i] = False
-                    reasons[i] = "in none of the splits given"
-        if self.seen is not None:
-            for i in np.flatnonzero(keep).tolist():
-                content = loaded.digests[i]
-                if content in self.seen:
-                    keep[i] = False
-                    reasons[i] = "same content as an earlier file (--dedupe)"
-                elif content is not None:
-                    self.seen.add(content)
-        files = np.zeros(len(names), FILE_DTYPE)
-        files["name_end"] = self.name_bytes + np.cumsum([len(name) for name in names])
-        files["bytes"] = records["size"]
-        at, code = np.nonzero(records["repairs"])
-        files["outcome"][at] = OUTCOMES.index("repaired")
-        for i, reason in reasons.items():
-            files["outcome"][i] = OUTCOMES.index("skipped")
-            files["reason"][i] = self.reasons.setdefault(reason, len(self.reasons))
-            self.skipped[reason] = self.skipped.get(reason, 0) + 1
-            self.first.setdefault(reason, names[i])
-        repairs = np.zeros(len(at), REPAIR_DTYPE)
-        repairs["file"] = self.found + at
-        repairs["code"] = code
-        repairs["count"] = records["repairs"][at, code]
-        chosen = np.flatnonzero(keep)
-        frames = records["frames"][chosen]
-        pieces = np.zeros(len(chosen), PIECE_DTYPE)
-        pieces["shard"] = NO_PIECE
-        pieces["file"] = self.found + chosen
-        pieces["start"] = np.cumsum(frames) - frames
-        for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "microseconds"):
-            pieces[column] = records[column][chosen]
-        if len(chosen):
-            halves = b"".join(loaded.digests[i] or b"" for i in chosen)
-            pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
-            if isinstance(self.split, dict):
-                pieces["split"] = [self.split[names[i]] for i in chosen]
-            else:
-                pieces["split"] = split_of(pieces["digest"], self.split)
-        self.pieces.append(pieces)
-        self.files.append(files)
-        self.repairs.append(repairs)
-        self.names.extend(names)
-        self.found += len(names)
-        self.name_bytes = int(files["name_end"][-1]) if len(names) else self.name_bytes
-        self.frames += int(frames.sum())
-        loaded.keep = keep.astype(np.uint8)
-        return int(frames.sum())
-
-    def _reason(self, loaded: _Loaded, member: int) -> str:
-        record = loaded.records[member]
-        status = int(record["status"])
-        if status == _GIVEN:
-            return loaded.batch.reasons[member] or "unreadable"
-        if status == _roll.STATUS_IO:
-            return _unreadable(int(record["error"]))
-        if status < _roll.STATUS_IO:
-            return skip_reason(status, bytes(record["head"][: int(record["size"])]))
-        if status == _roll.STATUS_NO_NOTES and record["repairs"].any():
-            return "no notes, and damaged"
-        return _REASONS[status].format(minutes=self.max_minutes)
-
-    def tables(self) -> Tables:
-        """Return the whole tables."""
-        return Tables(
-            pieces=np.concatenate([np.zeros(0, PIECE_DTYPE), *self.pieces]),
-            files=np.concatenate([np.zeros(0, FILE_DTYPE), *self.files]),
-            repairs=np.concatenate([np.zeros(0, REPAIR_DTYPE), *self.repairs]),
-            names=b"".join(self.names),
-            reasons=list(self.reasons),
-        )
-
-
-def _unreadable(error: int) -> str:
-    if error == errno.EINVAL:
-        return "not a regular file"
-    if error == errno.EFBIG:
-        return f"larger than {_roll.MAX_FILE_BYTES >> 20} MiB"
-    return f"unreadable ({os.strerror(error)})"
-
-
 def check_split(split: Sequence[int] | Mapping[str, str]) -> None:
     """Raise `RollcoreError` unless `split` is three shares, whole numbers, not all of them 0, or names splits."""
     if isinstance(split, Mapping):
@@ -242,7 +104,8 @@ def check_split(split: Sequence[int] | Mapping[str, str]) -> None:
             if not isinstance(name, str) or chosen not in SPLITS:
                 raise RollcoreError(f"split of {name!r}: {chosen!r}: expected a name, and one of {', '.join(SPLITS)}")
         return
-    whole = not isinstance(split, str) and all(isinstance(share, (int, np.integer)) for share in split)
+    listed = isinstance(split, Iterable) and not isinstance(split, str)
+    whole = listed and all(isinstance(share, (int, np.integer)) for share in split)
     if not whole or len(split) != 3 or min(split) < 0 or not 0 < sum(split) < 2**31:
         raise RollcoreError(f"split {split}: expected three whole shares such as (80, 10, 10)")
 
@@ -306,65 +169,68 @@ def build_dataset(
     grid.limits(max_minutes)
     check_split(split)
     workers = threads if threads is not None else _cores()
-    if workers < 1:
-        raise RollcoreError(f"threads {workers}: expected at least 1")
-    sources = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    if not sources:
-        raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
-    places: tuple[int, int, int] | dict[bytes, int]
-    if isinstance(split, Mapping):
-        # Names are the file system's bytes, here as in Dataset.name: the locale has no part in it.
-        places = {name.encode("utf-8", "surrogateescape"): SPLITS.index(chosen) for name, chosen in split.items()}
-    else:
-        places = split
-    ledger = _Ledger(places, max_minutes, set() if dedupe else None)
-
-    spare: list[_roll.Batch] = []
-
-    def load(batch: Batch) -> _Loaded:
-        try:
-            kernel = spare.pop()
-        except IndexError:
-            kernel = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
-        records = np.zeros(len(batch.names), RECORD_DTYPE)
-        for i, reason in enumerate(batch.reasons):
-            if reason is not None:
-                records["status"][i] = _GIVEN
-        members = batch.paths if batch.paths is not None else batch.blobs
-        digests = kernel.load(members or [], batch.paths is not None, records.view(np.uint8), digest)
-        if batch.blobs is not None:
-            batch.blobs = None
-        return _Loaded(batch, kernel, records, digests)
-
+    if not isinstance(workers, (int, np.integer)) or workers < 1:
+        raise RollcoreError(f"threads {workers}: expected a whole number, at least 1")
+    sources = _sources(inputs)
+    loader = Loader(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+    ledger = Ledger(_places(split), max_minutes=max_minutes, dedupe=dedupe)
+    options = {
+        "dedupe": bool(dedupe),
+        "drums": bool(drums),
+        "max_minutes": float(max_minutes),
+        "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
+        "sustain": bool(sustain),
+    }
     with DatasetWriter(out, grid=grid, planes=planes) as writer:
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="rollcore")
-        try:
-            _run(pool, workers, batches(sources, size=BATCH_FILES), load, spare, ledger, writer, progress)
-        except OSError as error:
-            raise writer.failure(error) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        _run(workers, _found(sources), loader, ledger, writer, progress)
         tables = ledger.tables()
         if not len(tables.pieces):
             raise RollcoreError(_nothing(sources, ledger))
-        options = {
-            "dedupe": bool(dedupe),
-            "drums": bool(drums),
-            "max_minutes": float(max_minutes),
-            "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
-            "sustain": bool(sustain),
-        }
+        absent: tuple[str, ...] = ()
+        if isinstance(split, Mapping):
+            there = {name.decode("utf-8", "surrogateescape") for name in ledger.names}
+            absent = tuple(name for name in split if name not in there)
+        report = _report(Path(out), tables, absent, ledger)
         size = writer.commit(tables, options)
-    absent: tuple[str, ...] = ()
-    if isinstance(places, dict):
-        there = set(ledger.names)
-        absent = tuple(name.decode("utf-8", "surrogateescape") for name in places if name not in there)
+    return replace(report, bytes=size, seconds=time.perf_counter() - began)
+
+
+def _sources(inputs: Any) -> list[Any]:
+    """Return inputs as a list of paths."""
+    paths = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else inputs
+    sources = list(paths) if isinstance(paths, Iterable) else []
+    if not sources:
+        raise RollcoreError("no input: name a folder, a MIDI file, an archive or @list")
+    for source in sources:
+        if not isinstance(source, (str, bytes, os.PathLike)):
+            raise RollcoreError(f"input {source!r}: expected the name of a folder, a MIDI file, an archive or @list")
+    return sources
+
+
+def _places(split: tuple[int, int, int] | Mapping[str, str]) -> tuple[int, int, int] | dict[bytes, int]:
+    """Return shares as they are, and names as bytes of the file system, as in Dataset.name: the locale has no part."""
+    if not isinstance(split, Mapping):
+        return split
+    return {name.encode("utf-8", "surrogateescape"): SPLITS.index(chosen) for name, chosen in split.items()}
+
+
+def _found(sources: list[Any]) -> Iterator[Batch]:
+    """Find the files of the inputs; what the system has against that is an error of the input."""
+    try:
+        yield from batches(sources, size=BATCH_FILES)
+    except OSError as error:
+        where = error.filename if error.filename is not None else sources[0]
+        raise RollcoreError(f"{os.fsdecode(where)}: cannot be read: {error.strerror or error}") from error
+
+
+def _report(path: Path, tables: Tables, absent: tuple[str, ...], ledger: Ledger) -> BuildReport:
+    """Sum up a build before it is committed: what comes after that may be interrupted."""
     repaired = tables.files["outcome"] == OUTCOMES.index("repaired")
     mended = tables.repairs[repaired[tables.repairs["file"]]]
     repairs = np.bincount(mended["code"], mended["count"], len(REPAIR_CODES))
     skipped = int((tables.files["outcome"] == OUTCOMES.index("skipped")).sum())
     return BuildReport(
-        path=Path(out),
+        path=path,
         found=len(tables.files),
         read=len(tables.files) - skipped,
         repaired=int(repaired.sum()),
@@ -377,28 +243,30 @@ def build_dataset(
         frames=ledger.frames,
         notes=int(tables.pieces["notes"].sum(dtype=np.int64)),
         hours=float(tables.pieces["microseconds"].sum(dtype=np.int64)) / 3.6e9,
-        bytes=size,
-        seconds=time.perf_counter() - began,
+        bytes=0,
+        seconds=0.0,
     )
 
 
 def _run(
-    pool: ThreadPoolExecutor,
     workers: int,
     source: Iterable[Batch],
-    load: Callable[[Batch], _Loaded],
-    spare: list[_roll.Batch],
-    ledger: _Ledger,
+    loader: Loader,
+    ledger: Ledger,
     writer: DatasetWriter,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Load in parallel, account in order, paint and write in parallel; a bounded number of batches in flight."""
-    loading: deque[Future[_Loaded]] = deque()
+    loading: deque[Future[Loaded]] = deque()
     painting: deque[Future[tuple[int, int]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="rollcore")
 
     def settle(most: int) -> None:
         while len(painting) > most:
-            writer.seal(*painting.popleft().result())
+            try:
+                writer.seal(*painting.popleft().result())
+            except OSError as error:
+                raise writer.failure(error) from error
 
     def place(most: int) -> None:
         while len(loading) > most:
@@ -406,22 +274,28 @@ def _run(
             frames = ledger.enter(loaded)
             if frames:
                 shard, offset = writer.allocate(frames)
-                ledger.pieces[-1]["shard"] = shard
-                painting.append(pool.submit(_paint, writer, loaded, spare, shard, offset))
+                ledger.set_shard(shard)
+                painting.append(pool.submit(_paint, writer, loader, loaded, shard, offset))
+            else:
+                loader.reuse(loaded)
             if progress is not None:
                 progress(ledger.found, ledger.frames)
-            settle(workers + 1)
+            # A batch that found no room is one of large files, which are held one at a time.
+            settle(workers + 1 if loaded.rest is None else 0)
+            if loaded.rest is not None:
+                loading.appendleft(pool.submit(loader, loaded.rest))
 
-    for batch in source:
-        loading.append(pool.submit(load, batch))
-        place(workers)
-    place(0)
-    settle(0)
+    try:
+        for batch in source:
+            loading.append(pool.submit(loader, batch))
+            place(workers)
+        place(0)
+        settle(0)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _paint(
-    writer: DatasetWriter, loaded: _Loaded, spare: list[_roll.Batch], shard: int, offset: int
-) -> tuple[int, int]:
+def _paint(writer: DatasetWriter, loader: Loader, loaded: Loaded, shard: int, offset: int) -> tuple[int, int]:
     """Paint a shard, write it at its place, and return it with its checksum."""
     records = loaded.records.view(np.uint8)
     total: Any = xxhash.xxh3_64()
@@ -430,12 +304,11 @@ def _paint(
         writer.write(offset, rows)
         offset += len(rows)
     rows.release()
-    loaded.kernel.reset()
-    spare.append(loaded.kernel)
+    loader.reuse(loaded)
     return shard, int(total.intdigest())
 
 
-def _nothing(sources: list[Any], ledger: _Ledger) -> str:
+def _nothing(sources: list[Any], ledger: Ledger) -> str:
     where = ", ".join(os.fsdecode(source) for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     if not ledger.found:
         return f"{where}: no .mid, .midi or .kar file found, nor .rmi or .smf; check the path"

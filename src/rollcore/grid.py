@@ -82,6 +82,8 @@ class Grid:
             If `max_minutes` is not positive, more than three years, or so long that frames could not be counted in
             31 bits.
         """
+        if not isinstance(max_minutes, numbers.Real):
+            raise RollcoreError(f"longest piece of {max_minutes!r} minutes: expected a number")
         if not max_minutes > 0:
             raise RollcoreError(f"longest piece of {max_minutes} minutes: expected more than 0")
         if max_minutes * 60 > _MAX_SECONDS:

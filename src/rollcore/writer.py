@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +58,13 @@ class DatasetWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, grid: Grid, planes: tuple[str, ...]) -> None:
-        self.path = Path(path)
+        try:
+            self.path = Path(path)
+            os.stat(self.path)
+        except (TypeError, ValueError):  # not text, or with a NUL in it
+            raise DatasetError(f"{path!r}: cannot be a file; name the file to write") from None
+        except OSError:
+            pass
         self.grid = grid
         self.planes = planes
         self._shards: list[tuple[int, int]] = []
@@ -97,9 +104,13 @@ class DatasetWriter:
             except BlockingIOError:
                 os.close(fd)
                 raise DatasetError(f"{self.path}: another build is writing it; wait for it to end") from None
+            status = os.fstat(fd)
+            if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode):
+                os.close(fd)
+                raise DatasetError(f"{self._partial}: is another file's too, or no file; remove it, and build again")
             # A build that ended in between has renamed the file we hold: it is a finished dataset now.
             try:
-                if os.path.samestat(os.fstat(fd), os.stat(self._partial)):
+                if os.path.samestat(status, os.stat(self._partial)):
                     return fd
             except FileNotFoundError:
                 pass
@@ -117,6 +128,12 @@ class DatasetWriter:
 
     def allocate(self, frames: int) -> tuple[int, int]:
         """Allocate the next shard, to be filled by :meth:`write`; returns (shard, byte offset)."""
+        try:
+            return self._allocate(frames)
+        except (OSError, RuntimeError) as error:
+            raise self.failure(error) from error
+
+    def _allocate(self, frames: int) -> tuple[int, int]:
         assert self._file is not None
         shard = len(self._shards)
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -137,7 +154,7 @@ class DatasetWriter:
         return shard, offset
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Write rows at a byte offset within an allocated shard. Thread-safe."""
+        """Write rows at a byte offset within an allocated shard; raises OSError as it comes. Thread-safe."""
         while data:
             done = os.pwrite(self._fd, data, offset)
             data, offset = data[done:], offset + done
@@ -149,8 +166,8 @@ class DatasetWriter:
     def append(self, rows: NDArray[np.uint8]) -> int:
         """Write a whole shard at once; returns its number."""
         data = np.ascontiguousarray(rows).reshape(-1).data
+        shard, offset = self.allocate(len(rows))
         try:
-            shard, offset = self.allocate(len(rows))
             self.write(offset, data)
         except OSError as error:
             raise self.failure(error) from error
@@ -189,11 +206,21 @@ class DatasetWriter:
                 raise self._sink.error
             size = os.fstat(self._fd).st_size
             keep_mode(self._fd, self._target)
-            os.replace(self._partial, self._target)
+            self._replace()
         except (OSError, RuntimeError) as error:
             raise self.failure(error) from error
         self._close()
         return size
+
+    def _replace(self) -> None:
+        """Put the file in the target's place; what interrupts after that comes too late to be told."""
+        try:
+            os.replace(self._partial, self._target)
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(self._fd), os.stat(self._target)):
+                    return
+            raise
 
     def _table(self, name: str, array: NDArray[Any]) -> None:
         assert self._file is not None

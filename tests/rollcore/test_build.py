@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
+import subprocess
+import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -13,6 +17,9 @@ import pytest
 
 import rollcore
 from rollcore import DatasetError, Grid, Midi, RollcoreError
+from rollcore.ledger import Ledger
+from rollcore.loading import Loader
+from rollcore.sources.inputs import batches
 from rollcore.writer import DatasetWriter
 
 
@@ -434,11 +441,33 @@ def test_the_report_counts_repairs_of_files_that_were_read(tmp_path):
         ({"split": "811"}, "whole shares"),
         ({"split": {"a.mid": "dev"}}, "split of 'a.mid': 'dev': expected a name, and one of train, validation, test"),
         ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
+        ({"threads": "two"}, "threads two"),
+        ({"threads": 1.5}, "threads 1.5"),
+        ({"split": 5}, "split 5"),
+        ({"split": None}, "split None"),
+        ({"planes": (1, 2)}, "planes 1,2"),
+        ({"max_minutes": "long"}, "long"),
+        ({"max_minutes": None}, "None"),
+        ({"max_minutes": float("nan")}, "nan"),
+        ({"fps": "fast"}, "fast"),
+        ({"fps": [50]}, r"\[50\]"),
     ],
 )
 def test_bad_options_are_named(many, tmp_path, options, message):
     with pytest.raises(RollcoreError, match=message):
         rollcore.build_dataset(many, tmp_path / "out.h5", **options)
+
+
+@pytest.mark.parametrize("inputs", [None, 5, [None], [[]], "a\0b"])
+def test_what_cannot_be_an_input_is_named(tmp_path, inputs):
+    with pytest.raises(RollcoreError, match="folder, a MIDI file"):
+        rollcore.build_dataset(inputs, tmp_path / "out.h5")
+
+
+@pytest.mark.parametrize("out", [None, 5, "a\0b"])
+def test_what_cannot_be_a_target_is_named(many, out):
+    with pytest.raises(RollcoreError, match="name the file to write"):
+        rollcore.build_dataset(many, out)
 
 
 def test_no_input_is_named(tmp_path):
@@ -453,6 +482,149 @@ def test_progress_counts_up_to_what_was_found(many, tmp_path):
     )
     assert seen == sorted(seen)
     assert seen[-1] == (300, report.frames)
+
+
+def test_an_error_of_the_progress_function_is_its_own(many, tmp_path):
+    def report(files, frames):
+        raise OSError(errno.EPIPE, "nobody reads")
+
+    with pytest.raises(OSError, match="nobody reads"):
+        rollcore.build_dataset(many, tmp_path / "out.h5", progress=report)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reasons_do_not_depend_on_how_files_are_met(tmp_path):
+    for names, folder in (("abc", "in"), ("cba", "other")):
+        for name, content in zip(names, (b"", b"<html>", bytes(20)), strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{name}.mid").write_bytes(content)
+        write(tmp_path / folder / "z.mid", (0, 480, 60, 0))
+        rollcore.build_dataset(tmp_path / folder, tmp_path / "out.h5")
+        dataset = rollcore.open_dataset(tmp_path / "out.h5")
+        assert dataset.reasons == ["empty file", "not a MIDI file (a web page)", "not a MIDI file (zeros)"]
+        told = [dataset.reasons[int(reason)] for reason in dataset.files["reason"][:3]]
+        assert told == (dataset.reasons if folder == "in" else dataset.reasons[::-1])
+
+
+def test_an_interruption_after_the_rename_comes_too_late(many, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source, target):
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted)
+        report = rollcore.build_dataset(many, tmp_path / "out.h5")
+    assert report.bytes == (tmp_path / "out.h5").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+    assert rollcore.open_dataset(tmp_path / "out.h5").verify() == []
+
+    def earlier(source, target):
+        raise KeyboardInterrupt
+
+    before = (tmp_path / "out.h5").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", earlier)
+        with pytest.raises(KeyboardInterrupt):
+            rollcore.build_dataset(many, tmp_path / "out.h5", fps=10)
+    assert (tmp_path / "out.h5").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_another_name_of_the_partial_file_is_not_written_over(many, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    os.link(precious, tmp_path / ".out.h5.partial")
+    with pytest.raises(DatasetError, match=r"\.out\.h5\.partial: is another file's too"):
+        rollcore.build_dataset(many, tmp_path / "out.h5")
+    assert precious.read_text() == "keep me"
+
+
+def test_batches_in_flight_are_bounded(many, tmp_path, monkeypatch):
+    handed = loaded = 0
+    most = 0
+    found, enter = batches, Ledger.enter
+
+    def watched(sources, size):
+        nonlocal handed, most
+        for batch in found(sources, size=3):
+            handed += 1
+            most = max(most, handed - loaded)
+            yield batch
+
+    def counted(self, batch):
+        nonlocal loaded
+        loaded += 1
+        return enter(self, batch)
+
+    monkeypatch.setattr("rollcore.build.batches", watched)
+    monkeypatch.setattr(Ledger, "enter", counted)
+    rollcore.build_dataset(many, tmp_path / "out.h5", threads=2)
+    assert handed == loaded == 100
+    assert most == 3
+
+
+def test_dense_files_are_loaded_a_few_at_a_time_and_give_the_same_rows(many, tmp_path):
+    """A file of 3 million notes takes more room than a batch has: each becomes a shard of its own."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    chord = b"".join(bytes([0, 20 + pitch, 80]) for pitch in range(100))
+    chord += bytes([96]) + b"".join(bytes([20 + pitch, 0, 0]) for pitch in range(100))[:-1]
+    events = b"\x00\x90\x14\x00" + chord * 30_000 + b"\x00\xff\x2f\x00"
+    header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96])
+    (folder / "a.mid").write_bytes(header + b"MTrk" + len(events).to_bytes(4, "big") + events)
+    for name in "bc":
+        os.link(folder / "a.mid", folder / f"{name}.mid")
+    write(folder / "d.mid", (0, 480, 60, 0))
+    with tarfile.open(tmp_path / "in.tar", "w", dereference=True) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, path.name)
+    rollcore.build_dataset(folder, tmp_path / "one.h5", threads=1)
+    dataset = rollcore.open_dataset(tmp_path / "one.h5")
+    assert dataset.pieces["notes"].tolist() == [3_000_000] * 3 + [1]
+    assert dataset.pieces["shard"].tolist() == [0, 1, 2, 3]
+    assert dataset.verify() == []
+    for piece, name in enumerate("ad"):
+        expected = rollcore.piano_roll(rollcore.read_midi(folder / f"{name}.mid"))
+        assert np.array_equal(dataset.rows(3 * piece), expected)
+    for source in (folder, tmp_path / "in.tar"):
+        rollcore.build_dataset(source, tmp_path / "two.h5", threads=2)
+        assert (tmp_path / "two.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
+
+
+LIMITED = """
+import resource, sys
+import rollcore
+inputs, out, room = sys.argv[1:]
+import rollcore.build
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + int(room), -1))
+rollcore.build_dataset(inputs, out, threads=1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by what Linux tells")
+def test_want_of_memory_fails_the_build_and_skips_nothing(many, tmp_path):
+    out = tmp_path / "out.h5"
+    rollcore.build_dataset(many, out)
+    before = out.read_bytes()
+    (tmp_path / "in").mkdir()
+    shutil.copy(next(many.rglob("*.mid")), tmp_path / "in" / "a.mid")
+    (tmp_path / "in" / "b.mid").write_bytes(bytes(60 << 20))
+    code = [sys.executable, "-c", LIMITED, str(tmp_path / "in"), str(out)]
+    done = subprocess.run([*code, str(50 << 20)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("MemoryError\n")
+    assert out.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["in", "out.h5"]
+    assert subprocess.run([*code, str(500 << 20)]).returncode == 0
+
+
+def test_a_loader_crosses_processes():
+    loader = Loader(Grid.beats(4), ("sounding", "onset"), drums=True, max_minutes=5)
+    assert pickle.loads(pickle.dumps(loader)) == loader
 
 
 def test_a_full_disk_while_a_shard_is_appended(tmp_path, monkeypatch):

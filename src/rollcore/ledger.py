@@ -1,0 +1,180 @@
+"""The account of a build: every file found, what became of it, and the pieces that were made of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollcore import _roll
+from rollcore.dataset import FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
+from rollcore.loading import STATUS_GIVEN, Loaded
+from rollcore.repairs import skip_reason
+from rollcore.writer import Tables
+
+__all__ = ["SAME_CONTENT", "Ledger", "sorted_reasons"]
+
+SAME_CONTENT = "same content as an earlier file (--dedupe)"
+
+_REASONS = {
+    _roll.STATUS_NO_NOTES: "no notes",
+    _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
+    _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
+    _roll.STATUS_NO_BEATS: "SMPTE time division has no beats (use --fps)",
+}
+
+
+class Ledger:
+    """The tables of a dataset as they grow, batch by batch in the order of the input.
+
+    Parameters
+    ----------
+    split
+        Shares of the splits; or the split of each file by its name, as an index into `SPLITS`.
+    max_minutes
+        The longest piece, for the wording of a reason.
+    dedupe
+        Whether only the first of files with identical content becomes a piece.
+
+    Attributes
+    ----------
+    found, frames : int
+        Files so far, and frames of their pieces.
+    names : list of bytes
+        Names of the files so far.
+    skipped : dict
+        Reasons, and how many files were skipped for each.
+    first : dict
+        The first file skipped for each reason.
+    """
+
+    def __init__(
+        self, split: tuple[int, int, int] | dict[bytes, int], *, max_minutes: float, dedupe: bool = False
+    ) -> None:
+        self.names: list[bytes] = []
+        self.skipped: dict[str, int] = {}
+        self.first: dict[str, bytes] = {}
+        self.found = 0
+        self.frames = 0
+        self._split = split
+        self._max_minutes = max_minutes
+        self._seen: set[bytes] | None = set() if dedupe else None
+        self._pieces: list[NDArray[np.void]] = []
+        self._files: list[NDArray[np.void]] = []
+        self._repairs: list[NDArray[np.void]] = []
+        self._reasons: dict[str, int] = {}
+        self._name_bytes = 0
+
+    def enter(self, loaded: Loaded) -> int:
+        """Account for a batch and choose which members become pieces; returns their frames."""
+        reasons = self._skip(loaded)
+        keep = np.ones(len(loaded.names), bool)
+        keep[list(reasons)] = False
+        at, code = np.nonzero(loaded.records["repairs"])
+        self._enter_files(loaded, reasons, at)
+        repairs = np.zeros(len(at), REPAIR_DTYPE)
+        repairs["file"] = self.found + at
+        repairs["code"] = code
+        repairs["count"] = loaded.records["repairs"][at, code]
+        self._repairs.append(repairs)
+        frames = self._enter_pieces(loaded, np.flatnonzero(keep))
+        self.names.extend(loaded.names)
+        self.found += len(loaded.names)
+        self.frames += frames
+        loaded.keep = keep.astype(np.uint8)
+        return frames
+
+    def set_shard(self, shard: int) -> None:
+        """Say which shard the pieces of the latest batch are in."""
+        self._pieces[-1]["shard"] = shard
+
+    def tables(self) -> Tables:
+        """Return the whole tables; reasons are sorted, so that their order does not depend on how files are met."""
+        files = np.concatenate([np.zeros(0, FILE_DTYPE), *self._files])
+        reasons = sorted_reasons(files, list(self._reasons))
+        return Tables(
+            pieces=np.concatenate([np.zeros(0, PIECE_DTYPE), *self._pieces]),
+            files=files,
+            repairs=np.concatenate([np.zeros(0, REPAIR_DTYPE), *self._repairs]),
+            names=b"".join(self.names),
+            reasons=reasons,
+        )
+
+    def _skip(self, loaded: Loaded) -> dict[int, str]:
+        """Say which members are skipped, and why."""
+        reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(loaded.records["status"])}
+        for i, (name, content) in enumerate(zip(loaded.names, loaded.digests, strict=True)):
+            if i in reasons:
+                continue
+            if isinstance(self._split, dict) and name not in self._split:
+                reasons[i] = "in none of the splits given"
+            elif self._seen is not None and content is not None:
+                if content in self._seen:
+                    reasons[i] = SAME_CONTENT
+                self._seen.add(content)
+        return reasons
+
+    def _enter_files(self, loaded: Loaded, reasons: dict[int, str], repaired: NDArray[np.int64]) -> None:
+        files = np.zeros(len(loaded.names), FILE_DTYPE)
+        files["name_end"] = self._name_bytes + np.cumsum([len(name) for name in loaded.names])
+        files["bytes"] = loaded.records["size"]
+        files["outcome"][repaired] = OUTCOMES.index("repaired")
+        for i, reason in reasons.items():
+            files["outcome"][i] = OUTCOMES.index("skipped")
+            files["reason"][i] = self._reasons.setdefault(reason, len(self._reasons))
+            self.skipped[reason] = self.skipped.get(reason, 0) + 1
+            self.first.setdefault(reason, loaded.names[i])
+        self._files.append(files)
+        self._name_bytes = int(files["name_end"][-1]) if len(files) else self._name_bytes
+
+    def _enter_pieces(self, loaded: Loaded, chosen: NDArray[np.int64]) -> int:
+        frames = loaded.records["frames"][chosen]
+        pieces = np.zeros(len(chosen), PIECE_DTYPE)
+        pieces["shard"] = NO_PIECE
+        pieces["file"] = self.found + chosen
+        pieces["start"] = np.cumsum(frames) - frames
+        for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "microseconds"):
+            pieces[column] = loaded.records[column][chosen]
+        if len(chosen):
+            halves = b"".join(loaded.digests[i] or b"" for i in chosen)
+            pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
+            if isinstance(self._split, dict):
+                pieces["split"] = [self._split[loaded.names[i]] for i in chosen]
+            else:
+                pieces["split"] = split_of(pieces["digest"], self._split)
+        self._pieces.append(pieces)
+        return int(frames.sum())
+
+    def _reason(self, loaded: Loaded, member: int) -> str:
+        record = loaded.records[member]
+        status = int(record["status"])
+        if status == STATUS_GIVEN:
+            return loaded.reasons[member] or "unreadable"
+        if status == _roll.STATUS_IO:
+            return _unreadable(int(record["error"]))
+        if status < _roll.STATUS_IO:
+            return skip_reason(status, bytes(record["head"][: int(record["size"])]))
+        if status == _roll.STATUS_NO_NOTES and record["repairs"].any():
+            return "no notes, and damaged"
+        return _REASONS[status].format(minutes=self._max_minutes)
+
+
+def sorted_reasons(files: NDArray[np.void], reasons: Sequence[str]) -> list[str]:
+    """Return reasons in alphabetical order, and point the skipped files to them; those of no file are left out."""
+    skipped = files["outcome"] == OUTCOMES.index("skipped")
+    used, place = np.unique(files["reason"][skipped], return_inverse=True)
+    names = [reasons[i] for i in used.tolist()]
+    in_order = sorted(set(names))
+    files["reason"][skipped] = np.array([in_order.index(name) for name in names], np.uint32)[place]
+    return in_order
+
+
+def _unreadable(error: int) -> str:
+    if error == errno.EINVAL:
+        return "not a regular file"
+    if error == errno.EFBIG:
+        return f"larger than {_roll.MAX_FILE_BYTES >> 20} MiB"
+    return f"unreadable ({os.strerror(error)})"

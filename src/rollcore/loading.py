@@ -1,0 +1,121 @@
+"""Members of an input, read and quantised: the half of a build that needs to know nothing of the other members."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollcore import _roll
+from rollcore.dataset import digest
+from rollcore.grid import MAX_MINUTES, Grid
+from rollcore.roll import RECORD_DTYPE, new_batch
+from rollcore.sources.inputs import Batch
+
+__all__ = ["STATUS_GIVEN", "Loaded", "Loader"]
+
+STATUS_GIVEN = 100
+"""Status of a member whose reason came with it."""
+
+_OUT_OF_MEMORY = 3, _roll.STATUS_NO_MEMORY  # the parser's and the quantiser's
+
+
+@dataclass
+class Loaded:
+    """Members that are parsed and quantised, and the kernel that holds their notes.
+
+    Attributes
+    ----------
+    names
+        Their names.
+    reasons
+        Why a member cannot be read, where that was known before.
+    kernel
+        What paints them.
+    records
+        What is known of each, of `RECORD_DTYPE`.
+    digests
+        The digest of each content; None where a file was not read.
+    rest
+        Members of the batch that found no room, to be loaded next; None where there are none.
+    keep
+        Which members are to be painted, uint8; decided by the ledger.
+    """
+
+    names: list[bytes]
+    reasons: list[str | None]
+    kernel: _roll.Batch
+    records: NDArray[np.void]
+    digests: list[bytes | None]
+    rest: Batch | None
+    keep: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Read and quantise a batch of members; may be called from several threads, and pickled.
+
+    Parameters are those of :func:`rollcore.build_dataset`.
+    """
+
+    grid: Grid
+    planes: Sequence[str]
+    drums: bool = False
+    sustain: bool = False
+    max_minutes: float = MAX_MINUTES
+    _spare: list[_roll.Batch] = field(default_factory=list, compare=False, repr=False)
+
+    def __call__(self, batch: Batch) -> Loaded:
+        """Load as many members of a batch as there is room for, at least one.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough memory for one of them. That says nothing of the file, so it is not a reason to skip
+            it.
+        """
+        try:
+            kernel = self._spare.pop()
+        except IndexError:
+            kernel = new_batch(
+                self.grid, self.planes, drums=self.drums, sustain=self.sustain, max_minutes=self.max_minutes
+            )
+        records = np.zeros(len(batch.names), RECORD_DTYPE)
+        for i, reason in enumerate(batch.reasons):
+            if reason is not None:
+                records["status"][i] = STATUS_GIVEN
+        members = batch.paths if batch.paths is not None else batch.blobs
+        digests = kernel.load(members or [], batch.paths is not None, records.view(np.uint8), digest)
+        records = records[: len(digests)]
+        status = records["status"]
+        unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)
+        if (np.isin(status, _OUT_OF_MEMORY) | unread).any():
+            raise MemoryError
+        rest = None
+        if len(digests) < len(batch.names):
+            rest = _from(batch, len(digests))
+        loaded = Loaded(batch.names[: len(digests)], batch.reasons[: len(digests)], kernel, records, digests, rest)
+        batch.blobs = None if batch.blobs is None else []  # the contents are not needed any more
+        return loaded
+
+    def reuse(self, loaded: Loaded) -> None:
+        """Take a painted batch's kernel back: its memory serves the next one."""
+        loaded.kernel.reset()
+        self._spare.append(loaded.kernel)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.grid, self.planes, self.drums, self.sustain, self.max_minutes)
+
+
+def _from(batch: Batch, first: int) -> Batch:
+    """Return the members of a batch from number `first` on."""
+    return Batch(
+        names=batch.names[first:],
+        paths=None if batch.paths is None else batch.paths[first:],
+        blobs=None if batch.blobs is None else batch.blobs[first:],
+        reasons=batch.reasons[first:],
+    )
