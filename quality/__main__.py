@@ -130,7 +130,8 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     """Train what is not trained yet, evaluate, and return the result."""
     import rollcore
     from seq2seq.models.architectures import load_model
-    from seq2seq.models.config import TrainConfig, load_run
+    from seq2seq.models.config import TrainConfig
+    from seq2seq.run import Run
     from seq2seq.training.feed import RollBatches
     from seq2seq.training.fit import model_config, train
     from seq2seq.training.metrics import Outside, score_model
@@ -147,14 +148,14 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     config, settings = model_config(dataset, **recipe["model"]), TrainConfig(**recipe["train"])
     resume = False
     if (run_dir / "last.keras").exists():
-        before = load_run(run_dir)
+        before = Run.open(run_dir).facts
         resume = before["model"] == config.to_dict() and before["train"] == json.loads(json.dumps(vars(settings)))
     cpu = time.process_time()
     done = train(path, run_dir, config, settings, resume=resume, overwrite=True)
     if done["interrupted"]:
         raise click.Abort
     cpu = time.process_time() - cpu
-    model = load_model(run_dir / "best.keras")
+    model = load_model(Run.open(run_dir).best_model)
     # Half a target's length between windows: every frame has the input and half a target as its past, or all.
     hop = config.target_frames // (1 if config.model == "blog" else 2)
     outside = Outside(dataset, config)
@@ -172,7 +173,7 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
         "best_epoch": done["best_epoch"],
         "hop": hop,
         "scores": scores,
-        "versions": load_run(run_dir)["versions"],
+        "versions": Run.open(run_dir).facts["versions"],
         "fingerprint": dataset.fingerprint,
     }
 

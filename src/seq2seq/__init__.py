@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq.models.architectures import build_model, load_model
-    from seq2seq.models.config import ModelConfig, TrainConfig, load_run, read_history
+    from seq2seq.models.config import ModelConfig, TrainConfig
     from seq2seq.models.layers import RollLoss
+    from seq2seq.run import Run
     from seq2seq.sampling.generator import generate
     from seq2seq.sampling.sampler import Sampler, Steering
     from seq2seq.training.comparison import compare
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ModelConfig": "models.config",
     "TrainConfig": "models.config",
-    "load_run": "models.config",
-    "read_history": "models.config",
+    "Run": "run",
     "RollBatches": "training.feed",
     "RollLoss": "models.layers",
     "build_model": "models.architectures",
@@ -41,6 +41,7 @@ __all__ = [
     "ModelConfig",
     "RollBatches",
     "RollLoss",
+    "Run",
     "Sampler",
     "Steering",
     "TrainConfig",
@@ -49,9 +50,7 @@ __all__ = [
     "evaluate",
     "generate",
     "load_model",
-    "load_run",
     "model_config",
-    "read_history",
     "train",
 ]
 

@@ -11,7 +11,7 @@ import json
 import click
 
 from seq2seq.cli.options import CONTEXT
-from seq2seq.models.config import load_run
+from seq2seq.run import Run
 from seq2seq.training.evaluation import SPLITS, evaluate
 from seq2seq.training.startup import import_keras
 
@@ -28,7 +28,7 @@ from seq2seq.training.startup import import_keras
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
     """Print an evaluation."""
-    load_run(run_dir)  # a wrong folder shows at once
+    Run.open(run_dir)  # a wrong folder shows at once
     import_keras()
     result = evaluate(run_dir, data, split=split, hop=hop)
     if as_json:

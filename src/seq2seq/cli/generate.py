@@ -18,7 +18,7 @@ from rollcore import RollcoreError
 from rollcore.console import Progress, printable
 from seq2seq.cli.options import CONTEXT
 from seq2seq.errors import ConfigError
-from seq2seq.models.config import load_run
+from seq2seq.run import Run
 from seq2seq.sampling.generator import Generated, figures_text, generate, remarks
 from seq2seq.training.startup import import_keras
 
@@ -66,7 +66,7 @@ def _metre(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def cli(run_dir: str, as_json: bool, **options: Any) -> int:
     """Make music."""
-    load_run(run_dir)  # a wrong folder shows at once
+    Run.open(run_dir)  # a wrong folder shows at once
     import_keras()
     try:
         with Progress("frames") as shown:

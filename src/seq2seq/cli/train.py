@@ -14,7 +14,8 @@ import click
 
 from rollcore import DatasetError, console
 from seq2seq.cli.options import CONTEXT
-from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig, load_run
+from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig
+from seq2seq.run import Run
 from seq2seq.training.evaluation import evaluate
 from seq2seq.training.fit import ECHO_FRAMES, model_config, train
 from seq2seq.training.startup import import_keras
@@ -128,8 +129,8 @@ def _given(option: str) -> bool:
 
 def _check_unchanged(run_dir: Path, chosen: dict[str, Any]) -> None:
     """Refuse options that are given, but are not those of the run that is to go on."""
-    run = load_run(run_dir)
-    kept = ModelConfig.from_dict(run["model"]).to_dict() | run["train"]
+    run = Run.open(run_dir)
+    kept = run.config.to_dict() | run.facts["train"]
     for name, value in chosen.items():
         value = list(value) if isinstance(value, tuple) else value
         if name == "hop":  # 0 stands for the target's length
@@ -146,7 +147,7 @@ def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
 
     split = "test" if len(rollcore.open_dataset(data).split("test")) else "validation"
     found = evaluate(run_dir, data, split=split)
-    model, scores = load_run(run_dir)["model"]["model"], found["scores"]
+    model, scores = Run.open(run_dir).config.model, found["scores"]
     task = "the target window from the input window" if model == "blog" else "each frame from those before"
     shown = {f"{model} (epoch {result['best_epoch']})": scores["model"], **scores}
     del shown["model"]

@@ -5,20 +5,13 @@ This module imports neither keras nor numpy, so that a command line can show its
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rollcore import DatasetError
-
-# The columns of metrics.csv.
-TRAIN, VALIDATION = "train_nats_per_frame", "validation_nats_per_frame"
-COLUMNS = ("epoch", TRAIN, VALIDATION, "seconds")
+from seq2seq.errors import ConfigError
 
 MODELS = ("blog", "seq2seq", "tied")
 HEADS = ("bernoulli", "autoregressive")
@@ -98,13 +91,13 @@ class ModelConfig:
         _one_of("model", self.model, MODELS)
         _one_of("head", self.head, HEADS)
         if self.model == "blog" and self.head != "bernoulli":
-            raise DatasetError("model blog predicts all frames and pitches at once: its head is bernoulli")
+            raise ConfigError("model blog predicts all frames and pitches at once: its head is bernoulli")
         for name in ("low", "high"):
             at_least(0, name, getattr(self, name))
         if not 0 <= self.low <= self.high <= 127:
-            raise DatasetError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
+            raise ConfigError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
         if self.planes not in (("sounding",), ("sounding", "onset")):
-            raise DatasetError(f"planes {self.planes} are not sounding, or sounding and onset")
+            raise ConfigError(f"planes {self.planes} are not sounding, or sounding and onset")
         for name in ("input_frames", "target_frames", "units", "layers", "conv"):
             at_least(1, name, getattr(self, name))
         for name in ("reach", "echo"):
@@ -114,11 +107,11 @@ class ModelConfig:
                 at_least(2, f"each of {name}", frames)
         for name in ("dropout", "head_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise DatasetError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.echo and self.model != "tied":
-            raise DatasetError(f"model {self.model} hears no echo: leave it 0, or use model tied")
+            raise ConfigError(f"model {self.model} hears no echo: leave it 0, or use model tied")
         if self.attention and self.model != "seq2seq":
-            raise DatasetError(f"model {self.model} has no attention: leave it out, or use model seq2seq")
+            raise ConfigError(f"model {self.model} has no attention: leave it out, or use model seq2seq")
 
     @property
     def pitches(self) -> int:
@@ -178,92 +171,23 @@ class TrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 1), ("hop", 0), ("transpose", 0), ("seed", 0)):
             at_least(least, name, getattr(self, name))
         if not 0 <= self.keep_key <= 1:
-            raise DatasetError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
+            raise ConfigError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
         if self.transpose > MAX_TRANSPOSE:
-            raise DatasetError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
+            raise ConfigError(f"transpose must be within 0..{MAX_TRANSPOSE} semitones, not {self.transpose}")
         if not 0 < self.learning_rate <= 1:
-            raise DatasetError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
+            raise ConfigError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
         if self.ema is not None and not 0 <= self.ema < 1:
-            raise DatasetError(f"ema must be at least 0 and below 1, not {self.ema}")
+            raise ConfigError(f"ema must be at least 0 and below 1, not {self.ema}")
         if self.seed >= 2**32:
-            raise DatasetError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
-
-
-def load_run(run_dir: str | Path) -> dict[str, Any]:
-    """Return the contents of ``config.json`` of a run folder.
-
-    Returns
-    -------
-    dict
-        ``"model"`` and ``"train"`` (the fields of the two configurations), ``"dataset"`` (path,
-        fingerprint, grid, pieces) and ``"versions"``.
-
-    Raises
-    ------
-    DatasetError
-        If the folder is not a run, or its configuration cannot be read.
-    """
-    path = Path(run_dir) / "config.json"
-    try:
-        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        ModelConfig.from_dict(run["model"])
-        TrainConfig(**run["train"])
-        dataset = run["dataset"]
-        if wrong := [name for name in ("path", "fingerprint", "grid") if not isinstance(dataset.get(name), str)]:
-            raise ValueError(f"dataset without {', '.join(wrong)}")
-        if not isinstance(dataset.get("options", {}), dict):
-            raise ValueError("dataset without options")
-    except (FileNotFoundError, NotADirectoryError):
-        raise DatasetError(f"{run_dir}: not a run folder (no config.json): train one with seq2seq-train") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, DatasetError) as error:
-        raise DatasetError(f"{path}: unreadable configuration ({error}): train the run again") from None
-    return run
-
-
-def make_folder(path: str | Path) -> None:
-    """Make a folder, and those it lies in, unless it is there.
-
-    Raises
-    ------
-    DatasetError
-        If a file stands in its place, or in that of one it lies in.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise DatasetError(f"{path}: is a file or lies in one: name another folder") from None
-
-
-def read_history(run_dir: str | Path) -> list[dict[str, float]]:
-    """Return metrics.csv of a run folder: a dict of its columns for every epoch.
-
-    Raises
-    ------
-    DatasetError
-        If there is none, or it cannot be read.
-    """
-    path = Path(run_dir) / "metrics.csv"
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = csv.DictReader(file)
-            if lines.fieldnames is not None and tuple(lines.fieldnames) != COLUMNS:
-                raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
-            history = [{key: float(value) for key, value in row.items()} for row in lines]
-    except FileNotFoundError:
-        history = []
-    except (OSError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path}: unreadable ({error}): train the run anew") from None
-    if not history:
-        raise DatasetError(f"{run_dir}: no epoch was completed (none in metrics.csv): train it anew")
-    return history
+            raise ConfigError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
 
 
 def at_least(least: int, name: str, value: Any) -> None:
-    """Raise `DatasetError` unless a value is a whole number from *least* up."""
+    """Raise `ConfigError` unless a value is a whole number from *least* up."""
     if not isinstance(value, numbers.Integral) or int(value) < least:
-        raise DatasetError(f"{name} must be a whole number from {least} up, not {value}")
+        raise ConfigError(f"{name} must be a whole number from {least} up, not {value}")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise DatasetError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from rollcore import RollcoreError
-from seq2seq.models.config import ModelConfig, load_run, make_folder
+from seq2seq.run import Run, make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,8 +172,8 @@ def generate(
         allowed &= range_mask(pitch_range)
 
     run_dir = Path(run_dir)
-    run = load_run(run_dir)
-    config = ModelConfig.from_dict(run["model"])
+    run = Run.open(run_dir)
+    config = run.config
     source = Source(run, config, data)
     melody, beats_per_minute = None, tempo
     if harmonize is not None:
@@ -214,7 +214,7 @@ def generate(
     output_dir = Path(output_dir)
     make_folder(output_dir)
     training = source.figures()
-    model = load_model(run_dir / "best.keras", config)
+    model = load_model(run.best_model, config)
     drawn = Sampler(config, arrays_of(model)).sample(
         start.rows,
         length,

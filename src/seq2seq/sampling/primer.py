@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from seq2seq.models.config import ModelConfig
 from seq2seq.output.figures import Figures, figures
 from seq2seq.output.notation import bar_frames
 from seq2seq.output.theory import parse_pitches, pitch_name
+from seq2seq.run import Run
 
 #: Pieces of the training split that figures are compared with, spread evenly over it.
 COMPARED_PIECES = 200
@@ -38,13 +38,13 @@ class Primer:
 class Source:
     """Where primers and melodies come from, cut to the grid of the run, and the figures of its dataset."""
 
-    def __init__(self, run: dict[str, Any], config: ModelConfig, data: str | Path | None) -> None:
+    def __init__(self, run: Run, config: ModelConfig, data: str | Path | None) -> None:
         self.config = config
-        self._path = Path(data if data is not None else run["dataset"]["path"])
+        self._path = Path(data if data is not None else run.dataset["path"])
         self._named = data is not None
-        self.grid = read_grid(run["dataset"]["grid"])
-        self._fingerprint = run["dataset"]["fingerprint"]
-        options = run["dataset"].get("options", {})
+        self.grid = run.grid
+        self._fingerprint = run.dataset["fingerprint"]
+        options = run.dataset["options"]
         self._options = {name: bool(options.get(name)) for name in ("drums", "sustain")}
         self.trained_on_it = True
 
@@ -180,11 +180,3 @@ def _from_first_note(rows: npt.NDArray[np.uint8], bar: int, limit: int | None) -
 def _beats_per_minute(tempo: Any) -> float | None:
     """Return a tempo in microseconds per beat as beats per minute, or None where no one could play it."""
     return 60e6 / int(tempo) if 60e6 / FASTEST <= tempo <= 60e6 / SLOWEST else None
-
-
-def read_grid(text: str) -> rollcore.Grid:
-    """Return the grid that its text names."""
-    match = re.fullmatch(r"(\S+) (fps|steps per beat)", text)
-    if match is None:
-        raise DatasetError(f"config.json: grid {text!r} is unknown: train the run again")
-    return rollcore.Grid.seconds(match[1]) if match[2] == "fps" else rollcore.Grid.beats(match[1])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.models.config import TRAIN, VALIDATION, load_run, read_history
+from seq2seq.run import TRAIN, VALIDATION, Run
 
 
 def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
@@ -25,23 +25,23 @@ def compare(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
 
     Raises
     ------
-    DatasetError
+    RunError
         If a folder is not a run, or has no epoch.
     """
+    runs = [Run.open(run_dir) for run_dir in run_dirs]
     settings = []
-    for run_dir in run_dirs:
-        run = load_run(run_dir)
-        dataset = {"dataset": f"{Path(run['dataset']['path']).stem} {run['dataset']['fingerprint'][:6]}"}
-        settings.append({**dataset, **run["model"], **run["train"]})
+    for run in runs:
+        dataset = {"dataset": f"{Path(run.dataset['path']).stem} {run.dataset['fingerprint'][:6]}"}
+        settings.append({**dataset, **run.facts["model"], **run.facts["train"]})
     names = {name for one in settings for name in one}
     different = {name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)}
     rows = []
-    for run_dir, one in zip(run_dirs, settings, strict=True):
-        history = read_history(run_dir)
+    for run, one in zip(runs, settings, strict=True):
+        history = run.history()
         best = min(history, key=lambda row: row[VALIDATION])
         rows.append(
             {
-                "run": str(run_dir),
+                "run": str(run.path),
                 "settings": {name: value for name, value in one.items() if name in different},
                 "epochs": len(history),
                 "best_epoch": int(best["epoch"]),

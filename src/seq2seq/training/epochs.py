@@ -2,29 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import os
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from rollcore import DatasetError
-from rollcore.files import whole_file
-from seq2seq.models.config import COLUMNS, TRAIN, VALIDATION
-from seq2seq.training.feed import RollBatches
+from seq2seq.errors import RunError
+from seq2seq.models.weights import write_weights
+from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run
+from seq2seq.training.feed import Batch, RollBatches
 from seq2seq.training.metrics import Outside, score_model
 
-History = list[dict[str, float]]
-
-# The configuration of a run that has no epoch yet.
-PENDING = ".config.json.part"
 SHOW_EVERY_S = 10.0
+
+
+class Feed(keras.utils.PyDataset):
+    """Batches of a training, and how long updates may have waited for them.
+
+    Parameters
+    ----------
+    batches : RollBatches
+        What is read.
+    at_once : int
+        Updates that are one call of the backend, which takes as many batches.
+
+    Attributes
+    ----------
+    waited_s : float
+        Time in which a batch was made that the current call needs. Where the backend reads ahead, part of it may have
+        passed beside an update, so it is an upper bound.
+    taken : int
+        Batches of the epoch that are done with.
+    """
+
+    def __init__(self, batches: RollBatches, at_once: int) -> None:
+        super().__init__()
+        self.batches, self.at_once = batches, at_once
+        self.waited_s, self.taken = 0.0, 0
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return batch *index* of the epoch."""
+        began = time.monotonic()
+        batch = self.batches[index]
+        if index < self.taken + self.at_once:
+            self.waited_s += time.monotonic() - began
+        return batch
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch."""
+        self.batches.on_epoch_end()
 
 
 class Epochs(keras.callbacks.Callback):
@@ -32,8 +64,10 @@ class Epochs(keras.callbacks.Callback):
 
     Parameters
     ----------
-    run_dir : Path
-        Where best.keras, last.keras and metrics.csv are written.
+    run : Run
+        Where the states are kept.
+    feed : Feed
+        What the updates read.
     validation : RollBatches
         Evaluation batches of the validation split.
     outside : Outside
@@ -46,14 +80,16 @@ class Epochs(keras.callbacks.Callback):
 
     def __init__(
         self,
-        run_dir: Path,
+        run: Run,
+        feed: Feed,
         validation: RollBatches,
         outside: Outside,
         history: History,
         max_minutes: float | None,
     ) -> None:
         super().__init__()
-        self.run_dir, self.validation, self.outside, self.history = run_dir, validation, outside, history
+        self.run, self.feed = run, feed
+        self.validation, self.outside, self.history = validation, outside, history
         self.limit_s = float("inf") if max_minutes is None else 60 * max_minutes
         self.began = time.monotonic()
 
@@ -62,10 +98,12 @@ class Epochs(keras.callbacks.Callback):
         _part_buffers(self.model)
         self.epoch = epoch
         self.epoch_began = self.shown = time.monotonic()
+        self.feed.waited_s, self.feed.taken = 0.0, 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Say every ten seconds how far the epoch is."""
-        now = time.monotonic()
+        now = self.updated = time.monotonic()
+        self.feed.taken = batch + 1
         if now - self.shown < SHOW_EVERY_S:
             return
         self.shown = now
@@ -79,16 +117,23 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Score and save the weights, which are the averaged ones by now."""
         _part_buffers(self.model)
-        loss = score_model(self.model, self.validation, self.outside).per_frame
+        score = score_model(self.model, self.validation, self.outside)
+        loss = score.per_frame
         if not math.isfinite(loss + logs["loss"]):
-            raise DatasetError(f"{self.run_dir}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
+            raise RunError(f"{self.run.path}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
         best = min((row[VALIDATION] for row in self.history), default=float("inf"))
         seconds = time.monotonic() - self.epoch_began
-        row = dict(zip(COLUMNS, (epoch + 1, float(logs["loss"]), loss, seconds), strict=True))
-        try:
-            self._keep(row, loss < best)
-        except OSError as error:
-            raise DatasetError(f"{self.run_dir}: cannot be written: {error.strerror or error}") from error
+        training_s = max(1e-9, self.updated - self.epoch_began)
+        windows = len(self.feed) * self.feed.batches.batch_size
+        rate = float(self.model.optimizer.learning_rate)
+        values = (epoch + 1, float(logs["loss"]), loss, seconds, rate, score.f1, windows / training_s)
+        row = dict(zip(COLUMNS, (*values, min(1.0, self.feed.waited_s / training_s)), strict=True))
+        self.run.keep(
+            self.model.save,
+            [*self.history, row],
+            weights=(lambda path: write_weights(self.model, path)) if loss < best else None,
+            first=not self.history,
+        )
         self.history.append(row)
         print(
             f"epoch {epoch + 1}/{self.params['epochs']}: train {row[TRAIN]:.3f}, validation {loss:.3f} "
@@ -98,27 +143,6 @@ class Epochs(keras.callbacks.Callback):
         if time.monotonic() - self.began + seconds > self.limit_s and epoch + 1 < self.params["epochs"]:
             self.model.stop_training = True
             print("the time is up before the next epoch would be: --resume goes on from here", flush=True)
-
-    def _keep(self, row: dict[str, float], best: bool) -> None:
-        """Put the files of this epoch in the place of what was there, once the model is saved."""
-        last, copy = self.run_dir / ".last.part.keras", self.run_dir / ".best.part.keras"
-        try:
-            self.model.save(last)
-            if best:
-                shutil.copyfile(last, copy)
-            if not self.history:  # what a former run left
-                for name in ("best.keras", "last.keras", "metrics.csv", "loss.png"):
-                    (self.run_dir / name).unlink(missing_ok=True)
-            if (self.run_dir / PENDING).exists():
-                os.replace(self.run_dir / PENDING, self.run_dir / "config.json")
-            if best:
-                os.replace(copy, self.run_dir / "best.keras")
-            # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
-            write_history(self.run_dir, [*self.history, row])
-            os.replace(last, self.run_dir / "last.keras")
-        finally:
-            last.unlink(missing_ok=True)
-            copy.unlink(missing_ok=True)
 
 
 def _part_buffers(model: keras.Model) -> None:
@@ -130,14 +154,3 @@ def _part_buffers(model: keras.Model) -> None:
     if keras.config.backend() == "jax":
         for variable in model.optimizer.variables:
             variable.assign(np.array(variable))
-
-
-def write_history(run_dir: Path, history: History) -> None:
-    """Write metrics.csv, one line an epoch."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    for row in history:
-        writer.writerow({**{k: f"{v:.6f}" for k, v in row.items()}, "epoch": int(row["epoch"])})
-    with whole_file(run_dir / "metrics.csv") as file:
-        file.write(text.getvalue().encode())

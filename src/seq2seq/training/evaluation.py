@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rollcore import DatasetError
-from seq2seq.models.config import ModelConfig, load_run
+from seq2seq.errors import ConfigError
+from seq2seq.run import Run
 
 SPLITS = ("train", "validation", "test")
 
@@ -43,32 +44,36 @@ def evaluate(
     Raises
     ------
     DatasetError
-        If the run or the dataset cannot be read, or do not fit each other, or the split is empty.
+        If the dataset cannot be read, does not fit the run, or its split is empty.
+    RunError
+        If the run or its model cannot be read.
+    ConfigError
+        If *hop* is out of range.
     """
     import rollcore
     from seq2seq.models.architectures import load_model
     from seq2seq.training.feed import RollBatches
     from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model
 
-    run = load_run(run_dir)
-    if data is None and not Path(run["dataset"]["path"]).exists():
-        raise DatasetError(f"{run['dataset']['path']}: the dataset of the run is gone: name it as DATA")
-    dataset = rollcore.open_dataset(data or run["dataset"]["path"])
-    config = ModelConfig.from_dict(run["model"])
-    model = load_model(Path(run_dir) / "best.keras", config)
-    if tuple(dataset.planes) != config.planes or str(dataset.grid) != run["dataset"]["grid"]:
+    run = Run.open(run_dir)
+    if data is None and not Path(run.dataset["path"]).exists():
+        raise DatasetError(f"{run.dataset['path']}: the dataset of the run is gone: name it as DATA")
+    dataset = rollcore.open_dataset(data or run.dataset["path"])
+    config = run.config
+    model = load_model(run.best_model, config)
+    if tuple(dataset.planes) != config.planes or dataset.grid != run.grid:
         raise DatasetError(
             f"{dataset.path}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "
-            f"{'+'.join(config.planes)} at {run['dataset']['grid']}: build the dataset so"
+            f"{'+'.join(config.planes)} at {run.grid}: build the dataset so"
         )
     # `blog` predicts a window at once: a later start would not lengthen a frame's past.
     if config.model == "blog" and hop not in (None, 0, config.target_frames):
-        raise DatasetError(
+        raise ConfigError(
             f"hop {hop}: model blog predicts a window at once, and its windows do not overlap: leave it out"
         )
     hop = hop or (config.target_frames if config.model == "blog" else max(1, config.target_frames // 2))
     if not 1 <= hop <= config.target_frames:
-        raise DatasetError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
+        raise ConfigError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
     batches = RollBatches(dataset, config, split=split, hop=hop)
     threshold = fit_threshold(model, RollBatches(dataset, config, split="validation", hop=hop))
     scores = {"model": score_model(model, batches, Outside(dataset, config), threshold)}
@@ -77,7 +82,7 @@ def evaluate(
         "run": str(run_dir),
         "data": str(dataset.path),
         "fingerprint": dataset.fingerprint,
-        "trained_on_it": dataset.fingerprint == run["dataset"]["fingerprint"],
+        "trained_on_it": dataset.fingerprint == run.dataset["fingerprint"],
         "split": split,
         "hop": hop,
         "scores": {name: score.to_dict() for name, score in scores.items()},

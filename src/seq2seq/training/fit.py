@@ -6,29 +6,15 @@ lowest validation loss) and last.keras (what --resume goes on from).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import json
-import os
-import platform
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollcore import DatasetError
 from rollcore.files import whole_file
-from seq2seq.models.config import (
-    MUSICAL_PERIODS,
-    TRAIN,
-    VALIDATION,
-    ModelConfig,
-    TrainConfig,
-    load_run,
-    make_folder,
-    read_history,
-)
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.models.config import MUSICAL_PERIODS, ModelConfig, TrainConfig
+from seq2seq.run import TRAIN, VALIDATION, Run
 
 if TYPE_CHECKING:
     from rollcore import Dataset
@@ -113,57 +99,59 @@ def train(
     Raises
     ------
     DatasetError
-        If the dataset has no pieces to train or validate on, there is nothing to resume or not so little, the folder
-        holds a model already or is that of a training that goes on, or the loss ceases to be a number.
-    ValueError
-        If *epochs* is given without *resume*.
+        If the dataset has no pieces to train or validate on, or other planes than the model.
+    ConfigError
+        If a setting is out of range, or *epochs* is given without *resume*.
+    RunError
+        If there is nothing to resume or not so little, the folder holds a model already or is that of a training that
+        is running, or the loss is no longer a number.
     KeyboardInterrupt
         If interrupted before the first epoch is complete; later, the epochs so far are the result.
     """
     import rollcore
+    from seq2seq.training.startup import device_name
 
     run_dir = Path(run_dir)
     dataset = rollcore.open_dataset(data)
     if max_minutes is not None and not max_minutes >= 0:
-        raise DatasetError(f"max_minutes must not be negative, but is {max_minutes}")
+        raise ConfigError(f"max_minutes must not be negative, but is {max_minutes}")
     if epochs is not None and not resume:
-        raise ValueError("epochs is for a run that is resumed; settings say how many a new one has")
+        raise ConfigError("epochs is for a run that is resumed; settings say how many a new one has")
     if resume:
-        run = load_run(run_dir)
-        model, settings = ModelConfig.from_dict(run["model"]), TrainConfig(**run["train"])
-        if run["dataset"]["fingerprint"] != dataset.fingerprint:
-            raise DatasetError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
+        run = Run.open(run_dir)
+        model, settings = run.config, run.settings
+        if run.dataset["fingerprint"] != dataset.fingerprint:
+            raise RunError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
         settings = dataclasses.replace(settings, epochs=epochs or settings.epochs)
     model, settings = model or model_config(dataset), settings or TrainConfig()
     if model.planes != tuple(dataset.planes):
         raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
-    make_folder(run_dir)
-    with _alone_in(run_dir):
-        held = any((run_dir / name).exists() for name in ("best.keras", "last.keras"))
-        if held and not resume and not overwrite:
-            raise DatasetError(
+    if not resume:
+        run = Run.new(run_dir, model, settings, dataset, device_name())
+    with run.alone():
+        if run.has_model() and not resume and not overwrite:
+            raise RunError(
                 f"{run_dir}: holds a trained model: --resume goes on with it, --overwrite replaces it, or name another"
             )
-        return _fit(dataset, run_dir, model, settings, max_minutes, resume)
+        return _fit(dataset, run, settings, max_minutes, resume)
 
 
-def _fit(
-    dataset: Dataset, run_dir: Path, model: ModelConfig, settings: TrainConfig, max_minutes: float | None, resume: bool
-) -> dict[str, Any]:
+def _fit(dataset: Dataset, run: Run, settings: TrainConfig, max_minutes: float | None, resume: bool) -> dict[str, Any]:
     """Train; see :func:`train`."""
     import keras
 
     from seq2seq.models.architectures import build_model, load_model, most_steps_per_execution, wants_jit
     from seq2seq.models.layers import RollLoss
-    from seq2seq.training.epochs import PENDING, Epochs
+    from seq2seq.training.epochs import Epochs, Feed
     from seq2seq.training.feed import RollBatches
     from seq2seq.training.metrics import Outside
 
+    run_dir, model = run.path, run.config
     # The seed decides everything: weights, order of windows, shifts, dropout.
     keras.utils.set_random_seed(settings.seed)
     batches = RollBatches(dataset, model, settings)
     validation = RollBatches(dataset, model, split="validation")
-    history = read_history(run_dir) if resume else []
+    history = run.history() if resume else []
     # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
     steps = len(batches) * settings.epochs
     warm = max(1, steps // 20)
@@ -174,19 +162,17 @@ def _fit(
         warmup_steps=warm,
     )
     if resume:
-        net = load_model(run_dir / "last.keras", model)
+        net = load_model(run.last_model, model)
         done, rest = divmod(int(net.optimizer.iterations), len(batches))
         if rest or not 0 < done <= len(history):
-            raise DatasetError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
+            raise RunError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
         history = history[:done]
         if settings.epochs < done:
-            raise DatasetError(f"{run_dir}: {done} epochs are done, so it cannot become a run of {settings.epochs}")
+            raise RunError(f"{run_dir}: {done} epochs are done, so it cannot become a run of {settings.epochs}")
         batches.draw(done)
         net.optimizer.learning_rate = rate  # that of the file is of the length the run had when it was written
         net.optimizer.ema_momentum = _momentum(settings.ema, steps)
-        run = load_run(run_dir)
-        place = run["dataset"] | {"path": str(dataset.path)}
-        _write_json(run_dir / "config.json", run | {"train": dataclasses.asdict(settings), "dataset": place})
+        run.change(settings, dataset)
     else:
         net = build_model(model)
         adam = keras.optimizers.Adam(
@@ -198,7 +184,6 @@ def _fit(
             jit_compile=wants_jit(),
             steps_per_execution=min(most_steps_per_execution(), len(batches)),
         )
-        _write_config(run_dir, dataset, model, settings)
     print(
         f"{model.model}, {model.head}: {net.count_params():,} parameters, pitches {model.low} to {model.high}, "
         f"{len(batches)} batches of {settings.batch_size} windows an epoch",
@@ -208,14 +193,15 @@ def _fit(
     average = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     # last.keras was written with the averaged weights swapped in: the next epoch is to swap them back.
     average._ema_weights_in_model = resume
-    epochs = Epochs(run_dir, validation, Outside(dataset, model), history, max_minutes)
+    feed = Feed(batches, net.steps_per_execution)
+    epochs = Epochs(run, feed, validation, Outside(dataset, model), history, max_minutes)
     interrupted = False
     if len(history) >= settings.epochs:
         print(f"{run_dir}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
     try:
         if len(history) < settings.epochs:
             net.fit(
-                batches,
+                feed,
                 initial_epoch=len(history),
                 epochs=settings.epochs,
                 shuffle=False,
@@ -228,10 +214,8 @@ def _fit(
             raise
         interrupted = True
         print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
-    finally:
-        (run_dir / PENDING).unlink(missing_ok=True)
 
-    if not plot_losses({run_dir.name: history}, run_dir / "loss.png"):
+    if not plot_losses({run.name: history}, run.loss_picture):
         print("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
     return {
         "history": history,
@@ -242,57 +226,9 @@ def _fit(
     }
 
 
-@contextlib.contextmanager
-def _alone_in(run_dir: Path) -> Iterator[None]:
-    """Refuse a folder that another training is writing to."""
-    folder = os.open(run_dir, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(f"{run_dir}: another training is writing it: wait for it, or name another") from None
-        except OSError:
-            pass  # not every file system locks folders
-        yield
-    finally:
-        os.close(folder)
-
-
 def _momentum(ema: float | None, updates: int) -> float:
     """Return the decay of the average; one over most of a run would hold on to the weights of its beginning."""
     return min(0.99, max(0.0, 1 - 5 / updates)) if ema is None else ema
-
-
-def _write_config(run_dir: Path, dataset: Dataset, model: ModelConfig, settings: TrainConfig) -> None:
-    """Write what becomes config.json with the first epoch; until then, a former run stands."""
-    import keras
-    import numpy as np
-
-    import rollcore
-    from seq2seq.training.epochs import PENDING
-
-    config = {
-        "model": model.to_dict(),
-        "train": dataclasses.asdict(settings),
-        "dataset": {
-            "path": str(dataset.path),
-            "fingerprint": dataset.fingerprint,
-            "grid": str(dataset.grid),
-            "options": dataset.options,
-            "pieces": len(dataset),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{module.__name__: module.__version__ for module in (rollcore, keras, np)},
-            keras.config.backend(): import_module(keras.config.backend()).__version__,
-        },
-    }
-    _write_json(run_dir / PENDING, config)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with whole_file(path) as file:
-        file.write(json.dumps(values, indent=2).encode() + b"\n")
 
 
 def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:

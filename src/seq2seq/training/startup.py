@@ -26,6 +26,27 @@ def import_keras() -> None:
         import_quickly("seq2seq.models.architectures")
 
 
+def device_name() -> str:
+    """Return the device that Keras's backend computes on, such as ``"CPU"`` or ``"NVIDIA H100"``."""
+    import keras
+
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+        details = [tf.config.experimental.get_device_details(device) for device in found]
+        return ", ".join(str(one.get("device_name", "GPU")) for one in details) or "CPU"
+    if backend == "jax":
+        import jax
+
+        kinds = [device.device_kind for device in jax.devices()]
+        return ", ".join("CPU" if kind == "cpu" else kind for kind in kinds)
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
 @contextlib.contextmanager
 def _without_notices() -> Iterator[None]:
     """Let standard error go through grep meanwhile, which outlives even a crash; where it cannot, as it is."""

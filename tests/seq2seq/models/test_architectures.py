@@ -12,6 +12,7 @@ import pytest
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from rollcore import DatasetError  # noqa: E402
+from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.architectures import assert_cudnn_eligible, build_model, load_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.models.layers import Clock, RollLoss, UnpackRoll, frame_nats  # noqa: E402
@@ -233,7 +234,7 @@ def test_a_mask_is_refused():
     ],
 )
 def test_what_no_model_can_be_built_from_is_refused_in_one_line(wrong):
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(ConfigError) as caught:
         ModelConfig(**wrong)
     assert "\n" not in str(caught.value)
 

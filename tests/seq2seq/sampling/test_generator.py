@@ -38,8 +38,15 @@ def make_run(folder, dataset, **changes):
     build_model(config).save(folder / "best.keras")
     run = {
         "model": config.to_dict(),
-        "train": {},
-        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint, "grid": str(dataset.grid)},
+        "train": {"seed": 0},
+        "dataset": {
+            "path": str(dataset.path),
+            "fingerprint": dataset.fingerprint,
+            "grid": {"unit": dataset.grid.unit, "rate": str(dataset.grid.rate)},
+            "planes": list(dataset.planes),
+            "options": dataset.options,
+            "pieces": len(dataset),
+        },
         "versions": {},
     }
     (folder / "config.json").write_text(json.dumps(run))

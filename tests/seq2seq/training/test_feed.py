@@ -15,11 +15,13 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from rollcore import (  # noqa: E402
     DatasetError,
     Midi,
+    RollcoreError,
     build_dataset,
     open_dataset,
     piano_roll,
     write_midi,
 )
+from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.config import ModelConfig, TrainConfig  # noqa: E402
 from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.training.feed import RollBatches, cover  # noqa: E402
@@ -210,7 +212,7 @@ def test_batches_end_and_count_from_the_end(dataset, train):
     ],
 )
 def test_options_that_no_epoch_can_be_drawn_by(dataset, options, message):
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(RollcoreError, match=message):
         RollBatches(dataset, **{"model": CONFIG, "split": "test"} | options)
 
 
@@ -229,7 +231,7 @@ def test_options_that_no_epoch_can_be_drawn_by(dataset, options, message):
     ],
 )
 def test_trainings_that_are_none(options, name):
-    with pytest.raises(DatasetError, match=name):
+    with pytest.raises(ConfigError, match=name):
         TrainConfig(**options)
 
 

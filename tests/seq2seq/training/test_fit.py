@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,9 +21,11 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from rollcore import DatasetError, build_dataset, make_chords, open_dataset  # noqa: E402
 from seq2seq import compare, evaluate, generate, train  # noqa: E402
 from seq2seq.cli import run_one  # noqa: E402
+from seq2seq.errors import ConfigError, RunError  # noqa: E402
 from seq2seq.models.architectures import load_model  # noqa: E402
-from seq2seq.models.config import COLUMNS, ModelConfig, TrainConfig, load_run, read_history  # noqa: E402
-from seq2seq.training import epochs, metrics  # noqa: E402
+from seq2seq.models.config import TrainConfig  # noqa: E402
+from seq2seq.run import COLUMNS, Run  # noqa: E402
+from seq2seq.training import metrics  # noqa: E402
 from seq2seq.training.epochs import Epochs  # noqa: E402
 from seq2seq.training.fit import model_config, plot_losses  # noqa: E402
 
@@ -52,23 +52,23 @@ def weights(path):
 
 
 def test_a_run_folder_holds_all_that_the_run_was(data, run):
-    config = load_run(run)
-    assert ModelConfig.from_dict(config["model"]) == model_config(open_dataset(data), **SMALL)
-    assert TrainConfig(**config["train"]) == FAST
-    assert config["dataset"]["fingerprint"] == open_dataset(data).fingerprint
-    assert config["dataset"]["grid"] == "1 steps per beat"
-    assert config["versions"]["keras"] == keras.__version__
-    history = read_history(run)
+    found = Run.open(run)
+    assert found.config == model_config(open_dataset(data), **SMALL)
+    assert found.settings == FAST
+    assert found.dataset["fingerprint"] == open_dataset(data).fingerprint
+    assert found.grid == open_dataset(data).grid
+    assert found.facts["versions"]["keras"] == keras.__version__
+    history = found.history()
     assert [row["epoch"] for row in history] == [1, 2]
     with open(run / "metrics.csv", newline="") as file:
-        assert next(csv.reader(file)) == ["epoch", "train_nats_per_frame", "validation_nats_per_frame", "seconds"]
+        assert next(csv.reader(file)) == list(COLUMNS)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rollcore[plot]'")
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_best_epoch_is_the_one_kept(data, run):
     figures = evaluate(run, split="validation", hop=6)["scores"]["model"]
-    best = min(row["validation_nats_per_frame"] for row in read_history(run))
+    best = min(row["validation_nats_per_frame"] for row in Run.open(run).history())
     assert figures["nats_per_frame"] == pytest.approx(best, abs=1e-5)
 
 
@@ -78,7 +78,9 @@ def test_the_same_seed_gives_the_same_run(data, run, tmp_path):
     for name in ("best.keras", "last.keras"):
         for a, b in zip(weights(run / name), weights(tmp_path / "again" / name), strict=True):
             np.testing.assert_array_equal(a, b)
-    losses = [[row["train_nats_per_frame"] for row in read_history(folder)] for folder in (run, tmp_path / "again")]
+    losses = [
+        [row["train_nats_per_frame"] for row in Run.open(folder).history()] for folder in (run, tmp_path / "again")
+    ]
     assert losses[0] == losses[1]
 
 
@@ -97,7 +99,7 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
     monkeypatch.setattr(Epochs, "on_epoch_begin", interrupt)
     assert train(data, broken, model, FAST)["interrupted"]
     assert "--resume goes on" in capsys.readouterr().out
-    assert len(read_history(broken)) == 1
+    assert len(Run.open(broken).history()) == 1
     monkeypatch.undo()
     result = train(data, broken, resume=True)
     assert not result["interrupted"]
@@ -109,15 +111,15 @@ def test_an_interrupted_run_keeps_its_epochs_and_goes_on_to_the_same_end(data, t
 def test_a_finished_run_is_given_more_epochs(data, tmp_path, capsys):
     model, folder = model_config(open_dataset(data), **SMALL), tmp_path / "longer"
     train(data, folder, model, FAST)
-    first, before = read_history(folder), weights(folder / "last.keras")
-    dataset_of_run = load_run(folder)["dataset"]
+    first, before = Run.open(folder).history(), weights(folder / "last.keras")
+    dataset_of_run = Run.open(folder).dataset
     moved = shutil.copy(data, tmp_path / "moved.h5")
     assert train_main([str(moved), "--run-dir", str(folder), "--resume", "--epochs", "4"]) == 0
-    assert load_run(folder)["dataset"] == {**dataset_of_run, "path": str(moved)}
-    history = read_history(folder)
+    assert Run.open(folder).dataset == {**dataset_of_run, "path": str(moved)}
+    history = Run.open(folder).history()
     assert history[:2] == first
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
-    assert load_run(folder)["train"] == {**dataclasses.asdict(FAST), "epochs": 4}
+    assert Run.open(folder).facts["train"] == {**dataclasses.asdict(FAST), "epochs": 4}
     # Learning went on, at a rate that reaches 0 with the last update of the longer run.
     after = weights(folder / "last.keras")
     assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 1e-3
@@ -130,21 +132,21 @@ def test_a_finished_run_is_given_more_epochs(data, tmp_path, capsys):
     said = capsys.readouterr()
     assert "all 4 epochs are done" in said.out
     assert "4 epochs are done, so it cannot become a run of 3" in said.err
-    with pytest.raises(ValueError, match="for a run that is resumed"):
+    with pytest.raises(ConfigError, match="for a run that is resumed"):
         train(data, tmp_path / "new", model, FAST, epochs=3)
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_an_interruption_while_the_model_is_saved(epoch, data, tmp_path, monkeypatch, capsys):
-    def interrupt(run_dir, history):
+    def interrupt(run, history):
         if len(history) == epoch:
             raise KeyboardInterrupt
-        write(run_dir, history)
+        write(run, history)
 
-    write = epochs.write_history
+    write = Run._write_history
     model = model_config(open_dataset(data), **SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr(epochs, "write_history", interrupt)
+        patch.setattr(Run, "_write_history", interrupt)
         if epoch == 1:
             with pytest.raises(KeyboardInterrupt):
                 train(data, tmp_path, model, FAST)
@@ -181,7 +183,7 @@ def test_a_former_run_stands_until_an_epoch_is_saved(
     assert said in "".join(capsys.readouterr())
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "loss.png"}
     if again[0] == "--resume":  # the run is to have three epochs, which the next --resume knows
-        assert load_run(folder)["train"]["epochs"] == 3
+        assert Run.open(folder).facts["train"]["epochs"] == 3
         assert [row["epoch"] for row in train(data, folder, resume=True)["history"]] == [1, 2, 3]
         before["config.json"] = after["config.json"]
     assert after == before
@@ -189,12 +191,8 @@ def test_a_former_run_stands_until_an_epoch_is_saved(
 
 def test_a_folder_is_for_one_training_at_a_time(data, run, capsys):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    folder = os.open(run, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with Run.open(run).alone():
         assert train_main([str(data), "--run-dir", str(run), "--overwrite"]) == 1
-    finally:
-        os.close(folder)
     assert "another training is writing it" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
@@ -213,7 +211,7 @@ def test_any_name_stands_beside_the_curves(run, tmp_path):
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-        assert plot_losses({"$\\foo$": read_history(run), "_x": read_history(run)}, tmp_path / "x.png")
+        assert plot_losses({"$\\foo$": Run.open(run).history(), "_x": Run.open(run).history()}, tmp_path / "x.png")
     drawn[0].canvas.draw()
     said = [label.get_text() for label in drawn[0].axes[0].get_legend().get_texts()]
     assert said == ["validation, $\\foo$", "train, $\\foo$", "validation, _x", "train, _x"]
@@ -272,8 +270,8 @@ def test_a_trained_model_is_replaced_on_demand_only(data, run, tmp_path, monkeyp
             assert train_main([*arguments, "--overwrite"]) == 130
         assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
     assert train_main([*arguments, "--overwrite"]) == 0
-    assert len(read_history(kept)) == 1
-    assert load_run(kept)["train"]["epochs"] == 1
+    assert len(Run.open(kept).history()) == 1
+    assert Run.open(kept).facts["train"]["epochs"] == 1
     assert not list(kept.glob(".*"))
 
 
@@ -320,7 +318,7 @@ def test_what_was_trained_on_another_dataset_is_said_to_be(run, tmp_path, capsys
 
 def test_a_loss_that_is_no_number_ends_the_training(data, tmp_path, monkeypatch):
     monkeypatch.setattr("seq2seq.training.epochs.score_model", lambda *_: SimpleNamespace(per_frame=float("nan")))
-    with pytest.raises(DatasetError, match="epoch 1 is no number: lower the learning rate"):
+    with pytest.raises(RunError, match="epoch 1 is no number: lower the learning rate"):
         train(data, tmp_path / "run", model_config(open_dataset(data), **SMALL), FAST)
     assert not (tmp_path / "run" / "best.keras").exists()
 
@@ -401,7 +399,7 @@ def test_the_commands_from_training_to_comparison(data, run, tmp_path, capsys):
     rows = compare([run, blog])
     assert [row["epochs"] for row in rows] == [2, 1]
     assert rows[0]["settings"]["model"] == "seq2seq"
-    assert rows[0]["validation"] == min(row["validation_nats_per_frame"] for row in read_history(run))
+    assert rows[0]["validation"] == min(row["validation_nats_per_frame"] for row in Run.open(run).history())
 
 
 @pytest.mark.parametrize(
@@ -452,10 +450,8 @@ def test_the_threshold_is_fitted_where_nothing_is_scored(data, run, monkeypatch)
 
 def test_runs_are_compared_at_their_best_epochs(run, tmp_path):
     shutil.copytree(run, tmp_path / "copy")
-    epochs.write_history(
-        tmp_path / "copy",
-        [dict(zip(COLUMNS, row, strict=True)) for row in [(1, 3, 3, 60), (2, 2, 1, 60), (3, 1, 2, 60)]],
-    )
+    rows = [(1, 3, 3, 60), (2, 2, 1, 60), (3, 1, 2, 60)]
+    Run.open(tmp_path / "copy")._write_history([dict(zip(COLUMNS, (*row, 0, 0, 0, 0), strict=True)) for row in rows])
     row = compare([tmp_path / "copy"])[0]
     assert (row["epochs"], row["best_epoch"], row["train"], row["validation"], row["minutes"]) == (3, 2, 2, 1, 3)
 
@@ -470,11 +466,11 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     with pytest.raises(DatasetError, match="the dataset of the run is gone: name it as DATA"):
         evaluate(tmp_path)
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
-    with pytest.raises(DatasetError, match="no epoch was completed"):
+    with pytest.raises(RunError, match="no epoch was completed"):
         compare([tmp_path])
     (tmp_path / "other").mkdir()
     other = write_dataset(tmp_path / "other", seed=1)
-    with pytest.raises(DatasetError, match="not the dataset"):
+    with pytest.raises(RunError, match="not the dataset"):
         train(other, run, resume=True)
     wider = tmp_path / "wider"
     shutil.copytree(run, wider)
@@ -487,24 +483,24 @@ def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, t
     shutil.copytree(run, torn)
     lines = (torn / "metrics.csv").read_text().splitlines(keepends=True)
     (torn / "metrics.csv").write_text("".join(lines[:-1]))
-    with pytest.raises(DatasetError, match="of no epoch that metrics"):
+    with pytest.raises(RunError, match="of no epoch that metrics"):
         train(data, torn, resume=True)
     # Killed between the two files: the history is an epoch ahead, which is done once more.
     (torn / "metrics.csv").write_text("".join([*lines, lines[-1]]))
-    assert train(data, torn, resume=True)["history"] == read_history(run)
+    assert train(data, torn, resume=True)["history"] == Run.open(run).history()
     (torn / "metrics.csv").write_text(lines[0])
-    with pytest.raises(DatasetError, match="no epoch was completed"):
+    with pytest.raises(RunError, match="no epoch was completed"):
         train(data, torn, resume=True)
     (torn / "metrics.csv").write_text("epoch,loss\n1,2\n")
-    with pytest.raises(DatasetError, match="its columns are not epoch, train_nats"):
+    with pytest.raises(RunError, match="its columns are not epoch, train_nats"):
         compare([torn])
     places = [config["dataset"] | {name: 5} for name in ("path", "fingerprint", "grid", "options")]
     kinds = [{**config, "dataset": place} for place in places]
     kinds += [{**config, "model": []}, {**config, "model": config["model"] | {"low": 40.5}}]
     for wrong in ("{", "[" * 100_000, *map(json.dumps, kinds)):
         (tmp_path / "config.json").write_text(wrong)
-        with pytest.raises(DatasetError, match="unreadable configuration"):
-            load_run(tmp_path)
+        with pytest.raises(RunError, match="unreadable configuration"):
+            Run.open(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare"])
