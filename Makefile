@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+VENVS  := .venvs
 RUNS   ?= 10000000
 
-.PHONY: help demo test bench quality fuzz lint clean
+.PHONY: help demo test test-services bench quality fuzz lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp a set of extras; a change of the sources of the extensions or of the requirements makes them anew.
 SOURCES := pyproject.toml setup.py $(wildcard src/rollcore/*.pyx src/rollcore/*.pxd)
@@ -40,6 +41,21 @@ demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generat
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest -q
 
+# The parts do not all fit into one environment; what cannot be installed has its tests skipped by name.
+$(VENVS)/.client: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/client
+	$(VENVS)/client/bin/python -m pip install --quiet -e '.[cpu,plot,dev,mlflow,tensorboard]'
+	$(VENVS)/client/bin/python -m pip install --quiet playwright || echo "no Playwright: no tests in a browser"
+	@touch $@
+
+$(VENVS)/.server: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/server
+	$(VENVS)/server/bin/python -m pip install --quiet -e . mlflow || echo "no MLflow server: no tests with one"
+	@touch $@
+
+test-services: $(VENVS)/.client $(VENVS)/.server  ## test against real programs: Chromium, MLflow, TensorBoard
+	MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow $(VENVS)/client/bin/python -m pytest -q tests/services
+
 bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
@@ -53,4 +69,4 @@ lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist demo src/*.egg-info src/rollcore/*.so src/rollcore/*.c
+	rm -rf $(VENV) $(VENVS) build dist demo src/*.egg-info src/rollcore/*.so src/rollcore/*.c

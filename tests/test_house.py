@@ -66,6 +66,7 @@ ORDER = {
         "output.theory",
         "output.figures",
         "output.notation",
+        "output.player",
         "output.page",
         "sampling.primer",
         "sampling.generator",

@@ -152,7 +152,8 @@ def generate(
     from seq2seq.models.weights import arrays_of
     from seq2seq.output.figures import degeneration, figures
     from seq2seq.output.notation import detach, make_score, without
-    from seq2seq.output.page import Exhibit, write_page
+    from seq2seq.output.page import write_page
+    from seq2seq.output.player import Piece, file_links
     from seq2seq.output.theory import key_signature, pitch_name, range_mask, scale_mask
     from seq2seq.sampling.primer import FASTEST, SLOWEST, Source
     from seq2seq.sampling.sampler import Sampler, Steering
@@ -242,6 +243,7 @@ def generate(
         "length": f"{length:,} frames, {source.grid}",
         "tempo": f"{beats_per_minute:g} beats per minute, {beats}/{value}",
     }
+    pieces = []
     with _together(output_dir) as staging:
         for number, new in enumerate(drawn, start=1):
             before = start.rows if include_primer else start.rows[:0]
@@ -270,11 +272,20 @@ def generate(
             sound = score.with_suffix(".wav") if heard else None
             if sound is not None:
                 write_wav(setting.midi, staging / sound.name, seconds=setting.seconds)
-            made.outputs.append(Output(score, picture, sound, rows, figures([detach(new)], rate), why))
-        exhibits = [
-            Exhibit(output.midi, output.sound, output.picture, remarks(output, made)) for output in made.outputs
-        ]
-        write_page(staging / made.page.name, name, facts, exhibits, figures_text(made))
+            output = Output(score, picture, sound, rows, figures([detach(new)], rate), why)
+            made.outputs.append(output)
+            piece = Piece.from_midi(
+                setting.midi,
+                score.stem,
+                seconds=setting.seconds,
+                voices=setting.track_names,
+                primer_s=setting.seconds * len(before) / len(rows),
+                bar_s=240 * beats / value / beats_per_minute if source.grid.unit == "beats" else None,
+                remarks=remarks(output, made),
+                links=file_links(score, sound),
+            )
+            pieces.append(piece)
+        write_page(staging / made.page.name, name, facts, pieces, figures_table(made))
     # Of one name there is one outcome, the latest.
     kept = {path for output in made.outputs for path in (output.midi, output.picture, output.sound)}
     for number in range(1, len(drawn) + 1):
@@ -333,10 +344,21 @@ def figures_text(made: Generated) -> str:
     """Set the figures of the outputs beside those of the training data, as lines of text."""
     from seq2seq.output.figures import table
 
+    return table(_columns(made), made.unit)
+
+
+def figures_table(made: Generated) -> list[list[str]]:
+    """Set the figures of the outputs beside those of the training data, as rows of cells."""
+    from seq2seq.output.figures import figure_rows
+
+    return figure_rows(_columns(made), made.unit)
+
+
+def _columns(made: Generated) -> dict[str, Figures]:
     columns = {str(number): output.figures for number, output in enumerate(made.outputs, start=1)}
     if made.training is not None:
         columns[f"{'training' if made.trained_on_it else 'dataset'} ({made.training.pieces} pieces)"] = made.training
-    return table(columns, made.unit)
+    return columns
 
 
 def remarks(output: Output, made: Generated) -> list[str]:

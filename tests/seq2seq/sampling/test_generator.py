@@ -116,7 +116,7 @@ def test_the_files_hold_the_music_and_last_as_long(run, tmp_path):
     page = made.page.read_text()
     assert made.page == tmp_path / "tiny-seed7.html"
     for output in made.outputs:
-        assert all(f'"{file.name}"' in page for file in (output.midi, output.picture, output.sound))
+        assert all(f'"{file.name}"' in page for file in (output.midi, output.sound))
 
 
 def test_same_seed_same_bytes(run, tmp_path):
@@ -188,7 +188,7 @@ def test_over_an_hour_there_is_no_sound(run, tmp_path):
     assert made.outputs[0].sound is not None
     assert long.outputs[0].sound is None
     assert not list(tmp_path.glob("*.wav"))
-    assert "<audio" not in long.page.read_text()
+    assert ".wav" not in long.page.read_text()
 
 
 def test_seconds_are_steps_at_the_tempo(run, riff, tmp_path):
