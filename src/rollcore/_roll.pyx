@@ -87,7 +87,7 @@ cdef struct Record:              # one row of roll.RECORD_DTYPE
     int32_t value
     int32_t upbeat               # frames before the first bar line, on the grid of beats
     int32_t repairs[N_REPAIRS]
-    uint8_t head[20]             # the first bytes of a file that is not MIDI, to say what it is
+    uint8_t head[264]            # the first bytes of a file that is not MIDI, to say what it is
 
 RECORD_BYTES = sizeof(Record)
 

@@ -23,6 +23,7 @@ from rollcore.loading import Loaded, Loader
 from rollcore.repairs import REPAIR_CODES
 from rollcore.roll import check_planes
 from rollcore.sources.inputs import Batch, batches
+from rollcore.sources.splits import NamedSplits
 from rollcore.writer import DatasetWriter, Tables
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
@@ -122,6 +123,7 @@ def build_dataset(
     max_minutes: float = MAX_MINUTES,
     split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
     dedupe: bool = False,
+    column: str | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
@@ -133,7 +135,8 @@ def build_dataset(
     Parameters
     ----------
     inputs
-        A folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), ``@list.txt``, or a sequence of these.
+        A folder, a MIDI file, an archive (.zip, .tar, .tar.gz, .tar.zst), a .parquet table, ``@list.txt``, a name with
+        wildcards or braces, or a sequence of these.
     out
         The HDF5 file to write.
     fps, steps_per_beat
@@ -142,10 +145,12 @@ def build_dataset(
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
         Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its content
-        alone. Or ``"train"``, ``"validation"`` or ``"test"`` for each file, by its name in the folder or archive; files
-        without one are skipped.
+        alone. Or ``"train"``, ``"validation"`` or ``"test"`` for each file, by its name in the folder or archive, with
+        or without folders and ending; files without one are skipped.
     dedupe
         Keep the first of each set of files with identical content.
+    column
+        Column of Parquet tables that holds the files; the only one that can, when not given.
     threads
         Worker threads; as many as there are cores when not given.
     progress
@@ -173,7 +178,8 @@ def build_dataset(
         raise RollcoreError(f"threads {workers}: expected a whole number, at least 1")
     sources = _sources(inputs)
     loader = Loader(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
-    ledger = Ledger(_places(split), max_minutes=max_minutes, dedupe=dedupe)
+    places = _places(split)
+    ledger = Ledger(places, max_minutes=max_minutes, dedupe=dedupe)
     options = {
         "dedupe": bool(dedupe),
         "drums": bool(drums),
@@ -182,14 +188,13 @@ def build_dataset(
         "sustain": bool(sustain),
     }
     with DatasetWriter(out, grid=grid, planes=planes) as writer:
-        _run(workers, _found(sources), loader, ledger, writer, progress)
+        _run(workers, _found(sources, column), loader, ledger, writer, progress)
         tables = ledger.tables()
         if not len(tables.pieces):
             raise RollcoreError(_nothing(sources, ledger))
         absent: tuple[str, ...] = ()
-        if isinstance(split, Mapping):
-            there = {name.decode("utf-8", "surrogateescape") for name in ledger.names}
-            absent = tuple(name for name in split if name not in there)
+        if isinstance(places, NamedSplits):
+            absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
         report = _report(Path(out), tables, absent, ledger)
         size = writer.commit(tables, options)
     return replace(report, bytes=size, seconds=time.perf_counter() - began)
@@ -207,17 +212,19 @@ def _sources(inputs: Any) -> list[Any]:
     return sources
 
 
-def _places(split: tuple[int, int, int] | Mapping[str, str]) -> tuple[int, int, int] | dict[bytes, int]:
+def _places(split: tuple[int, int, int] | Mapping[str, str]) -> tuple[int, int, int] | NamedSplits:
     """Return shares as they are, and names as bytes of the file system, as in Dataset.name: the locale has no part."""
     if not isinstance(split, Mapping):
         return split
-    return {name.encode("utf-8", "surrogateescape"): SPLITS.index(chosen) for name, chosen in split.items()}
+    return NamedSplits(
+        {name.encode("utf-8", "surrogateescape"): SPLITS.index(chosen) for name, chosen in split.items()}
+    )
 
 
-def _found(sources: list[Any]) -> Iterator[Batch]:
+def _found(sources: list[Any], column: str | None) -> Iterator[Batch]:
     """Find the files of the inputs; what the system has against that is an error of the input."""
     try:
-        yield from batches(sources, size=BATCH_FILES)
+        yield from batches(sources, size=BATCH_FILES, column=column)
     except OSError as error:
         where = error.filename if error.filename is not None else sources[0]
         raise RollcoreError(f"{os.fsdecode(where)}: cannot be read: {error.strerror or error}") from error
@@ -311,7 +318,7 @@ def _paint(writer: DatasetWriter, loader: Loader, loaded: Loaded, shard: int, of
 def _nothing(sources: list[Any], ledger: Ledger) -> str:
     where = ", ".join(os.fsdecode(source) for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     if not ledger.found:
-        return f"{where}: no .mid, .midi or .kar file found, nor .rmi or .smf; check the path"
+        return f"{where}: no .mid, .midi or .kar file found, nor .rmi, .smf or any of these with .gz; check the path"
     reason, count = max(ledger.skipped.items(), key=lambda item: item[1])
     first = os.fsdecode(ledger.first[reason])
     return (

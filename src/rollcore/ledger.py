@@ -13,6 +13,7 @@ from rollcore import _roll
 from rollcore.dataset import FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
 from rollcore.loading import STATUS_GIVEN, Loaded
 from rollcore.repairs import skip_reason
+from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
 __all__ = ["SAME_CONTENT", "Ledger", "sorted_reasons"]
@@ -33,7 +34,7 @@ class Ledger:
     Parameters
     ----------
     split
-        Shares of the splits; or the split of each file by its name, as an index into `SPLITS`.
+        Shares of the splits; or the split of each file by its name.
     max_minutes
         The longest piece, for the wording of a reason.
     dedupe
@@ -52,7 +53,7 @@ class Ledger:
     """
 
     def __init__(
-        self, split: tuple[int, int, int] | dict[bytes, int], *, max_minutes: float, dedupe: bool = False
+        self, split: tuple[int, int, int] | NamedSplits, *, max_minutes: float, dedupe: bool = False
     ) -> None:
         self.names: list[bytes] = []
         self.skipped: dict[str, int] = {}
@@ -106,16 +107,23 @@ class Ledger:
     def _skip(self, loaded: Loaded) -> dict[int, str]:
         """Say which members are skipped, and why."""
         reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(loaded.records["status"])}
-        for i, (name, content) in enumerate(zip(loaded.names, loaded.digests, strict=True)):
+        places = self._places(loaded)
+        for i, content in enumerate(loaded.digests):
             if i in reasons:
                 continue
-            if isinstance(self._split, dict) and name not in self._split:
+            if i in places and places[i] is None:
                 reasons[i] = "in none of the splits given"
             elif self._seen is not None and content is not None:
                 if content in self._seen:
                     reasons[i] = SAME_CONTENT
                 self._seen.add(content)
         return reasons
+
+    def _places(self, loaded: Loaded) -> dict[int, int | None]:
+        """Return the split of each member by its name, None where it has none; empty where names do not decide."""
+        if not isinstance(self._split, NamedSplits):
+            return {}
+        return {i: self._split.place(name) for i, name in enumerate(loaded.names)}
 
     def _enter_files(self, loaded: Loaded, reasons: dict[int, str], repaired: NDArray[np.int64]) -> None:
         files = np.zeros(len(loaded.names), FILE_DTYPE)
@@ -141,8 +149,9 @@ class Ledger:
         if len(chosen):
             halves = b"".join(loaded.digests[i] or b"" for i in chosen)
             pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
-            if isinstance(self._split, dict):
-                pieces["split"] = [self._split[loaded.names[i]] for i in chosen]
+            if isinstance(self._split, NamedSplits):
+                places = self._places(loaded)
+                pieces["split"] = [places[i] for i in chosen.tolist()]
             else:
                 pieces["split"] = split_of(pieces["digest"], self._split)
         self._pieces.append(pieces)

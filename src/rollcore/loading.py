@@ -84,12 +84,12 @@ class Loader:
             kernel = new_batch(
                 self.grid, self.planes, drums=self.drums, sustain=self.sustain, max_minutes=self.max_minutes
             )
+        members = batch.paths if batch.paths is not None else batch.contents()
         records = np.zeros(len(batch.names), RECORD_DTYPE)
         for i, reason in enumerate(batch.reasons):
             if reason is not None:
                 records["status"][i] = STATUS_GIVEN
-        members = batch.paths if batch.paths is not None else batch.blobs
-        digests = kernel.load(members or [], batch.paths is not None, records.view(np.uint8), digest)
+        digests = kernel.load(members, batch.paths is not None, records.view(np.uint8), digest)
         records = records[: len(digests)]
         status = records["status"]
         unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)

@@ -74,11 +74,31 @@ _STRICT_WORDING: dict[str, tuple[str, str]] = {
 
 # What goes by the name of a MIDI file in the wild, by its first bytes in lower case.
 _KINDS: dict[str, tuple[bytes, ...]] = {
-    "a web page": (b"<!doctype", b"<html", b"<head", b"<?xml"),
+    "a web page": (b"<!doctype html", b"<html", b"<head"),
+    "XML": (b"<?xml", b"<"),
+    "a Git LFS pointer: git lfs pull": (b"version https://git-lfs",),
+    "a MIDI 2.0 clip": (b"smf2clip",),
+    "XMF": (b"xmf_",),
+    "base64 text": (b"tvroz",),
     "a zip archive": (b"pk\x03\x04",),
+    "a RAR archive": (b"rar!",),
+    "a 7z archive": (b"7z\xbc\xaf\x27\x1c",),
     "compressed with gzip": (b"\x1f\x8b",),
-    "audio or another RIFF file": (b"riff", b"id3", b"oggs", b"flac"),
+    "compressed with bzip2": (b"bzh",),
+    "compressed with xz": (b"\xfd7zxz",),
+    "compressed with Zstandard": (b"\x28\xb5\x2f\xfd",),
+    "MP3 audio": (b"id3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+    "Ogg audio": (b"oggs",),
+    "FLAC audio": (b"flac",),
+    "a RIFF file that is not RMID": (b"riff",),
     "zeros": (b"\0\0\0\0",),
+}
+# The same by bytes further on: where they begin, and what they are in lower case.
+_KINDS_WITHIN: dict[str, tuple[int, bytes]] = {
+    "WAV audio": (8, b"wave"),
+    "XMI": (8, b"xdir"),
+    "an LHA archive": (2, b"-lh"),
+    "a tar archive": (257, b"ustar"),
 }
 
 
@@ -113,12 +133,14 @@ def skip_reason(status: int, head: bytes) -> str:
     status
         The parser's status: 1 empty, 2 not MIDI, 3 out of memory, 4 too large.
     head
-        The file's first bytes.
+        The file's first bytes: some 250 are enough.
 
     Examples
     --------
     >>> skip_reason(2, b"<html><head>")
     'not a MIDI file (a web page)'
+    >>> skip_reason(2, b"SMF2CLIP")
+    'not a MIDI file (a MIDI 2.0 clip)'
     """
     if status == 1:
         return "empty file"
@@ -126,9 +148,20 @@ def skip_reason(status: int, head: bytes) -> str:
         return "out of memory"
     if status == 4:
         return "file of 2 GiB or more"
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return f"not a MIDI file ({_kind(head)})"
+
+
+def _kind(head: bytes) -> str:
+    """Name the kind of a file by its first bytes; of a few hundred, those of a MusicXML file tell it."""
+    lower = head.lower()
+    for kind, (at, sign) in _KINDS_WITHIN.items():
+        if lower.startswith(sign, at):
+            return kind
+    start = lower.lstrip(b"\xef\xbb\xbf \t\r\n")
     kind = next((kind for kind, signs in _KINDS.items() if start.startswith(signs)), "no MThd")
-    return f"not a MIDI file ({kind})"
+    if kind == "XML" and any(sign in lower for sign in (b"score-partwise", b"score-timewise", b"musicxml")):
+        return "MusicXML"
+    return "a web page" if kind == "XML" and b"<html" in lower else kind
 
 
 def first_bytes(head: bytes) -> str:

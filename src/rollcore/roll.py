@@ -37,7 +37,7 @@ RECORD_DTYPE = np.dtype(
         ("time_signature", "i4", (2,)),
         ("upbeat", "i4"),
         ("repairs", "i4", (32,)),
-        ("head", "u1", (20,)),
+        ("head", "u1", (264,)),
     ],
     align=True,
 )

@@ -259,7 +259,7 @@ def test_splits_by_name(tmp_path):
     report = rollcore.build_dataset(folder, tmp_path / "x.h5", split=split, dedupe=True)
     assert report.reasons == {"in none of the splits given": 1, "same content as an earlier file (--dedupe)": 1}
     with pytest.raises(RollcoreError, match=r"none of 6 files .*in none of the splits"):
-        rollcore.build_dataset(folder, tmp_path / "x.h5", split={"b.mid": "train"})
+        rollcore.build_dataset(folder, tmp_path / "x.h5", split={"z.mid": "train"})
 
 
 def test_duplicates_share_a_split_and_dedupe_keeps_the_first(tmp_path):
@@ -636,3 +636,32 @@ def test_a_full_disk_while_a_shard_is_appended(tmp_path, monkeypatch):
         with pytest.raises(DatasetError, match=r"x\.h5: cannot be written \(No space left on device\)"):
             writer.append(np.zeros((3, 1, 16), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD', "MusicXML"),
+        (b"<?xml version='1.0'?><score-timewise>", "MusicXML"),
+        (b"<?xml version='1.0'?><html>", "a web page"),
+        (b"<?xml version='1.0'?><Error><Code>NoSuchKey", "XML"),
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
+        (b"\x1f\0-lh5-", "an LHA archive"),
+        (b"FORM\0\0\0\x0eXDIRINFO", "XMI"),
+        (b"SMF2CLIP\0\x40", "a MIDI 2.0 clip"),
+        (b"XMF_1.00", "XMF"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer: git lfs pull"),
+        (b"TVRoZAAAAAYAAQ", "base64 text"),
+        (b"ID3\4", "MP3 audio"),
+        (b"\xff\xfb\x90\x44", "MP3 audio"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "WAV audio"),
+        (b"RIFF\x24\0\0\0AVI LIST", "a RIFF file that is not RMID"),
+        (b"a.mid".ljust(257, b"\0") + b"ustar", "a tar archive"),
+        (b"hello", "no MThd"),
+    ],
+)
+def test_what_a_file_is_that_is_not_midi(tmp_path, content, kind):
+    (tmp_path / "x.mid").write_bytes(content)
+    with pytest.raises(RollcoreError, match=r"not a MIDI file \(" + kind.replace(".", r"\.") + r"\)"):
+        rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5")

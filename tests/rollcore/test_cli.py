@@ -377,7 +377,7 @@ def test_bad_data(run, midi, dataset, tmp_path):
             ["none of 2", "(2)", "no such file", "from the current directory", "first file: gone2.mid"],
         ),
         (["build-dataset", "@nowhere.txt", new], ["cannot read the list"]),
-        (["build-dataset", midi, new, "--split", "@nowhere.csv"], ["@nowhere.csv: cannot be read: No such file"]),
+        (["build-dataset", midi, new, "--split", "@nowhere.csv"], ["nowhere.csv: cannot be read: no such file"]),
         (["build-dataset", midi, new, "--split", f"@{dev}"], ["dev.csv: line 3: expected", "found 'b.mid,dev'"]),
         (["build-dataset", midi, new, "--split", f"@{twice}"], ["twice.csv: line 2: a.mid is in another split"]),
         (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no rollcore dataset"]),

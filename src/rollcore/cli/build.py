@@ -16,39 +16,18 @@ from rollcore.cli.options import (
     sustain_option,
 )
 from rollcore.console import Progress, import_quickly, printable
-from rollcore.errors import RollcoreError
 
 
 def _split(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int] | dict[str, str]:
-    if value.startswith("@"):
-        return _named_split(value)
+    if value.startswith("@") and len(value) > 1:
+        from rollcore.sources.splits import read_splits
+
+        return read_splits(value[1:])
     try:
         train, validation, test = (int(share) for share in value.split("/"))
     except ValueError:
         raise click.BadParameter("three whole numbers such as 80/10/10, or @splits.csv", context, option) from None
     return train, validation, test
-
-
-def _named_split(source: str) -> dict[str, str]:
-    """Read lines of a file's name, a comma and its split."""
-    import csv
-
-    found: dict[str, str] = {}
-    try:
-        with open(source[1:], newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = csv.reader(file)
-            for row in filter(None, lines):
-                row = [cell.strip() for cell in row]
-                if len(row) != 2 or row[1] not in ("train", "validation", "test"):
-                    where, shown = f"{source}: line {lines.line_num}", ",".join(row)[:80]
-                    raise RollcoreError(
-                        f"{where}: expected the name of a file, a comma and train, validation or test; found {shown!r}"
-                    )
-                if found.setdefault(*row) != row[1]:
-                    raise RollcoreError(f"{source}: line {lines.line_num}: {row[0]} is in another split already")
-    except (OSError, csv.Error) as error:
-        raise RollcoreError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return found
 
 
 @click.command(context_settings=CONTEXT)
@@ -72,10 +51,15 @@ def _named_split(source: str) -> dict[str, str]:
     metavar="A/B/C|@FILE",
     show_default=True,
     callback=_split,
-    help="Shares of train, validation and test; a piece's place depends on its content alone. Or a file with a line "
-    "for each piece: its name, a comma, and train, validation or test.",
+    help="Shares of train, validation and test; a piece's place depends on its content alone. Or a table with the "
+    "split of each file, such as @maestro-v3.0.0.csv: names and train, validation or test, with commas or tabs.",
 )
 @click.option("--dedupe", is_flag=True, help="Keep one of each set of files with identical content.")
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="Column of a .parquet table that holds the files.  [default: the only one of bytes]",
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="[default: one for each core]")
 def build_dataset(
     inputs: tuple[str, ...],
@@ -88,12 +72,14 @@ def build_dataset(
     max_minutes: float | None,
     split: tuple[int, int, int] | dict[str, str],
     dedupe: bool,
+    column: str | None,
     threads: int | None,
 ) -> None:
     """Read MIDI files and write the dataset OUT.
 
-    INPUT is a folder, a MIDI file, an archive (.zip, or .tar, plain or with .gz, .bz2, .xz or .zst), @list.txt
-    with one path a line, or - for such a list on standard input.
+    INPUT is a folder, a MIDI file, an archive (.zip, or .tar, plain or with .gz, .bz2, .xz or .zst), a .parquet
+    table, a name with wildcards or braces in quotes ('train-{000..099}.tar'), @list.txt with one path a line, or -
+    for such a list on standard input.
     """
     # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -121,6 +107,7 @@ def build_dataset(
             max_minutes=longest,
             split=split,
             dedupe=dedupe,
+            column=column,
             threads=threads,
             progress=lambda files, frames: progress(files, f"{frames:,} frames"),
         )

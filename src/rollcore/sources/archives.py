@@ -1,55 +1,33 @@
-"""The MIDI files inside zip and tar archives, read in one pass; nothing is unpacked to disk."""
+"""Zip and tar archives: which names are theirs, and their MIDI files."""
 
 from __future__ import annotations
 
-import os
-import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any
 
 from rollcore.errors import RollcoreError
+from rollcore.sources.members import MAX_MEMBER_BYTES, Content
+from rollcore.sources.tars import MoreBehindEnd, read_tar
+from rollcore.sources.zips import read_zip
 
-if TYPE_CHECKING:
-    from tarfile import TarInfo
-    from zipfile import ZipInfo
+__all__ = ["ArchiveError", "is_archive", "needs_zstd", "read_archive", "zstd_module"]
 
-__all__ = ["MAX_MEMBER_BYTES", "ArchiveError", "is_archive", "is_midi_name", "needs_zstd", "read_archive"]
-
-#: A member larger than this is left alone: no MIDI file comes near, a decompression bomb does.
-MAX_MEMBER_BYTES = 64 << 20
-#: A tar header, with the long name or the attributes that may stand before it, has ended by then.
-MAX_HEADER_BYTES = 4 << 20
-
-_MIDI = (b".mid", b".midi", b".kar", b".rmi", b".smf")
 _ZIP = (b".zip",)
+_TAR = (b".tar",)
 _GZIP = (b".tar.gz", b".tgz")
 _BZ2 = (b".tar.bz2", b".tbz2")
 _XZ = (b".tar.xz", b".txz")
 _ZSTD = (b".tar.zst", b".tzst")
-_ALL = (*_ZIP, b".tar", *_GZIP, *_BZ2, *_XZ, *_ZSTD)
+_ALL = (*_ZIP, *_TAR, *_GZIP, *_BZ2, *_XZ, *_ZSTD)
 
-_CUT = "archive: damaged or cut short"
-_MORE = "archive: more stands behind its end, which is not read"
-_DAMAGED = "in archive: damaged"
-_TOO_LARGE = f"in archive: larger than {MAX_MEMBER_BYTES >> 20} MiB"
+#: An archive whose MIDI files take so many times its own size, and more than one of them may take, is a bomb.
+MAX_RATIO = 1000
 
 
 class ArchiveError(RollcoreError):
     """An archive cannot be read (further); the message is the reason, without the archive's name."""
-
-
-def is_midi_name(name: bytes) -> bool:
-    """Say whether a name ends in ``.mid``, ``.midi``, ``.kar``, ``.rmi`` or ``.smf``, in any case.
-
-    Examples
-    --------
-    >>> is_midi_name(b"Fugue.MID"), is_midi_name(b"fugue.mp3")
-    (True, False)
-    """
-    return name.lower().endswith(_MIDI)
 
 
 def is_archive(path: bytes) -> bool:
@@ -62,7 +40,7 @@ def needs_zstd(path: bytes) -> bool:
     return path.lower().endswith(_ZSTD)
 
 
-def read_archive(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
+def read_archive(path: bytes) -> Iterator[tuple[bytes, Content, str | None]]:
     """Read the MIDI files of an archive: a zip in the order of the same folder, a tar in its own.
 
     Parameters
@@ -74,166 +52,48 @@ def read_archive(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
     ------
     name : bytes
         As the archive spells it, without a leading ``./``.
-    contents : bytes
-        At most `MAX_MEMBER_BYTES`; empty where there is a reason.
+    content : Content
+        Of at most `MAX_MEMBER_BYTES`; empty where there is a reason. What a zip compressed is unpacked later, by the
+        thread that parses it, and may turn out to be damaged then.
     reason : str or None
         Why the member cannot be read. The same words for the same cause, so that they can be counted.
 
     Raises
     ------
     ArchiveError
-        When the archive is damaged or cut short; what stands before the damage has been yielded then.
+        When the archive is damaged or cut short, or unpacks to more than `MAX_RATIO` times its size; what stands
+        before that has been yielded then.
     OSError
         When the archive's file cannot be opened or read.
     """
-    return _read_zip(path) if path.lower().endswith(_ZIP) else _read_tar(path)
-
-
-def _read_zip(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
-    from zipfile import BadZipFile, ZipFile
-
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        errors: list[type[Exception]] = [EOFError, ValueError, OverflowError, zlib.error]
+        unpacked = 0
         try:
-            with ZipFile(file) as archive:
-                members = [(_zip_name(info), info) for info in archive.infolist()]
-        except UnicodeDecodeError:
-            raise ArchiveError("archive: a member's name is not the UTF-8 that it says it is") from None
-        except (BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError):
-            raise ArchiveError(_CUT) from None
-        members = [(name, info) for name, info in members if is_midi_name(name)]
-        members.sort(key=lambda member: member[0].split(b"/"))  # as a folder of the same files is walked
-        for name, info in members:
-            yield name, *_zip_member(file.fileno(), info)
-
-
-def _zip_name(info: ZipInfo) -> bytes:
-    """Give the name as the archive spells it, undoing zipfile's guess of an old DOS code page."""
-    raw = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", "surrogateescape")
-    return raw.split(b"\0", 1)[0].removeprefix(b"./")
-
-
-def _zip_member(descriptor: int, info: ZipInfo) -> tuple[bytes, str | None]:
-    """Read one member here, because zipfile takes several times as long over a small file."""
-    if info.flag_bits & 0x1:
-        return b"", "in archive: encrypted"
-    if max(info.file_size, info.compress_size) > MAX_MEMBER_BYTES:
-        return b"", _TOO_LARGE
-    if info.compress_type not in (0, 8):
-        return b"", "in archive: packed by a method other than deflate"
-    if not 0 <= info.header_offset < 1 << 62:
-        return b"", _DAMAGED
-    header = os.pread(descriptor, 30, info.header_offset)
-    if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
-        return b"", _DAMAGED
-    name_and_extra = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    blob = os.pread(descriptor, info.compress_size, info.header_offset + 30 + name_and_extra)
-    if info.compress_type == 8:
-        try:
-            blob = zlib.decompressobj(-15).decompress(blob, info.file_size + 1)
-        except zlib.error:
-            return b"", _DAMAGED
-    if len(blob) != info.file_size or zlib.crc32(blob) != info.CRC:
-        return b"", _DAMAGED
-    return blob, None
-
-
-def _strict_members() -> type[TarInfo]:
-    """Return a class of tar members that does not take a damaged header for the end of the archive."""
-    import tarfile
-
-    class Member(tarfile.TarInfo):
-        @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
-            try:
-                return super().frombuf(buf, encoding, errors)
-            except tarfile.HeaderError as error:
-                if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # zeros are the end
-                    raise
-                raise tarfile.ReadError(str(error)) from None
-
-    return Member
-
-
-class _Stream:
-    """What tarfile reads from: counts the bytes, and raises where a header would have them read without end.
-
-    Without that, a header that declares a terabyte has tarfile skip over it for minutes past the end, and one that
-    declares a name of a gigabyte has it take that into memory.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._reads_past_end = 0
-        self.count = 0
-        self.limit = MAX_HEADER_BYTES  # byte of the archive by which the next header must have ended
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self.count += len(data)
-        self._reads_past_end += not data
-        if self._reads_past_end > 2 or self.count > self.limit:
-            raise EOFError
-        return data
-
-
-def _read_tar(path: bytes) -> Iterator[tuple[bytes, bytes, str | None]]:
-    import tarfile
-
-    with ExitStack() as stack:
-        file = stack.enter_context(open(path, "rb"))
-        opened, own_errors = _decompressed(path, file)
-        stream = _Stream(stack.enter_context(opened))
-        damage: tuple[type[Exception], ...] = (
-            tarfile.TarError,
-            EOFError,
-            zlib.error,
-            ValueError,
-            OverflowError,
-            RecursionError,
-            *own_errors,
-        )
-        try:
-            archive = stack.enter_context(
-                tarfile.open(
-                    fileobj=cast("IO[bytes]", stream),
-                    mode="r|",
-                    encoding="utf-8",
-                    errors="surrogateescape",
-                    tarinfo=_strict_members(),
-                )
-            )
-            while (info := archive.next()) is not None:
-                # Up to the header after this member there is its content, however large.
-                stream.limit = archive.offset + MAX_HEADER_BYTES
-                archive.members.clear()  # type: ignore[attr-defined]  # else it remembers every header it met
-                name = info.name.encode("utf-8", "surrogateescape").removeprefix(b"./")
-                if info.isdir() or not is_midi_name(name):
-                    continue
-                if not info.isreg():
-                    link = info.issym() or info.islnk()
-                    yield name, b"", "in archive: a link" if link else "in archive: not a regular file"
-                elif info.size > MAX_MEMBER_BYTES:
-                    yield name, b"", _TOO_LARGE
-                else:
-                    try:
-                        blob = archive.extractfile(info).read()  # type: ignore[union-attr]
-                    except damage:
-                        yield name, b"", _DAMAGED
-                        raise
-                    yield name, blob, None
-            stream.limit = sys.maxsize
-            more = False
-            # To the end, where a compressed stream has its checksum; tarfile has read some of it ahead.
-            while block := archive.fileobj.read(1 << 18):
-                more |= block.count(0) < len(block)
-            if more:
-                raise ArchiveError(_MORE)
-        except damage:
-            raise ArchiveError(_CUT) from None
+            if path.lower().endswith(_ZIP):
+                members = read_zip(file)
+            elif path.lower().endswith(_TAR):
+                members = read_tar(file, file.seek)
+            else:
+                stream, own = _decompressed(path, file)
+                errors += own
+                members = read_tar(stream)
+            for member in members:
+                unpacked += len(member[1])
+                if unpacked > max(MAX_RATIO * size, MAX_MEMBER_BYTES):
+                    raise ArchiveError(f"archive: unpacks to more than {MAX_RATIO:,} times its size")
+                yield member
+        except MoreBehindEnd:
+            raise ArchiveError("archive: more stands behind its end, which is not read") from None
+        except tuple(errors):
+            raise ArchiveError("archive: damaged or cut short") from None
         except OSError as error:
             if error.errno:
                 raise
-            raise ArchiveError(_CUT) from None  # gzip and bz2 report damage as an OSError without a number
+            # gzip and bz2 report damage as an OSError without a number
+            raise ArchiveError("archive: damaged or cut short") from None
 
 
 def _decompressed(path: bytes, file: IO[bytes]) -> tuple[IO[bytes], list[type[Exception]]]:
@@ -246,13 +106,11 @@ def _decompressed(path: bytes, file: IO[bytes]) -> tuple[IO[bytes], list[type[Ex
     if lower.endswith(_XZ):
         module = import_module("lzma")
         return module.open(file), [module.LZMAError]
-    if lower.endswith(_ZSTD):
-        module = zstd_module()
-        if hasattr(module, "ZstdDecompressor") and hasattr(module.ZstdDecompressor, "stream_reader"):
-            reader = module.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-            return reader, [module.ZstdError]
-        return module.open(file), [module.ZstdError]
-    return file, []
+    module = zstd_module()
+    if hasattr(module, "ZstdDecompressor") and hasattr(module.ZstdDecompressor, "stream_reader"):
+        reader = module.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+        return reader, [module.ZstdError]
+    return module.open(file), [module.ZstdError]
 
 
 def zstd_module() -> Any:

@@ -1,32 +1,31 @@
-"""Where MIDI files come from: folders, single files, lists and archives, as batches of members.
+"""Where MIDI files come from: folders, single files, lists, archives and tables, as batches of members.
 
-Everything here works on file-system bytes, so a name that is no valid UTF-8 is as good as any other. A member
+Everything here works on file-system bytes, so a name that is not valid UTF-8 is as good as any other. A member
 that cannot be read is handed on with a reason and counts as found; only an input that is not there at all is
 an error.
 """
 
 from __future__ import annotations
 
-import codecs
-import errno
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rollcore.errors import RollcoreError
-from rollcore.sources.archives import ArchiveError, is_archive, is_midi_name, needs_zstd, read_archive, zstd_module
+from rollcore.sources.archives import ArchiveError, is_archive, needs_zstd, read_archive, zstd_module
+from rollcore.sources.folders import walk, with_slash
+from rollcore.sources.lists import PathInput, expand, is_list, missing, missing_in_list, read_list
+from rollcore.sources.members import Content, Gzipped, PlainFile, is_gzipped, words
+from rollcore.sources.parquet import check_parquet, is_parquet, read_parquet
 
 __all__ = ["Batch", "batches"]
-
-PathInput: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
 #: A batch of archive members is handed on once it holds this much, whatever its number of members.
 MAX_BATCH_BYTES = 32 << 20
 
 #: name, path to open (None for a member of an archive), contents (of a member of an archive), reason
-_Member: TypeAlias = "tuple[bytes, bytes | None, bytes, str | None]"
+_Member: TypeAlias = "tuple[bytes, bytes | None, Content, str | None]"
 
 
 @dataclass
@@ -41,6 +40,7 @@ class Batch:
         The files to open, or None where the members came out of an archive.
     blobs
         The contents of members of an archive (``b""`` where there is a reason), or None where they are files.
+        Some may still be compressed: :meth:`contents` gives them all.
     reasons
         Why a member cannot be read, None where nothing is known against it. A file may still turn out to be
         unreadable, or gone, when it is opened.
@@ -48,30 +48,51 @@ class Batch:
 
     names: list[bytes] = field(default_factory=list)
     paths: list[bytes] | None = None
-    blobs: list[bytes] | None = None
+    blobs: list[Content] | None = None
     reasons: list[str | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def contents(self) -> list[bytes]:
+        """Return the contents, decompressed where they were not yet.
 
-def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256) -> Iterator[Batch]:
+        This is the work of the thread that parses them, not of the one that finds them. Where it fails there is a new
+        reason and no content.
+        """
+        found: list[bytes] = []
+        for i, blob in enumerate(self.blobs or []):
+            content = blob
+            if not isinstance(content, bytes):
+                content, self.reasons[i] = content.unpack()
+            found.append(content)
+        if self.blobs is not None:
+            self.blobs[:] = found
+        return found
+
+
+def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column: str | None = None) -> Iterator[Batch]:
     """Find the MIDI files of some inputs, in an order that depends on names alone.
 
     A folder is walked in sorted byte order, links followed, each directory entered once; its ``.mid``,
-    ``.midi``, ``.kar``, ``.rmi`` and ``.smf`` files count, in any case. A file named outright counts whatever
-    its extension, unless it is an archive (``.zip``, or ``.tar``, plain or with ``.gz``, ``.bz2``, ``.xz``,
-    ``.zst``): then its members with those extensions do, those of a zip in the order of the same folder, those
-    of a tar in its own. Archives inside folders and archives are left alone. A string ``@files.txt`` is a list,
-    one path a line (or each ended by NUL, as by ``find -print0``), ``-`` is one on standard input; relative
-    paths count from the current directory, and a line may name a folder or an archive too.
+    ``.midi``, ``.kar``, ``.rmi`` and ``.smf`` files count, in any case, also with ``.gz`` behind (and ``.midi2``,
+    ``.xmf`` and ``.mxmf``, so that a report can say what they are); what macOS puts beside files does not. A file
+    named outright counts whatever its extension, unless it is an archive (``.zip``, or ``.tar``, plain or with ``.gz``,
+    ``.bz2``, ``.xz``, ``.zst``): then its members with those extensions do, those of a zip in the order of the same
+    folder, those of a tar in its own. Of a ``.parquet`` table every row counts. Archives and tables inside folders
+    and archives are left alone. A string ``@files.txt`` is a list, one path a line (or each ended by NUL, as by
+    ``find -print0``), ``-`` is one on standard input; relative paths count from the current directory, and a line may
+    name a folder or an archive too. A string that is not the name of something may hold wildcards and braces:
+    ``"train/*.parquet"``, ``"train-{000..099}.tar"``.
 
     Parameters
     ----------
     inputs
-        One input or several. A `pathlib.Path` is never taken for a list.
+        One input or several. A `pathlib.Path` is never taken for a list or a wildcard.
     size
         Most members a batch holds, at least 1.
+    column
+        Column of Parquet tables that holds the files; the only one that can, when not given.
 
     Returns
     -------
@@ -95,56 +116,77 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256) -> Iter
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    sources = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else list(inputs)
-    for source in sources:
-        if _is_list(source):
+    given = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else list(inputs)
+    sources: list[str | bytes] = []
+    named = len(given) > 1
+    for source in given:
+        if is_list(source):
+            sources.append(str(source))
             continue
-        path = os.fsencode(source)
-        if (missing := _missing(path)) is not None:
-            shown = os.fsdecode(path)
-            raise RollcoreError(f"{shown}: {missing}; name a folder, a MIDI file, an archive or @list")
+        paths = expand(source)
+        named |= paths != [os.fsencode(source)]
+        sources += paths
+    for path in sources:
+        if isinstance(path, str):
+            continue
+        if (reason := missing(path)) is not None:
+            raise RollcoreError(f"{os.fsdecode(path)}: {reason}; name a folder, a MIDI file, an archive or @list")
         if needs_zstd(path):
             zstd_module()
-    walks_one_folder = len(sources) == 1 and not _is_list(sources[0])
-    return _collect(_unique(_members(sources), walks_one_folder), size)
-
-
-def _is_list(source: PathInput) -> bool:
-    return isinstance(source, str) and (source == "-" or (source.startswith("@") and len(source) > 1))
-
-
-def _missing(path: bytes) -> str | None:
-    """Say why an input is not there; None where it is."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        return _words(error)
-    except ValueError:
-        return "not a file name"  # it holds a NUL byte
-    return None
-
-
-def _words(error: OSError) -> str:
-    """Give the system's own words in lower case, without the file's name, so that reasons can be counted."""
-    return os.strerror(error.errno).lower() if error.errno else str(error)
+        if is_parquet(path) and os.path.isfile(path):
+            check_parquet(path, column)
+    walks_one_folder = len(sources) == 1 and isinstance(sources[0], bytes)
+    return _collect(_unique(_members(sources, named, column), walks_one_folder), size)
 
 
 def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
-    """Group members: `size` at most, files apart from contents, contents bounded in bytes."""
-    batch, of_files, held = Batch(), True, 0
-    where: list[bytes] = []
-    for name, path, blob, reason in members:
-        if not where or (path is not None) is not of_files or len(where) == size or held > MAX_BATCH_BYTES:
-            if where:
-                yield batch
-            where, of_files, held = [], path is not None, 0
-            batch = Batch(paths=where) if of_files else Batch(blobs=where)
-        batch.names.append(name)
-        where.append(blob if path is None else path)
-        batch.reasons.append(reason)
-        held += len(blob)
-    if where:
-        yield batch
+    """Group members: `size` at most, files apart from what an archive holds, contents bounded in bytes."""
+    batch, held = _Growing(), 0
+    for member in members:
+        if not batch.takes(member) or len(batch.names) == size or held > MAX_BATCH_BYTES:
+            yield batch.whole()
+            batch, held = _Growing(), 0
+        batch.add(member)
+        held += len(member[2])
+    if batch.names:
+        yield batch.whole()
+
+
+@dataclass
+class _Growing:
+    """A batch as it grows. Files of a folder stay together, some of them compressed or not."""
+
+    names: list[bytes] = field(default_factory=list)
+    reasons: list[str | None] = field(default_factory=list)
+    paths: list[bytes | None] = field(default_factory=list)
+    blobs: list[Content] = field(default_factory=list)
+    of_files: bool = False
+
+    def takes(self, member: _Member) -> bool:
+        return not self.names or self.of_files == _is_file(member)
+
+    def add(self, member: _Member) -> None:
+        name, path, blob, reason = member
+        self.of_files = _is_file(member)
+        self.names.append(name)
+        self.reasons.append(reason)
+        self.paths.append(path)
+        self.blobs.append(blob)
+
+    def whole(self) -> Batch:
+        """Return the batch: paths where all are files to open, which is the fastest, otherwise contents."""
+        paths = [path for path in self.paths if path is not None]
+        if len(paths) == len(self.names):
+            return Batch(self.names, paths, None, self.reasons)
+        blobs = [
+            blob if path is None or reason is not None else PlainFile(path)
+            for path, blob, reason in zip(self.paths, self.blobs, self.reasons, strict=True)
+        ]
+        return Batch(self.names, None, blobs, self.reasons)
+
+
+def _is_file(member: _Member) -> bool:
+    return member[1] is not None or (isinstance(member[2], Gzipped) and bool(member[2].path))
 
 
 def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Member]:
@@ -156,7 +198,7 @@ def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Mem
             yield member
             continue
         if name in seen:
-            if path is not None:
+            if _is_file(member):
                 continue
             number = 2
             while (name := b"%b (%d)" % (member[0], number)) in seen:
@@ -165,133 +207,48 @@ def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Mem
         yield name, path, blob, reason
 
 
-def _members(sources: Sequence[PathInput]) -> Iterator[_Member]:
+def _members(sources: Sequence[str | bytes], named: bool, column: str | None) -> Iterator[_Member]:
     for source in sources:
-        if not _is_list(source):
-            yield from _of_input(os.fsencode(source), named=len(sources) > 1)
+        if isinstance(source, bytes):
+            yield from _of_input(source, named=named, column=column)
             continue
-        for path in _lines(str(source)):
-            if (missing := _missing(path)) is None:
-                yield from _of_input(path, named=True)
+        for path in read_list(source):
+            if (reason := missing_in_list(path)) is None:
+                yield from _of_input(path, named=True, column=column)
             else:
-                yield path, path, b"", f"listed: {missing}{_hint(path, missing)}"
+                yield path, path, b"", reason
 
 
-def _hint(path: bytes, missing: str) -> str:
-    """Say where a listed path that is absent was looked for: many mean the folder of the list."""
-    absent = missing == os.strerror(errno.ENOENT).lower() and not os.path.isabs(path)
-    return " (relative paths count from the current directory)" if absent else ""
-
-
-def _lines(source: str) -> list[bytes]:
-    """Give the paths of a list; one made on Windows ends its lines with CR LF and may begin with a byte order mark."""
-    try:
-        if source == "-":
-            if sys.stdin is None:
-                raise RollcoreError("-: standard input is closed; name a list")
-            text = sys.stdin.buffer.read()
-        else:
-            with open(source[1:], "rb") as file:
-                text = file.read()
-    except OSError as error:
-        raise RollcoreError(f"{source}: cannot read the list: {_words(error)}; one path a line") from None
-    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
-        try:
-            text = text.decode("utf-16").encode()
-        except UnicodeDecodeError:
-            raise RollcoreError(f"{source}: a list in damaged UTF-16: write it in UTF-8, one path a line") from None
-    text = text.removeprefix(codecs.BOM_UTF8)
-    lines = text.split(b"\0") if b"\0" in text else [line.removesuffix(b"\r") for line in text.split(b"\n")]
-    return [line for line in lines if line]
-
-
-def _of_input(path: bytes, *, named: bool) -> Iterator[_Member]:
-    """Give the members of a folder, an archive or a file; `named` puts the input's own name before theirs."""
-    prefix = _with_slash(path) if named else b""
+def _of_input(path: bytes, *, named: bool, column: str | None) -> Iterator[_Member]:
+    """Give the members of a folder, an archive, a table or a file; `named` puts the input's own name before theirs."""
+    prefix = with_slash(path) if named else b""
     if os.path.isdir(path):
-        yield from _walk(path, prefix)
+        for name, found, reason in walk(path, prefix):
+            yield _file(name, found, reason)
         return
     shown = path if named else os.path.basename(path)
     if not os.path.isfile(path):
         yield shown, path, b"", "not a regular file"
-        return
-    if not is_archive(path):
-        yield shown, path, b"", None
-        return
+    elif is_archive(path):
+        try:
+            for name, content, reason in read_archive(path):
+                yield prefix + name, None, content, reason
+        except ArchiveError as error:
+            yield shown, None, b"", str(error)
+        except OSError as error:
+            yield shown, None, b"", f"archive: {words(error)}"
+    elif is_parquet(path):
+        for name, content, reason in read_parquet(path, column):
+            yield prefix + name, None, content, reason
+    else:
+        yield _file(shown, path, None)
+
+
+def _file(name: bytes, path: bytes, reason: str | None) -> _Member:
+    """Give a file as one to open, or to unpack where it is compressed."""
+    if reason is not None or not is_gzipped(path):
+        return name, path, b"", reason
     try:
-        for name, blob, reason in read_archive(path):
-            yield prefix + name, None, blob, reason
-    except ArchiveError as error:
-        yield shown, None, b"", str(error)
+        return name, None, Gzipped(None, path, os.stat(path).st_size), None
     except OSError as error:
-        yield shown, None, b"", f"archive: {_words(error)}"
-
-
-def _with_slash(folder: bytes) -> bytes:
-    return folder.rstrip(b"/") + b"/"
-
-
-def _walk(root: bytes, prefix: bytes) -> Iterator[_Member]:
-    """Walk a folder without recursion; at any time it holds one listing for each level of depth."""
-    skip = len(_with_slash(root))
-    try:
-        entered = {_identity(root)}
-        levels = [(_with_slash(root), iter(_listing(root)))]
-    except OSError as error:
-        raise RollcoreError(f"{os.fsdecode(root)}: cannot list the folder: {_words(error)}") from None
-    while levels:
-        folder, entries = levels[-1]
-        for name, is_folder, reason in entries:
-            path = folder + name
-            if not is_folder:
-                yield prefix + path[skip:], path, b"", reason
-                continue
-            try:
-                identity = _identity(path)
-                if identity not in entered:
-                    entered.add(identity)
-                    levels.append((path + b"/", iter(_listing(path))))
-                    break
-            except OSError as error:
-                yield prefix + path[skip:] + b"/", path, b"", f"folder: {_words(error)}"
-        else:
-            levels.pop()
-
-
-def _identity(folder: bytes) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _listing(folder: bytes) -> list[tuple[bytes, bool, str | None]]:
-    """Give the MIDI files and folders of a directory in byte order: name, whether a folder, reason.
-
-    The directory's own listing says which entry is a file or a folder, so that only links are looked up.
-    """
-    found: list[tuple[bytes, bool, str | None]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if is_midi_name(name):
-                found.append((name, *_kind(entry)))
-            else:
-                try:
-                    if entry.is_dir():
-                        found.append((name, True, None))
-                except OSError:  # a link in a circle, and no MIDI file by its name
-                    continue
-    found.sort()
-    return found
-
-
-def _kind(entry: os.DirEntry[bytes]) -> tuple[bool, str | None]:
-    """Say whether an entry with a MIDI name is a folder, and if neither that nor a file, why it is none."""
-    try:
-        if entry.is_file():
-            return False, None
-        if entry.is_dir():
-            return True, None
-        broken = entry.is_symlink() and not os.path.exists(entry.path)
-        return False, "broken link" if broken else "not a regular file"
-    except OSError as error:
-        return False, "broken link" if error.errno == errno.ELOOP else _words(error)
+        return name, path, b"", words(error)
