@@ -52,9 +52,7 @@ class Ledger:
         The first file skipped for each reason.
     """
 
-    def __init__(
-        self, split: tuple[int, int, int] | NamedSplits, *, max_minutes: float, dedupe: bool = False
-    ) -> None:
+    def __init__(self, split: tuple[int, int, int] | NamedSplits, *, max_minutes: float, dedupe: bool = False) -> None:
         self.names: list[bytes] = []
         self.skipped: dict[str, int] = {}
         self.first: dict[str, bytes] = {}

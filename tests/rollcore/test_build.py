@@ -546,7 +546,7 @@ def test_batches_in_flight_are_bounded(many, tmp_path, monkeypatch):
     most = 0
     found, enter = batches, Ledger.enter
 
-    def watched(sources, size):
+    def watched(sources, size, column):
         nonlocal handed, most
         for batch in found(sources, size=3):
             handed += 1
