@@ -33,6 +33,7 @@ ORDER = {
         "sources.parquet",
         "sources.inputs",
         "sources.splits",
+        "hdf5",
         "dataset",
         "writer",
         "compiled",

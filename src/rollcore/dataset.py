@@ -11,13 +11,14 @@ import mmap
 import operator
 import os
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import h5py
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from rollcore import hdf5
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.grid import Grid
 from rollcore.midi import counted_bar
@@ -59,7 +60,15 @@ TABLES = {
     "names": np.dtype("u1"),
 }
 _MAPPED_DTYPE = np.dtype([*((name, PIECE_DTYPE[name]) for name in PIECE_DTYPE.names or ()), ("offset", "<u8")])
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = hdf5.SIGNATURE
+
+
+class _Contents(NamedTuple):
+    """What a file holds beside its rows: attributes, tables by name, byte offsets of the shards."""
+
+    attributes: dict[str, str]
+    tables: dict[str, NDArray[Any]]
+    offsets: NDArray[np.uint64]
 
 
 def checksum(data: Any) -> int:
@@ -135,7 +144,7 @@ class Dataset:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self._status, attributes, tables, offsets = _read(self.path)
+        (attributes, tables, offsets), self._map, self._status = _read(self.path)
         unit = attributes["grid_unit"]
         if unit not in ("seconds", "beats"):
             raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
@@ -171,14 +180,15 @@ class Dataset:
         identity.update(json.dumps(attributes, sort_keys=True).encode("utf-8", "surrogateescape"))
         identity.update(table_bytes(tables["checksums"]))
         self.fingerprint = str(identity.hexdigest())
-        self.mapped: NDArray[np.uint8] = np.frombuffer(self._map(), np.uint8)
+        self.mapped: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
 
-    def _map(self) -> mmap.mmap:
-        """Map the file that the tables were read from, which another may have taken the place of."""
-        with open(self.path, "rb") as file:
-            if not os.path.samestat(os.fstat(file.fileno()), self._status):
-                raise DatasetError(f"{self.path}: was replaced by another dataset meanwhile; open it again")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    def check_whole(self) -> None:
+        """Raise `DatasetError` if the mapped file has been cut short: reading beyond its end ends the process.
+
+        The system does not tell a reader of a map, it sends SIGBUS. Call this before work that takes long.
+        """
+        if self._map.size() < self.mapped.size:
+            raise DatasetError(f"{self.path}: was cut short since it was opened; build it again")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -257,7 +267,10 @@ class Dataset:
         """
         if not hasattr(mmap, "MADV_RANDOM") or self.mapped.size <= memory_bytes() // 2:
             return self.mapped
-        again = self._map()
+        with hdf5.open_regular(self.path) as fd:
+            if not os.path.samestat(os.fstat(fd), self._status):
+                raise DatasetError(f"{self.path}: was replaced by another dataset meanwhile; open it again")
+            again = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         again.madvise(mmap.MADV_RANDOM)
         return np.frombuffer(again, np.uint8)
 
@@ -269,6 +282,7 @@ class Dataset:
 
     def verify(self) -> list[str]:
         """Compare every shard with its checksum; returns a line for each that is damaged."""
+        self.check_whole()
         damaged = []
         row_bytes = ROW_BYTES * len(self.planes)
         for shard, (frames, expected) in enumerate(self.shards.tolist()):
@@ -300,39 +314,41 @@ def _reopen(path: str, fingerprint: str) -> Dataset:
     return dataset
 
 
-def _read(path: Path) -> tuple[os.stat_result, dict[str, str], dict[str, NDArray[Any]], NDArray[np.uint64]]:
-    """Read which file it is, attributes, tables and shard offsets, and close the file."""
+def _read(path: Path) -> tuple[_Contents, mmap.mmap, os.stat_result]:
+    """Read what a file holds and map it, by one and the same descriptor."""
     try:
-        with open(path, "rb") as file:
-            status, head = os.fstat(file.fileno()), file.read(len(HDF5_SIGNATURE))
+        with hdf5.open_regular(path) as fd:
+            status = os.fstat(fd)
+            if os.read(fd, len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
+                raise DatasetError(f"{path}: not an HDF5 file; build a dataset with `rollcore build-dataset`")
+            return _contents(path, fd, status.st_size), mmap.mmap(fd, 0, access=mmap.ACCESS_READ), status
+    except hdf5.NotRegular:
+        raise DatasetError(f"{path}: is not a file; name a dataset") from None
+    except ValueError as error:  # a NUL in its name
+        raise DatasetError(f"{str(path)!r}: not the name of a file; check the path") from error
     except OSError as error:
         remedy = "build it with `rollcore build-dataset`" if error.errno == errno.ENOENT else "check the path"
         raise DatasetError(f"{path}: {os.strerror(error.errno or 0)}; {remedy}") from error
-    if head != HDF5_SIGNATURE:
-        raise DatasetError(f"{path}: not an HDF5 file; build a dataset with `rollcore build-dataset`")
+
+
+def _contents(path: Path, fd: int, size: int) -> _Contents:
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with hdf5.open_file(path, fd) as file:
             if not is_dataset(file):
                 raise DatasetError(
                     f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`"
                 )
-            version = int(file.attrs["version"])
+            version = int(hdf5.attribute(file, "version"))
             if version != VERSION:
                 remedy = "upgrade rollcore" if version > VERSION else "build it again"
                 raise DatasetError(f"{path}: format version {version}, this rollcore reads {VERSION}; {remedy}")
             names = ("format", "grid_unit", "grid_rate", "planes", "options", "reasons")
-            attributes = {name: _text(file.attrs[name]) for name in names}
-            tables = {name: _table(path, file, name, dtype) for name, dtype in TABLES.items()}
-            tables["checksums"] = _table(path, file, "checksums", CHECKSUM_DTYPE)
-            offsets = np.zeros(len(tables["shards"]), np.uint64)
-            for shard in range(len(offsets)):
-                offset = h5py.h5d.open(file.id, b"rows/%06d" % shard).get_offset()
-                if offset is None:
-                    raise DatasetError(
-                        f"{path}: shard {shard:06d} is chunked or compressed; "
-                        "`h5repack -l CONTI -f NONE IN OUT` undoes it"
-                    )
-                offsets[shard] = offset
+            attributes = {name: _text(hdf5.attribute(file, name)) for name in names}
+            kinds = {**TABLES, "checksums": CHECKSUM_DTYPE}
+            tables = {name: hdf5.table(file, name, dtype, size) for name, dtype in kinds.items()}
+            places = hdf5.rows(file, len(tables["shards"]))
+    except hdf5.Refused as error:
+        raise DatasetError(f"{path}: damaged: {error}; build it again") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         if "locking flag" in str(error):
             raise DatasetError(f"{path}: is open in this process already, with file locks; close it there") from error
@@ -342,19 +358,24 @@ def _read(path: Path) -> tuple[os.stat_result, dict[str, str], dict[str, NDArray
     for name in TABLES:
         if sums.get(name.encode()) != checksum(table_bytes(tables[name])):
             raise DatasetError(f"{path}: damaged: table {name!r} does not match its checksum; build it again")
-    if not _consistent(tables, offsets, os.path.getsize(path), len(attributes["planes"].split(",")) * ROW_BYTES):
+    planes = len(attributes["planes"].split(","))
+    if not _consistent(tables, places, size, planes):
         raise DatasetError(f"{path}: damaged: its tables point outside of it; build it again")
-    return status, attributes, tables, offsets
+    return _Contents(attributes, tables, np.array([place.offset for place in places], np.uint64))
 
 
-def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], size: int, row_bytes: int) -> bool:
+def _consistent(tables: dict[str, NDArray[Any]], places: list[hdf5.Place], size: int, planes: int) -> bool:
     """Whether every index stays within what it points into: kernels read the map without looking again."""
     pieces, files, shards = tables["pieces"], tables["files"], tables["shards"]
     ends = [0, *files["name_end"][-1:].tolist()]
     return bool(
         (shards["frames"] < 2**48).all()
-        and (offsets < 2**62).all()
-        and (offsets + shards["frames"] * np.uint64(row_bytes) <= size).all()
+        and all(
+            place.offset + place.bytes <= size
+            and place.shape == (frames, planes, ROW_BYTES)
+            and place.bytes == frames * planes * ROW_BYTES
+            for place, frames in zip(places, shards["frames"].tolist(), strict=True)
+        )
         and (pieces["shard"] < len(shards)).all()
         and (pieces["file"] < len(files)).all()
         and (pieces["split"] < len(SPLITS)).all()
@@ -369,21 +390,11 @@ def _consistent(tables: dict[str, NDArray[Any]], offsets: NDArray[np.uint64], si
 
 def is_dataset(file: h5py.File) -> bool:
     """Whether an open HDF5 file says that it is a dataset, of whatever version."""
-    return _text(file.attrs.get("format")) == FORMAT
+    try:
+        return _text(hdf5.attribute(file, "format")) == FORMAT
+    except (hdf5.Refused, KeyError):
+        return False
 
 
 def _text(value: Any) -> str:
     return bytes(value).decode("utf-8", "surrogateescape") if isinstance(value, (bytes, np.bytes_)) else ""
-
-
-def _table(path: Path, file: h5py.File, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-    table = file[name]
-    if table.dtype != dtype or table.ndim != 1:
-        raise DatasetError(f"{path}: damaged: table {name!r} has dtype {table.dtype}; build it again")
-    # Bounded by the file itself: a contiguous table cannot be larger than what holds it.
-    if table.size * dtype.itemsize > os.path.getsize(path):
-        raise DatasetError(f"{path}: damaged: table {name!r} is larger than the file; build it again")
-    array = np.empty(table.shape, dtype)
-    if array.size:
-        table.read_direct(array)
-    return array

@@ -155,9 +155,11 @@ def test_tables_and_rows_are_of_one_file(folder, built, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("rollcore.dataset._consistent", replace)
-        with pytest.raises(DatasetError, match="was replaced"):
-            rollcore.open_dataset(path)
+        opened = rollcore.open_dataset(path)
+    assert opened.fingerprint == rollcore.open_dataset(built).fingerprint
+    assert opened.verify() == []
     dataset = rollcore.open_dataset(path)
+    assert dataset.fingerprint == rollcore.open_dataset(other).fingerprint
     monkeypatch.setattr("rollcore.dataset.memory_bytes", lambda: 0)  # windows of a large file have a map of their own
     if hasattr(mmap, "MADV_RANDOM"):
         assert np.array_equal(dataset.map_for_windows(), dataset.mapped)
