@@ -1,4 +1,4 @@
-"""What new music goes on from: a MIDI file, the opening of a piece or a chord, on the grid of the run."""
+"""What new music goes on from: a MIDI file, the opening of a piece or a chord, on the grid of the model."""
 
 from __future__ import annotations
 
@@ -6,177 +6,156 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rollcore
 from rollcore import DatasetError, RollcoreError
+from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
-from seq2seq.output.figures import Figures, figures
 from seq2seq.output.notation import bar_frames
 from seq2seq.output.theory import parse_pitches, pitch_name
-from seq2seq.run import Run
+from seq2seq.sampling.corpus import Corpus, beats_per_minute
+from seq2seq.sampling.request import Request
 
-#: Pieces of the training split that figures are compared with, spread evenly over it.
-COMPARED_PIECES = 200
-#: Beats per minute that music may have.
-SLOWEST, FASTEST = 4, 1000
+Rows = npt.NDArray[np.uint8]
+# What a piece that did not come from a file is called.
+_UNNAMED = "a MIDI file"
 
 
 @dataclass(frozen=True, eq=False)
 class Primer:
-    """Packed rows that begin with a bar, their origin, and the beats per minute and the time signature, if known."""
+    """Packed rows that begin with a bar, their origin, and tempo and time signature where they are known."""
 
-    rows: npt.NDArray[np.uint8]
+    rows: Rows
     name: str
-    tempo: float | None = None
+    tempo_bpm: float | None = None
     time_signature: tuple[int, int] | None = None
 
 
 class Source:
-    """Where primers and melodies come from, cut to the grid of the run, and the figures of its dataset."""
+    """Where primers and melodies come from, cut to the grid of a model.
 
-    def __init__(self, run: Run, config: ModelConfig, data: str | Path | None) -> None:
-        self.config = config
-        self._path = Path(data if data is not None else run.dataset["path"])
-        self._named = data is not None
-        self.grid = run.grid
-        self._fingerprint = run.dataset["fingerprint"]
-        options = run.dataset["options"]
-        self._options = {name: bool(options.get(name)) for name in ("drums", "sustain")}
-        self.trained_on_it = True
+    Parameters
+    ----------
+    config, corpus
+        The model, and what it was trained on.
+    data
+        The dataset whose pieces may be named; it is opened when one is.
+    """
 
-    def dataset(self) -> rollcore.Dataset:
-        """Return the dataset, which must be cut like the one of the training."""
-        if not self._named and not self._path.exists():
-            raise DatasetError(f"{self._path}: the dataset of the run is gone: give a primer file, or --data")
-        dataset = rollcore.open_dataset(self._path)
-        if (dataset.grid, dataset.planes) != (self.grid, self.config.planes):
-            planes = ", ".join(self.config.planes)
-            raise DatasetError(f"{self._path}: the model needs {self.grid} with planes {planes}: name such a dataset")
-        self.trained_on_it = dataset.fingerprint == self._fingerprint
-        return dataset
+    def __init__(self, config: ModelConfig, corpus: Corpus, data: Path | None) -> None:
+        self.config, self.corpus, self.data = config, corpus, data
 
-    def figures(self) -> Figures | None:
-        """Return the figures of the training split, or None where the dataset is gone."""
-        try:
-            dataset = self.dataset()
-        except DatasetError:
-            if self._named:
-                raise
-            return None
-        pieces = dataset.split("train")
-        chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
-        return figures((dataset.rows(int(pieces[i])) for i in chosen), float(self.grid.rate))
-
-    def midi(self, path: str, time_signature: tuple[int, int] | None = None) -> Primer:
-        """Return a whole MIDI file, its rows made as those of the dataset were, with rest before a pick-up.
+    def midi(
+        self, source: str | os.PathLike[str] | rollcore.Midi, time_signature: tuple[int, int] | None = None
+    ) -> Primer:
+        """Return a whole piece, its rows made as those of the dataset were, with rest before a pick-up.
 
         Tempo and time signature are those it begins with, if *time_signature* is not given; None where the file names
         none by then, or none that anyone plays.
         """
-        midi = rollcore.read_midi(path)
-        fps, steps = (None, self.grid.rate) if self.grid.unit == "beats" else (self.grid.rate, None)
+        midi = source if isinstance(source, rollcore.Midi) else rollcore.read_midi(source)
+        name = _UNNAMED if isinstance(source, rollcore.Midi) else os.fspath(source)
+        grid, reading = self.corpus.grid, self.corpus.reading
+        fps, steps = (None, grid.rate) if grid.unit == "beats" else (grid.rate, None)
         try:
-            rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes, **self._options)
+            rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes, **reading)
         except RollcoreError as error:
-            raise RollcoreError(f"{path}: {error}") from error
+            raise RollcoreError(f"{name}: {error}") from error
+        drums = bool(reading.get("drums"))
         if not len(rows):
-            raise RollcoreError(f"{path}: no notes in it{'' if self._options['drums'] else ', or drums alone'}")
-        tempo, bar, upbeat = midi.opening(drums=self._options["drums"])
+            raise RollcoreError(f"{name}: no notes in it{'' if drums else ', or drums alone'}")
+        tempo, bar, upbeat = midi.opening(drums=drums)
         time_signature = time_signature or bar
-        rows = _from_bar_line(rows, int(upbeat * self.grid.rate), self._bar(time_signature))
-        return Primer(rows, path, None if tempo is None else _beats_per_minute(tempo), time_signature)
+        rows = _from_bar_line(rows, int(upbeat * grid.rate), self._bar(time_signature))
+        return Primer(rows, name, None if tempo is None else beats_per_minute(tempo), time_signature)
 
-    def _bar(self, time_signature: tuple[int, int] | None) -> int:
-        """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are no whole number of frames."""
-        return bar_frames(self.grid, time_signature or (4, 4)) or 1
-
-    def primer(
-        self,
-        name: str | int | os.PathLike[str] | None,
-        pitches: str | None,
-        limit: int | None,
-        begins: bool,
-        time_signature: tuple[int, int] | None,
-        seed: int,
-    ) -> Primer:
-        """Return the primer that was asked for; *begins* makes it empty where none was."""
-        name = os.fspath(name) if isinstance(name, os.PathLike) else name
-        if limit is not None and limit < 1:
-            raise ValueError(f"primer steps must be at least 1, not {limit}")
-        if pitches is not None:
-            # A bar of it, struck on every beat; or a second.
-            frames = self._bar(time_signature) if self.grid.unit == "beats" else int(self.grid.rate) or 1
-            bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
-            chord = parse_pitches(pitches)
-            beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
-            if beyond:
-                span = f"{pitch_name(self.config.low)} to {pitch_name(self.config.high)}"
-                raise RollcoreError(f"primer pitches: the model knows {span}, not {' '.join(beyond)}: choose others")
-            bits[:, :, list(chord)] = 1
-            held = np.ones(frames, bool)
-            held[[int(beat * self.grid.rate) for beat in range(math.ceil(frames / self.grid.rate))]] = False
-            bits[held, 1:] = 0
-            rows = np.packbits(bits, axis=-1, bitorder="little")
-            found = Primer(_from_first_note(rows, self._bar(time_signature), limit), pitches)
-        elif isinstance(name, str) and Path(name).is_file():
+    def primer(self, request: Request, time_signature: tuple[int, int] | None) -> Primer:
+        """Return the primer of a request; an empty one where it names none."""
+        name, limit = request.primer, request.primer_frames
+        if request.primer_pitches is not None:
+            found = self._chord(request.primer_pitches, limit, time_signature)
+        elif name is None:
+            empty = np.zeros((0, len(self.config.planes), 16), np.uint8)
+            return Primer(empty, "nothing", self.corpus.tempo_bpm, self.corpus.time_signature)
+        elif isinstance(name, rollcore.Midi) or (isinstance(name, str | os.PathLike) and Path(name).is_file()):
             whole = self.midi(name, time_signature)
             found = replace(whole, rows=_from_first_note(whole.rows, self._bar(whole.time_signature), limit))
-        elif name is None and begins:
-            return Primer(np.zeros((0, len(self.config.planes), 16), np.uint8), "nothing")
         else:
-            found = self._piece(name, limit, time_signature, seed)
+            found = self._piece(os.fspath(name) if isinstance(name, os.PathLike) else name, limit, time_signature)
         low, high = self.config.low, self.config.high
         heard = np.unpackbits(found.rows[:, 0], axis=-1, bitorder="little")[:, low : high + 1]
         if not heard.any():
-            span = f"{pitch_name(low)} to {pitch_name(high)}"
             within = f"its first {limit} frames have" if limit is not None else "the primer has"
-            raise RollcoreError(f"{found.name}: {within} no note that the model knows ({span}): name another")
+            raise RollcoreError(f"{found.name}: {within} no note that the model knows ({self.span}): name another")
         return found
 
-    def _piece(
-        self, name: str | int | None, limit: int | None, time_signature: tuple[int, int] | None, seed: int
-    ) -> Primer:
-        """Return the opening of a piece: the one that is named, or one of the validation split."""
-        dataset = self.dataset()
-        if name is None:
-            pieces = dataset.split("validation")
-            if not len(pieces):
-                pieces = dataset.split("train")
-            if not len(pieces):
-                raise DatasetError(f"{self._path}: no piece to train or validate on: name a primer, or another --data")
-            index = int(pieces[np.random.default_rng(seed).integers(len(pieces))])
-        else:
-            try:
-                index = dataset.find(name)
-            except RollcoreError as error:
-                raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
+    @property
+    def span(self) -> str:
+        """The pitches of the model in words."""
+        return f"{pitch_name(self.config.low)} to {pitch_name(self.config.high)}"
+
+    def _bar(self, time_signature: tuple[int, int] | None) -> int:
+        """Return the frames of a bar, of 4/4 where it is not known; 1 where bars are not whole numbers of frames."""
+        return bar_frames(self.corpus.grid, time_signature or (4, 4)) or 1
+
+    def _chord(self, pitches: str, limit: int | None, time_signature: tuple[int, int] | None) -> Primer:
+        """Return a bar of a chord, struck on every beat; or a second of it."""
+        grid = self.corpus.grid
+        time_signature = time_signature or self.corpus.time_signature
+        frames = self._bar(time_signature) if grid.unit == "beats" else int(grid.rate) or 1
+        bits = np.zeros((frames, len(self.config.planes), 128), np.uint8)
+        chord = parse_pitches(pitches)
+        beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
+        if beyond:
+            raise ConfigError(f"primer pitches: the model knows {self.span}, not {' '.join(beyond)}: choose others")
+        bits[:, :, list(chord)] = 1
+        held = np.ones(frames, bool)
+        held[[int(beat * grid.rate) for beat in range(math.ceil(frames / grid.rate))]] = False
+        bits[held, 1:] = 0
+        rows = np.packbits(bits, axis=-1, bitorder="little")
+        rows = _from_first_note(rows, self._bar(time_signature), limit)
+        return Primer(rows, pitches, self.corpus.tempo_bpm, time_signature)
+
+    def _piece(self, name: str | int, limit: int | None, time_signature: tuple[int, int] | None) -> Primer:
+        """Return the opening of a piece of the dataset."""
+        dataset = self._dataset(name)
+        try:
+            index = dataset.find(name)
+        except RollcoreError as error:
+            raise RollcoreError(f"primer {name}: no such MIDI file, and {error}") from None
         bar = self._bar(time_signature or dataset.bar(index))
         limit = limit or max(1, self.config.input_frames // bar) * bar
-        tempo = _beats_per_minute(dataset.pieces["tempo"][index])
         whole = _from_bar_line(dataset.rows(index), int(dataset.pieces["upbeat"][index]), bar)
         rows = _from_first_note(whole, bar, limit)
-        return Primer(rows, dataset.name(index), tempo, dataset.bar(index))
+        return Primer(rows, dataset.name(index), beats_per_minute(dataset.pieces["tempo"][index]), dataset.bar(index))
+
+    def _dataset(self, name: str | int) -> rollcore.Dataset:
+        """Return the dataset that a piece is named of, which must be cut like the one of the training."""
+        if self.data is None or not self.data.exists():
+            where = "" if self.data is None else f", and the dataset {self.data} is gone"
+            raise DatasetError(f"primer {name}: no such MIDI file{where}: give a MIDI file, or a dataset with --data")
+        dataset = rollcore.open_dataset(self.data)
+        if (dataset.grid, tuple(dataset.planes)) != (self.corpus.grid, self.config.planes):
+            planes = ", ".join(self.config.planes)
+            raise DatasetError(
+                f"{self.data}: the model needs {self.corpus.grid} with planes {planes}: name such a dataset"
+            )
+        return dataset
 
 
-def _from_bar_line(rows: npt.NDArray[np.uint8], upbeat: int, bar: int) -> npt.NDArray[np.uint8]:
+def _from_bar_line(rows: Rows, upbeat: int, bar: int) -> Rows:
     """Return the rows with rest before them that makes a bar of the pick-up: bars are counted from the beginning."""
     rest = np.zeros((-upbeat % bar, *rows.shape[1:]), np.uint8)
     return np.concatenate([rest, rows]) if len(rest) else rows
 
 
-def _from_first_note(rows: npt.NDArray[np.uint8], bar: int, limit: int | None) -> npt.NDArray[np.uint8]:
+def _from_first_note(rows: Rows, bar: int, limit: int | None) -> Rows:
     """Return *limit* rows from the first bar with a note, and rest to a whole bar: new music begins with a bar."""
     sounding = np.flatnonzero(rows[:, 0].any(axis=1))
     first = int(sounding[0]) // bar * bar if len(sounding) else 0
     rows = rows[first:][:limit]
     rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)
     return np.concatenate([rows, rest])
-
-
-def _beats_per_minute(tempo: Any) -> float | None:
-    """Return a tempo in microseconds per beat as beats per minute, or None where no one could play it."""
-    return 60e6 / int(tempo) if 60e6 / FASTEST <= tempo <= 60e6 / SLOWEST else None

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.weights import Arrays
 
@@ -67,9 +68,9 @@ class Steering:
     def __post_init__(self) -> None:
         """Refuse what nothing could obey."""
         if self.max_polyphony is not None and self.max_polyphony < 1:
-            raise ValueError(f"max polyphony must be at least 1, not {self.max_polyphony}")
+            raise ConfigError(f"max polyphony must be at least 1, not {self.max_polyphony}")
         if self.allowed is not None and not self.allowed.any():
-            raise ValueError("scale and pitch range leave no pitch to play")
+            raise ConfigError("scale and pitch range leave no pitch to play")
 
 
 class Sampler:
@@ -124,17 +125,17 @@ class Sampler:
 
         Raises
         ------
-        ValueError
+        ConfigError
             If an argument is out of range, or the melody leaves the model's pitches.
         """
         if steps < 1 or outputs < 1:
-            raise ValueError(f"steps and outputs must be at least 1, not {steps} and {outputs}")
+            raise ConfigError(f"steps and outputs must be at least 1, not {steps} and {outputs}")
         if not temperature >= 0:
-            raise ValueError(f"temperature must not be negative, but is {temperature}")
+            raise ConfigError(f"temperature must not be negative, but is {temperature}")
         if not 0 < top_p <= 1:
-            raise ValueError(f"top-p must be above 0 and at most 1, not {top_p}")
+            raise ConfigError(f"top-p must be above 0 and at most 1, not {top_p}")
         if seed < 0:
-            raise ValueError(f"seed must not be negative, but is {seed}")
+            raise ConfigError(f"seed must not be negative, but is {seed}")
         steering = steering or Steering()
         streams = [np.random.SeedSequence(seed, spawn_key=(i,)) for i in range(outputs)]
         states = np.array([stream.generate_state(1, np.uint64)[0] for stream in streams], np.uint64)
@@ -188,13 +189,13 @@ class _Drawer:
         if steering.allowed is not None:
             allowed = steering.allowed[config.low : config.high + 1]
             if not allowed.any():
-                raise ValueError("scale and pitch range leave none of the pitches that the model plays")
+                raise ConfigError("scale and pitch range leave none of the pitches that the model plays")
             self._free[~allowed] = kernels.SILENT
         self._melody = np.zeros((0, *shape[1:]), np.uint8)
         if steering.melody is not None:
             self._melody = unpack(steering.melody, config)
             if np.unpackbits(steering.melody[:, 0]).sum() != self._melody[:, 0].sum():
-                raise ValueError("the melody leaves the model's pitches: transpose it")
+                raise ConfigError("the melody leaves the model's pitches: transpose it")
         self._frame = np.zeros(shape, np.uint8)
         self._logits = np.zeros(shape, np.float32)
         self._weights = np.zeros(shape[0], np.float64)

@@ -1,28 +1,32 @@
-"""seq2seq-generate from a run folder with an untrained model: files, lengths, steering, errors."""
+"""Generator and `seq2seq generate` with an untrained model: files, lengths, steering, errors. Keras is not needed."""
 
 import importlib
 import json
+import re
 import subprocess
 import sys
+import threading
 import wave
 from functools import partial
+from types import SimpleNamespace
 
 import mido
 import numpy as np
+import pretty_midi
 import pytest
 
-keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
-import pretty_midi  # noqa: E402
-
-import rollcore  # noqa: E402
-from rollcore import RollcoreError  # noqa: E402
-from seq2seq.cli import run_one  # noqa: E402
-from seq2seq.models.architectures import build_model  # noqa: E402
-from seq2seq.models.config import ModelConfig  # noqa: E402
-from seq2seq.output.figures import figures  # noqa: E402
-from seq2seq.output.notation import make_score, velocities  # noqa: E402
-from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
-from seq2seq.sampling.generator import _word, generate  # noqa: E402
+import rollcore
+from rollcore import RollcoreError
+from seq2seq.cli import run_one
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.models.config import ModelConfig
+from seq2seq.models.weights import read_weights, save_weights, weight_shapes
+from seq2seq.output.figures import figures
+from seq2seq.output.notation import make_score, velocities
+from seq2seq.output.theory import range_mask, scale_mask
+from seq2seq.sampling.corpus import Corpus
+from seq2seq.sampling.generator import Generator, _word
+from seq2seq.sampling.request import Request
 
 main = partial(run_one, "generate")
 
@@ -30,15 +34,28 @@ BEATS = rollcore.Grid.beats(4)
 PLANES = ("sounding", "onset")
 
 
+def untrained(config, seed=1):
+    """Weights as Keras begins with them, by and large: it plays now and then."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in weight_shapes(config):
+        values = rng.normal(size=shape) * np.sqrt(2 / max(1, sum(shape)))
+        if len(shape) < 2:
+            values = np.full(shape, 1.0 if name.endswith(("gamma", "variance")) else 0.0)
+        if name == "logits/bias" or name.endswith("logit/bias"):
+            values = np.full(shape, -2.5)
+        arrays[name] = values.astype(np.float32)
+    return arrays
+
+
 def make_run(folder, dataset, **changes):
     """A run folder as training leaves it, with a model that has learnt nothing but to play now and then."""
     fields = {"model": "seq2seq", "planes": PLANES, "low": 40, "high": 88, "input_frames": 20, "target_frames": 7}
     config = ModelConfig(**(fields | {"units": 8} | changes))
-    keras.utils.set_random_seed(1)
-    build_model(config).save(folder / "best.keras")
+    save_weights(config, untrained(config), folder / "model.safetensors", Corpus.of(dataset).to_dict())
     run = {
         "model": config.to_dict(),
-        "train": {"seed": 0},
+        "train": {},
         "dataset": {
             "path": str(dataset.path),
             "fingerprint": dataset.fingerprint,
@@ -51,6 +68,19 @@ def make_run(folder, dataset, **changes):
     }
     (folder / "config.json").write_text(json.dumps(run))
     return folder
+
+
+def generate(run, folder, data=None, **request):
+    """Load, compose and export; what was made in one place."""
+    generator = Generator.load(run, data)
+    compositions = generator.compose(Request(**request))
+    exported = generator.export(compositions, folder)
+    outputs = [
+        SimpleNamespace(midi=files.midi, picture=files.picture, sound=files.sound, rows=one.rows, figures=one.figures)
+        for one, files in zip(compositions, exported.files, strict=True)
+    ]
+    first = compositions[0]
+    return SimpleNamespace(outputs=outputs, page=exported.page, primer=first.primer, unit=first.unit)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +122,7 @@ def padded(rows, frames):
 
 
 def test_the_files_hold_the_music_and_last_as_long(run, tmp_path):
-    made = generate(run, tmp_path, steps=50, num_outputs=3, seed=7, tempo=100)
+    made = generate(run, tmp_path, frames=50, num_outputs=3, seed=7, tempo_bpm=100)
     assert len(made.outputs) == 3
     for output in made.outputs:
         assert output.rows.shape == (50, 2, 16)
@@ -120,7 +150,7 @@ def test_the_files_hold_the_music_and_last_as_long(run, tmp_path):
 
 
 def test_same_seed_same_bytes(run, tmp_path):
-    first, again, other = (generate(run, tmp_path / str(i), steps=30, seed=seed) for i, seed in enumerate((3, 3, 4)))
+    first, again, other = (generate(run, tmp_path / str(i), frames=30, seed=seed) for i, seed in enumerate((3, 3, 4)))
     assert first.primer == again.primer
     assert first.outputs[0].midi.read_bytes() == again.outputs[0].midi.read_bytes()
     assert first.outputs[0].picture.read_bytes() == again.outputs[0].picture.read_bytes()
@@ -135,11 +165,11 @@ def test_what_is_made_otherwise_has_another_name(run, riff, tmp_path):
         {"primer": 3},
         {"primer": "C_major.mid"},
         {"primer_pitches": "C4 E4"},
-        {"harmonize": str(riff)},
+        {"melody": str(riff)},
         {"temperature": 0.9, "top_p": 0.95},
         {"scale": "F# dorian", "pitch_range": "C2:C6", "max_polyphony": 3},
     ):
-        made = generate(run, tmp_path, steps=20, seed=4, **options)
+        made = generate(run, tmp_path, frames=20, seed=4, **options)
         names.append(made.page.stem)
         assert made.outputs[0].midi.stem.removesuffix("-degenerate") == f"{names[-1]}-1"
     assert names[0] == "tiny-seed4"
@@ -179,12 +209,12 @@ def test_a_primer_that_is_cut_within_its_rest_is_said_to_be(run, tmp_path):
     path = tmp_path / "upbeat.mid"
     rollcore.write_midi(rollcore.Midi.from_notes([(960, 1440, 60, 80, 0, 0)]), path)
     with pytest.raises(RollcoreError, match=r"upbeat\.mid: its first 5 frames have no note"):
-        generate(run, tmp_path / "out", steps=5, primer=str(path), primer_steps=5)
+        generate(run, tmp_path / "out", frames=5, primer=str(path), primer_frames=5)
 
 
 def test_over_an_hour_there_is_no_sound(run, tmp_path):
-    made = generate(run, tmp_path, steps=60, tempo=4, seed=7)
-    long = generate(run, tmp_path, steps=1000, tempo=4, seed=7)
+    made = generate(run, tmp_path, frames=60, tempo_bpm=4, seed=7)
+    long = generate(run, tmp_path, frames=1000, tempo_bpm=4, seed=7)
     assert made.outputs[0].sound is not None
     assert long.outputs[0].sound is None
     assert not list(tmp_path.glob("*.wav"))
@@ -194,11 +224,11 @@ def test_over_an_hour_there_is_no_sound(run, tmp_path):
 def test_seconds_are_steps_at_the_tempo(run, riff, tmp_path):
     # 90 beats a minute is the riff's tempo: 6 steps a second.
     assert len(generate(run, tmp_path, seconds=5, primer=str(riff)).outputs[0].rows) == 30
-    assert len(generate(run, tmp_path, seconds=5, primer=str(riff), tempo=120).outputs[0].rows) == 40
+    assert len(generate(run, tmp_path, seconds=5, primer=str(riff), tempo_bpm=120).outputs[0].rows) == 40
 
 
 def test_a_grid_of_seconds_lasts_as_long_as_was_asked(seconds_run, tmp_path):
-    made = generate(seconds_run, tmp_path, seconds=2.5, tempo=97, primer_pitches="C4 G4")
+    made = generate(seconds_run, tmp_path, seconds=2.5, tempo_bpm=97, primer_pitches="C4 G4")
     output = made.outputs[0]
     assert output.rows.shape == (125, 1, 16)
     assert mido.MidiFile(output.midi).length == pytest.approx(2.5, abs=2e-3)
@@ -208,7 +238,7 @@ def test_a_grid_of_seconds_lasts_as_long_as_was_asked(seconds_run, tmp_path):
 
 
 def test_a_tempo_too_slow_for_480_ticks_a_beat(seconds_run, tmp_path):
-    output = generate(seconds_run, tmp_path, seconds=2.5, tempo=4).outputs[0]  # 750 frames a beat
+    output = generate(seconds_run, tmp_path, seconds=2.5, tempo_bpm=4).outputs[0]  # 750 frames a beat
     back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
     assert np.array_equal(padded(back, 125), output.rows)
 
@@ -243,21 +273,18 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
     path = tmp_path / "drums.mid"
     rollcore.write_midi(rollcore.Midi.from_notes([(0, 480, 60, 80, 9, 0)]), path)
     with pytest.raises(RollcoreError, match="no notes in it, or drums alone"):
-        generate(run, tmp_path, steps=5, primer=str(path))
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "best.keras").write_bytes((run / "best.keras").read_bytes())
-    config = json.loads((run / "config.json").read_text())
-    config["dataset"]["options"] = {"drums": True}
-    (kept / "config.json").write_text(json.dumps(config))
-    made = generate(kept, tmp_path, steps=5, primer=str(path), include_primer=True).outputs[0]
+        generate(run, tmp_path, frames=5, primer=str(path))
+    config, arrays, facts = read_weights(run / "model.safetensors")
+    facts["reading"] = {"drums": True}
+    save_weights(config, arrays, tmp_path / "kept.safetensors", facts)
+    made = generate(tmp_path / "kept.safetensors", tmp_path, frames=5, primer=str(path), include_primer=True).outputs[0]
     assert np.flatnonzero(np.unpackbits(made.rows[0, 0], bitorder="little")).tolist() == [60]
 
 
 @pytest.mark.parametrize(
     ("writer", "call"),
     [
-        ("seq2seq.output.notation.make_score", 1),
+        ("rollcore.write_midi", 1),
         ("rollcore.plot_roll", 2),
         ("rollcore.write_wav", 2),
         ("seq2seq.output.page.write_page", 1),
@@ -265,7 +292,7 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
 )
 def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch, writer, call):
     """Whichever of the files cannot be written: either all of them are new, or none."""
-    made = generate(run, tmp_path, steps=30, seed=3, num_outputs=2)
+    made = generate(run, tmp_path, frames=30, seed=3, num_outputs=2)
     assert {path.suffix for path in tmp_path.iterdir()} == {".mid", ".png", ".wav", ".html"}
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     module, _, name = writer.rpartition(".")
@@ -281,41 +308,29 @@ def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(writer, full)
         with pytest.raises(RollcoreError, match="No space left"):
-            generate(run, tmp_path, steps=31, seed=3, num_outputs=2)
+            generate(run, tmp_path, frames=31, seed=3, num_outputs=2)
     assert len(calls) == call
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    again = generate(run, tmp_path, steps=31, seed=3, num_outputs=2)
+    again = generate(run, tmp_path, frames=31, seed=3, num_outputs=2)
     assert [output.midi for output in again.outputs] == [output.midi for output in made.outputs]
     assert made.page.read_bytes() != before[made.page.name]
 
 
 def test_a_folder_in_the_place_of_a_file(run, tmp_path, monkeypatch):
-    made = generate(run, tmp_path, steps=30, seed=3)
+    made = generate(run, tmp_path, frames=30, seed=3)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     made.outputs[0].picture.unlink()
     made.outputs[0].picture.mkdir()
     del before[made.outputs[0].picture.name]
     with pytest.raises(RollcoreError, match=r"tiny-seed3-1.png: is a folder"):
-        generate(run, tmp_path, steps=31, seed=3)
+        generate(run, tmp_path, frames=31, seed=3)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
     (tmp_path / "file").touch()
     monkeypatch.setattr(
         "seq2seq.sampling.sampler.Sampler.sample", lambda *_, **__: pytest.fail("drawn, and nowhere to put it")
     )
     with pytest.raises(RollcoreError, match="is a file"):
-        generate(run, tmp_path / "file", steps=30)
-
-
-def test_a_dataset_without_a_training_split(run, tmp_path):
-    for split in (0, 1, 0), (0, 0, 1):
-        rollcore.build_dataset(run.parent / "midi", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=split)
-        if split[1]:
-            assert (
-                main([str(run), "--data", str(tmp_path / "x.h5"), "--steps", "8", "--output-dir", str(tmp_path)]) == 0
-            )
-        else:
-            with pytest.raises(RollcoreError, match="no piece to train or validate on: name a primer"):
-                generate(run, tmp_path, steps=8, data=tmp_path / "x.h5")
+        generate(run, tmp_path / "file", frames=30)
 
 
 def test_a_chord_is_struck_on_the_beats_of_any_grid(tmp_path):
@@ -323,14 +338,14 @@ def test_a_chord_is_struck_on_the_beats_of_any_grid(tmp_path):
     rollcore.build_dataset(tmp_path / "midi", tmp_path / "x.h5", steps_per_beat="5/2", planes=PLANES)
     (tmp_path / "run").mkdir()
     run = make_run(tmp_path / "run", rollcore.open_dataset(tmp_path / "x.h5"))
-    made = generate(run, tmp_path, steps=2, primer_pitches="C4", include_primer=True).outputs[0]
+    made = generate(run, tmp_path, frames=2, primer_pitches="C4", include_primer=True).outputs[0]
     onsets = np.unpackbits(made.rows[:10, 1], axis=-1, bitorder="little")[:, 60]
     assert np.flatnonzero(onsets).tolist() == [0, 2, 5, 7]  # beats begin at 0, 2.5, 5 and 7.5
 
 
 def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
-    without = generate(run, tmp_path / "a", steps=10, primer=str(riff)).outputs[0]
-    included = generate(run, tmp_path / "b", steps=10, primer=str(riff), include_primer=True).outputs[0]
+    without = generate(run, tmp_path / "a", frames=10, primer=str(riff)).outputs[0]
+    included = generate(run, tmp_path / "b", frames=10, primer=str(riff), include_primer=True).outputs[0]
     # Five beats after the bar of rest, filled up to two bars.
     assert len(included.rows) == 32 + 10
     assert np.array_equal(included.rows[:20], roll_of(riff)[16:])
@@ -341,13 +356,13 @@ def test_the_primer_comes_first_where_it_is_included(run, riff, tmp_path):
 def test_primers_by_piece_and_by_pitches(run, tmp_path):
     dataset = rollcore.open_dataset(run.parent / "chords.h5")
     name = dataset.name(5)
-    made = generate(run, tmp_path, steps=4, primer=name, include_primer=True)
+    made = generate(run, tmp_path, frames=4, primer=name, include_primer=True)
     assert made.primer == name
     # What the model reads at once, in whole bars.
     assert np.array_equal(made.outputs[0].rows[:16], dataset.rows(5)[:16])
-    assert generate(run, tmp_path, steps=4, primer="5").primer == name
-    assert generate(run, tmp_path, steps=4, primer=5).primer == name
-    made = generate(run, tmp_path, steps=4, primer_pitches="G4 C4", primer_steps=6, include_primer=True)
+    assert generate(run, tmp_path, frames=4, primer="5").primer == name
+    assert generate(run, tmp_path, frames=4, primer=5).primer == name
+    made = generate(run, tmp_path, frames=4, primer_pitches="G4 C4", primer_frames=6, include_primer=True)
     bits = np.unpackbits(made.outputs[0].rows, axis=-1, bitorder="little")
     assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 0]] == [[60, 67]] * 6
     assert [np.flatnonzero(frame).tolist() for frame in bits[:6, 1]] == [[60, 67], [], [], [], [60, 67], []]
@@ -355,12 +370,30 @@ def test_primers_by_piece_and_by_pitches(run, tmp_path):
     assert not bits[6:16].any()
 
 
-def test_without_a_primer_one_is_drawn_from_the_validation_split(run, tmp_path):
+def test_without_a_primer_the_model_begins_by_itself(run, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+    made = generate(tmp_path / "model.safetensors", tmp_path, frames=32)  # the dataset is not known
+    assert made.primer == "nothing"
+    # Tempo and time signature are those of the training data.
     dataset = rollcore.open_dataset(run.parent / "chords.h5")
-    names = {dataset.name(int(piece)) for piece in dataset.split("validation")}
-    drawn = {generate(run, tmp_path, steps=2, seed=seed).primer for seed in range(6)}
-    assert drawn <= names
-    assert len(drawn) > 1
+    pieces = dataset.split("train")
+    bar = dataset.bar(int(pieces[0]))
+    assert {dataset.bar(int(piece)) for piece in pieces} == {bar}
+    assert signature_of(made.outputs[0].midi) == [(0, *bar)]
+    tempo = float(np.median(60e6 / dataset.pieces["tempo"][pieces]))
+    file = mido.MidiFile(made.outputs[0].midi)
+    assert [m.tempo for m in file.tracks[0] if m.type == "set_tempo"] == [pytest.approx(60e6 / tempo, abs=1)]
+
+
+def test_what_is_known_of_the_training_data(run, tmp_path):
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    corpus = Generator.load(run).corpus
+    assert corpus == Corpus.of(dataset)
+    assert (corpus.grid, corpus.figures.pieces) == (dataset.grid, len(dataset.split("train")))
+    assert corpus.figures == figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4)
+    rollcore.build_dataset(run.parent / "midi", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=(0, 1, 0))
+    empty = Corpus.of(rollcore.open_dataset(tmp_path / "x.h5"))
+    assert (empty.figures.pieces, empty.tempo_bpm, empty.time_signature) == (0, None, (4, 4))
 
 
 def signature_of(path):
@@ -376,21 +409,21 @@ def test_the_time_signature_is_that_of_the_first_note_of_the_file(run, riff, tmp
     # A later change is not that of the first note.
     file.tracks[1].insert(-1, mido.MetaMessage("time_signature", numerator=5, denominator=4))
     file.save(waltz)
-    made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True).outputs[0]
+    made = generate(run, tmp_path, frames=8, primer=waltz, include_primer=True).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
     assert len(made.rows) == 24 + 8, "two bars of three beats are whole"
-    made = generate(run, tmp_path, steps=8, primer=waltz, include_primer=True, time_signature=(4, 4)).outputs[0]
+    made = generate(run, tmp_path, frames=8, primer=waltz, include_primer=True, time_signature=(4, 4)).outputs[0]
     assert signature_of(made.midi) == [(0, 4, 4)]
     assert len(made.rows) == 32 + 8
-    made = generate(run, tmp_path, harmonize=str(waltz), primer=riff).outputs[0]
+    made = generate(run, tmp_path, melody=str(waltz), primer=riff).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
     # A melody that says nothing of bars leaves them to the primer; so does 1/4.
     plain = tmp_path / "plain.mid"
     rollcore.write_midi(rollcore.Midi.from_notes(notes), plain, time_signature=(1, 4))
-    made = generate(run, tmp_path, harmonize=str(plain), primer=waltz).outputs[0]
+    made = generate(run, tmp_path, melody=str(plain), primer=waltz).outputs[0]
     assert signature_of(made.midi) == [(0, 3, 4)]
     waltz.write_bytes(waltz.read_bytes()[:-6])  # damaged, and still a waltz
-    assert signature_of(generate(run, tmp_path, steps=8, primer=waltz).outputs[0].midi) == [(0, 3, 4)]
+    assert signature_of(generate(run, tmp_path, frames=8, primer=waltz).outputs[0].midi) == [(0, 3, 4)]
 
 
 @pytest.mark.parametrize("fps", [None, 50])
@@ -404,7 +437,7 @@ def test_a_piece_that_begins_with_a_rest_primes_from_its_first_note(run, seconds
     rollcore.build_dataset(tmp_path / "midi", data, split=(1, 0, 0), **grid)
     rows = rollcore.open_dataset(data).rows(0)
     made = [
-        generate(folder, tmp_path, steps=8, primer=primer, primer_steps=limit, include_primer=True, data=data)
+        generate(folder, tmp_path, frames=8, primer=primer, primer_frames=limit, include_primer=True, data=data)
         for limit in (None, 9)
         for primer in (None, "late", tmp_path / "midi" / "late.mid")
     ]
@@ -426,12 +459,12 @@ def test_the_bars_of_a_piece_are_those_of_its_file(run, tmp_path):
     data = tmp_path / "tunes.h5"
     rollcore.build_dataset(tmp_path / "midi", data, steps_per_beat=4, planes=PLANES)
     # The model reads 20 frames: one bar of 12, or of 16.
-    made = generate(run, tmp_path, steps=8, primer="jig", include_primer=True, data=data).outputs[0]
+    made = generate(run, tmp_path, frames=8, primer="jig", include_primer=True, data=data).outputs[0]
     assert (signature_of(made.midi), len(made.rows)) == ([(0, 6, 8)], 12 + 8)
-    made = generate(run, tmp_path, steps=8, primer="song", include_primer=True, data=data).outputs[0]
+    made = generate(run, tmp_path, frames=8, primer="song", include_primer=True, data=data).outputs[0]
     assert (signature_of(made.midi), len(made.rows)) == ([(0, 4, 4)], 16 + 8)
     made = generate(
-        run, tmp_path, steps=8, primer="jig", include_primer=True, data=data, time_signature=(4, 4)
+        run, tmp_path, frames=8, primer="jig", include_primer=True, data=data, time_signature=(4, 4)
     ).outputs[0]
     assert (signature_of(made.midi), len(made.rows)) == ([(0, 4, 4)], 16 + 8)
 
@@ -447,19 +480,19 @@ def test_a_pick_up_is_filled_up_to_a_bar(run, tmp_path):
     rollcore.build_dataset(tmp_path / "midi", data, steps_per_beat=4, planes=PLANES, split=(1, 0, 0))
     whole = np.concatenate([np.zeros((8, 2, 16), np.uint8), rollcore.open_dataset(data).rows(0)])
     for primer, frames in (path, 36), ("song", 12):
-        made = generate(run, tmp_path, steps=8, primer=primer, include_primer=True, data=data).outputs[0]
+        made = generate(run, tmp_path, frames=8, primer=primer, include_primer=True, data=data).outputs[0]
         assert signature_of(made.midi) == [(0, 3, 4)]
         assert np.array_equal(made.rows[:-8], whole[:frames])
-    made = generate(run, tmp_path, harmonize=path, data=data).outputs[0]
+    made = generate(run, tmp_path, melody=path, data=data).outputs[0]
     assert len(made.rows) == 36
     assert not (whole & ~made.rows).any()
-    made = generate(run, tmp_path, harmonize=path, data=data, time_signature=(4, 4)).outputs[0]
+    made = generate(run, tmp_path, melody=path, data=data, time_signature=(4, 4)).outputs[0]
     assert len(made.rows) == 12 + 28, "three beats of rest in 4/4"
 
 
 def test_steering_by_its_names(run, tmp_path):
     made = generate(
-        run, tmp_path, steps=40, num_outputs=2, scale="D dorian", pitch_range="C3:C5", max_polyphony=3, temperature=1.5
+        run, tmp_path, frames=40, num_outputs=2, scale="D dorian", pitch_range="C3:C5", max_polyphony=3, temperature=1.5
     )
     allowed = scale_mask("D dorian") & range_mask("C3:C5")
     for output in made.outputs:
@@ -469,7 +502,7 @@ def test_steering_by_its_names(run, tmp_path):
 
 
 def test_a_melody_is_kept_on_a_track_of_its_own(run, riff, tmp_path):
-    made = generate(run, tmp_path, harmonize=str(riff), max_polyphony=3)
+    made = generate(run, tmp_path, melody=str(riff), max_polyphony=3)
     output = made.outputs[0]
     melody = roll_of(riff)
     assert made.primer == "nothing"
@@ -481,14 +514,14 @@ def test_a_melody_is_kept_on_a_track_of_its_own(run, riff, tmp_path):
     alone = rollcore.Midi.from_notes(written.notes[first])
     assert np.array_equal(rollcore.piano_roll(alone, steps_per_beat=4, planes=PLANES), melody)
     assert np.array_equal(padded(roll_of(output.midi), 36), output.rows)
-    longer = generate(run, tmp_path, harmonize=str(riff), steps=50).outputs[0].rows
+    longer = generate(run, tmp_path, melody=str(riff), frames=50).outputs[0].rows
     assert np.array_equal(longer[:36] & melody, melody)
     late = rollcore.read_midi(riff).notes.copy()
     late["onset_tick"] += 4800
     late["offset_tick"] += 4800
     rollcore.write_midi(rollcore.Midi.from_notes(late), tmp_path / "late.mid")
     with pytest.raises(RollcoreError, match="first note comes after the 16 frames"):
-        generate(run, tmp_path, harmonize=str(tmp_path / "late.mid"), steps=16)
+        generate(run, tmp_path, melody=str(tmp_path / "late.mid"), frames=16)
 
 
 def test_accents_follow_the_bar_and_the_top_voice():
@@ -594,22 +627,24 @@ def test_the_sound_has_the_rest_at_the_end_too(run, seconds_run, tmp_path, monke
         monkeypatch.setattr(
             "seq2seq.sampling.sampler.Sampler.sample", lambda *_, planes=planes, **__: music[:, :, :planes]
         )
-        made = generate(folder, tmp_path, primer_pitches="C4", tempo=120).outputs[0]
+        made = generate(folder, tmp_path, primer_pitches="C4", tempo_bpm=120).outputs[0]
         with wave.open(str(made.sound)) as sound:
             assert sound.getnframes() / sound.getframerate() == lasts
 
 
 @pytest.mark.parametrize("signature", [(4, 0), (-3, 4), (4, 3), (300, 4), (4.5, 4)])
 def test_time_signatures_that_are_none(run, tmp_path, signature):
-    with pytest.raises(ValueError, match="time signature must be"):
+    with pytest.raises(ConfigError, match="time signature must be"):
         generate(run, tmp_path, time_signature=signature)
 
 
 def test_a_wrong_dataset_is_told_before_anything_is_drawn(run, tmp_path, riff, capsys):
-    arguments = ["--primer", str(riff), "--data", str(riff), "--output-dir", str(tmp_path)]
+    arguments = ["--primer", "3", "--data", str(riff), "--output-dir", str(tmp_path)]
     assert main([str(run), *arguments]) == 1
     assert "not an HDF5 file" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    rollcore.build_dataset(run.parent / "midi", tmp_path / "x.h5", fps=50, planes=PLANES)
+    assert main([str(run), "--primer", "3", "--data", str(tmp_path / "x.h5"), "--output-dir", str(tmp_path)]) == 1
+    assert "the model needs 4 steps per beat with planes sounding, onset" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -620,11 +655,11 @@ def test_a_wrong_dataset_is_told_before_anything_is_drawn(run, tmp_path, riff, c
         (["--pitch-range", "C-1:C0"], 2, "leave none"),
         (["--scale", "C major", "--pitch-range", "C#4:C#4"], 2, "leave no pitch"),
         (["--primer-pitches", "H4"], 2, "'H4' is not a pitch"),
-        (["--primer-pitches", "C0 C4 C9"], 1, "the model knows E2 to E6, not C0 C9"),
+        (["--primer-pitches", "C0 C4 C9"], 2, "the model knows E2 to E6, not C0 C9"),
         (["--output-dir", __file__], 1, "is a file or lies in one"),
         (["--primer", "none.mid"], 1, "none.mid: no such MIDI file"),
         (["--primer", "none.mid", "--primer-pitches", "C4"], 2, "not both"),
-        (["--steps", "4", "--seconds", "1"], 2, "not both"),
+        (["--frames", "4", "--seconds", "1"], 2, "not both"),
         (["--steps", "0"], 2, "at least 1"),
         (["--seconds", "-3"], 2, "above 0"),
         (["--seconds", "inf"], 2, "below 1,000,000"),
@@ -634,7 +669,12 @@ def test_a_wrong_dataset_is_told_before_anything_is_drawn(run, tmp_path, riff, c
         (["--tempo", "0"], 2, "4 to 1000"),
         (["--time-signature", "4/5"], 2, "time signature"),
         (["--harmonize", "none.mid"], 1, "none.mid"),
-        (["--data", "none.h5"], 1, "none.h5"),
+        (["--primer", "3", "--data", "none.h5"], 1, "none.h5"),
+        (["--num-outputs", "0"], 2, "at least 1"),
+        (["--seed", "-1"], 2, "at least 0"),
+        (["--primer", "3", "--primer-frames", "0"], 2, "primer frames must be"),
+        (["--tempo", "nan"], 2, "tempo must be a number"),
+        (["--temperature", "nan"], 2, "temperature must be a number"),
         (["--nonsense"], 2, "--nonsense"),
     ],
 )
@@ -678,37 +718,136 @@ def test_run_folders_that_are_none_are_told(run, tmp_path, capsys):
         assert told.count("\n") == 1
     (tmp_path / "config.json").write_text(json.dumps(whole))
     assert main([str(tmp_path)]) == 1
-    assert "no model here: train one" in capsys.readouterr().err
+    assert "no weights for sampling: train the run again" in capsys.readouterr().err
 
 
-def test_another_dataset_than_that_of_the_training_is_named_so(run, tmp_path, capsys):
-    paths = rollcore.make_chords(tmp_path / "midi")
-    rollcore.build_dataset(paths[:100], tmp_path / "fewer.h5", steps_per_beat=4, planes=PLANES)
-    arguments = [str(run), "--steps", "30", "--output-dir", str(tmp_path), "--data", str(tmp_path / "fewer.h5")]
-    main(arguments)
-    told = capsys.readouterr().out
-    assert "dataset (" in told
-    assert "training (" not in told
-    assert "the dataset is not that of the training" in told
-    main([*arguments, "--json"])
-    assert json.loads(capsys.readouterr().out)["trained_on_it"] is False
-    main([*arguments[:-2], "--json"])
-    assert json.loads(capsys.readouterr().out)["trained_on_it"] is True
+def test_weights_of_another_run_are_refused(run, tmp_path):
+    config, arrays, facts = read_weights(run / "model.safetensors")
+    whole = json.loads((run / "config.json").read_text())
+    whole["model"]["dropout"] = 0.25
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    save_weights(config, arrays, tmp_path / "model.safetensors", facts)
+    with pytest.raises(RunError, match=r"not the model that config\.json describes"):
+        Generator.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.clear(),
+        lambda facts: facts["grid"].update(rate="0"),
+        lambda facts: facts["grid"].update(rate="1/0"),
+        lambda facts: facts["figures"].update(density="much"),
+        lambda facts: facts["figures"].pop("density"),
+        lambda facts: facts.update(tempo_bpm=1e9),
+        lambda facts: facts.update(tempo_bpm="fast"),
+        lambda facts: facts.update(time_signature=[4, 3]),
+        lambda facts: facts.update(time_signature=4),
+        lambda facts: facts.update(reading=[]),
+    ],
+)
+def test_facts_of_the_training_data_that_cannot_be_are_refused(run, tmp_path, change):
+    config, arrays, facts = read_weights(run / "model.safetensors")
+    change(facts)
+    save_weights(config, arrays, tmp_path / "m.safetensors", facts)
+    with pytest.raises(RunError, match="what it says of its training data is damaged"):
+        Generator.load(tmp_path / "m.safetensors")
 
 
 def test_the_dataset_may_be_gone_but_not_needed(run, tmp_path, riff, capsys):
     moved = tmp_path / "moved"
     moved.mkdir()
-    (moved / "best.keras").write_bytes((run / "best.keras").read_bytes())
+    (moved / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
     config = json.loads((run / "config.json").read_text())
     config["dataset"]["path"] = str(tmp_path / "gone.h5")
     (moved / "config.json").write_text(json.dumps(config))
     assert main([str(moved), "--primer", str(riff), "--steps", "30", "--output-dir", str(tmp_path)]) == 0
-    assert "its dataset is gone" in capsys.readouterr().out
-    assert main([str(moved), "--output-dir", str(tmp_path)]) == 1
-    assert "gone.h5: the dataset of the run is gone" in capsys.readouterr().err
+    assert "training (" in capsys.readouterr().out
+    assert main([str(moved), "--primer", "3", "--output-dir", str(tmp_path)]) == 1
+    assert "gone.h5 is gone: give a MIDI file, or a dataset with --data" in capsys.readouterr().err
     options = ["--data", str(run.parent / "chords.h5"), "--steps", "30", "--output-dir", str(tmp_path)]
-    assert main([str(moved), *options]) == 0
+    assert main([str(moved), "--primer", "3", *options]) == 0
+    capsys.readouterr()
+    assert main([str(moved / "model.safetensors"), "--primer", "3", "--output-dir", str(tmp_path)]) == 1
+    assert "error: primer 3: no such MIDI file: give a MIDI file, or a dataset with --data" in capsys.readouterr().err
+
+
+def test_a_generator_is_loaded_once_and_asked_again_and_again(run, riff, tmp_path, monkeypatch):
+    generator = Generator.load(run)
+    request = Request(frames=40, seed=3, num_outputs=2, primer=riff)
+    wanted = generator.compose(request)
+    # From memory, without a file.
+    same = generator.compose(Request(frames=40, seed=3, num_outputs=2, primer=rollcore.read_midi(riff)))
+    assert [one.rows.tobytes() for one in same] == [one.rows.tobytes() for one in wanted]
+    assert same[0].name == "tiny-a-MIDI-file-seed3-1"
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    found = {}
+
+    def ask(number):
+        found[number] = generator.compose(request)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for compositions in found.values():
+        assert [one.rows.tobytes() for one in compositions] == [one.rows.tobytes() for one in wanted]
+    assert sorted(tmp_path.iterdir()) == before, "composing writes nothing"
+    assert generator.compose(Request(frames=40, seed=4))[0].rows.tobytes() != wanted[0].rows.tobytes()
+
+
+def test_pieces_of_an_earlier_larger_number_make_way(run, tmp_path):
+    generate(run, tmp_path, frames=30, seed=3, num_outputs=12)
+    other = generate(run, tmp_path, frames=30, seed=33).outputs[0].midi
+    (tmp_path / "tiny-seed3-take.mid").touch()
+    generate(run, tmp_path, frames=30, seed=3, num_outputs=2)
+    left = {re.sub("-degenerate", "", path.name) for path in tmp_path.glob("*.mid")}
+    assert left == {"tiny-seed3-1.mid", "tiny-seed3-2.mid", "tiny-seed3-take.mid", other.name}
+
+
+def test_one_pitch_that_was_asked_for_is_not_a_drone(run, tmp_path, monkeypatch):
+    music = np.zeros((1, 64, 2, 16), np.uint8)
+    music[0, ::2, :, 7] = 16
+    monkeypatch.setattr("seq2seq.sampling.sampler.Sampler.sample", lambda *_, **__: music)
+    generator = Generator.load(run)
+    assert generator.compose(Request(pitch_range="C4:C4"))[0].degenerate is None
+    assert generator.compose(Request())[0].degenerate == "a drone: C4 is the only pitch in 64 frames"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frames": 4.5},
+        {"frames": True},
+        {"seconds": "many"},
+        {"seed": None},
+        {"num_outputs": 10**12},
+        {"scale": 5},
+        {"primer": 2.5},
+        {"melody": 3},
+        {"tempo_bpm": float("inf")},
+        {"temperature": "hot"},
+        {"top_p": None},
+        {"time_signature": 4},
+    ],
+)
+def test_a_wrong_request_is_told_in_one_line(wrong):
+    with pytest.raises(ConfigError) as caught:
+        Request(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_generating_needs_no_framework(run, tmp_path):
+    code = (
+        "import sys; from seq2seq.cli import run_one; code = run_one('generate', sys.argv[1:]);"
+        "loaded = {'keras', 'tensorflow', 'torch', 'jax', 'scipy'} & set(sys.modules);"
+        "sys.exit(f'{code}, {loaded}' if code or loaded else 0)"
+    )
+    arguments = [run, "--output-dir", tmp_path, "--frames", "40", "--num-outputs", "2"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_loads_nothing_heavy():

@@ -9,6 +9,7 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
+from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.models.echo import find_echoes  # noqa: E402
@@ -332,14 +333,14 @@ def test_a_pitch_outside_the_primer_range_is_not_heard(onset_sampler, rng):
     ],
 )
 def test_what_cannot_be_is_refused(onset_sampler, options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ConfigError, match=said):
         onset_sampler.sample(np.zeros((0, 2, 16), np.uint8), **({"steps": 4} | options))
 
 
 def test_steering_that_leaves_nothing_is_refused():
-    with pytest.raises(ValueError, match="no pitch"):
+    with pytest.raises(ConfigError, match="no pitch"):
         Steering(allowed=np.zeros(128, bool))
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         Steering(max_polyphony=0)
 
 

@@ -1,0 +1,103 @@
+"""What generation knows of the training data without the dataset: it is stored with the weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+import rollcore
+from seq2seq.output.figures import Figures, figures
+
+#: Pieces of the training split that figures are made of, spread evenly over it.
+COMPARED_PIECES = 200
+#: Beats per minute that music may have.
+SLOWEST, FASTEST = 4, 1000
+# How the files of the dataset were turned into rolls: options of `rollcore.piano_roll`.
+_READING = ("drums", "sustain", "align")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The training data of a model.
+
+    Attributes
+    ----------
+    grid
+        The grid of its rolls.
+    reading
+        Options of `rollcore.piano_roll` that its files were read with.
+    figures
+        Those of its training split, of `COMPARED_PIECES` at most.
+    tempo_bpm
+        The median tempo of its pieces; None where they name none.
+    time_signature
+        The most common one.
+    """
+
+    grid: rollcore.Grid
+    reading: Mapping[str, bool]
+    figures: Figures
+    tempo_bpm: float | None
+    time_signature: tuple[int, int]
+
+    @classmethod
+    def of(cls, dataset: rollcore.Dataset) -> Corpus:
+        """Return what there is to know of the training split of a dataset."""
+        pieces = dataset.split("train")
+        chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
+        rolls = (dataset.rows(int(pieces[i])) for i in chosen)
+        tempos = [bpm for tempo in dataset.pieces["tempo"][pieces] if (bpm := beats_per_minute(tempo)) is not None]
+        bars = Counter(dataset.bar(int(piece)) for piece in pieces)
+        return cls(
+            grid=dataset.grid,
+            reading={name: bool(dataset.options[name]) for name in _READING if name in dataset.options},
+            figures=figures(rolls, float(dataset.grid.rate)),
+            tempo_bpm=round(float(np.median(tempos)), 3) if tempos else None,
+            # Of equals the first in the order of numbers, whatever the order of the pieces.
+            time_signature=min(bars, key=lambda bar: (-bars[bar], bar)) if bars else (4, 4),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "grid": {"unit": self.grid.unit, "rate": str(self.grid.rate)},
+            "reading": dict(self.reading),
+            "figures": asdict(self.figures),
+            "tempo_bpm": self.tempo_bpm,
+            "time_signature": list(self.time_signature),
+        }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Corpus:
+        """Return the corpus that `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, LookupError, AttributeError or rollcore.RollcoreError
+            If the facts are not such.
+        """
+        reading = {str(name): bool(value) for name, value in facts["reading"].items() if name in _READING}
+        found = Figures(**facts["figures"])
+        for field in fields(Figures):
+            value = getattr(found, field.name)
+            if not isinstance(value, int | float) and (value is not None or field.name not in ("lowest", "highest")):
+                raise TypeError(f"figure {field.name} is {value!r}")
+        tempo_bpm = facts["tempo_bpm"]
+        if tempo_bpm is not None and not SLOWEST <= tempo_bpm <= FASTEST:
+            raise ValueError(f"tempo {tempo_bpm} is out of range")
+        beats, value = facts["time_signature"]
+        if not rollcore.is_time_signature(beats, value):
+            raise ValueError(f"time signature {beats}/{value}")
+        grid = rollcore.Grid(facts["grid"]["unit"], Fraction(facts["grid"]["rate"]))
+        return cls(grid, reading, found, tempo_bpm, (beats, value))
+
+
+def beats_per_minute(tempo_us_per_beat: Any) -> float | None:
+    """Return a tempo in microseconds per beat as beats per minute, or None where no one could play it."""
+    tempo = int(tempo_us_per_beat)
+    return 60e6 / tempo if 60e6 / FASTEST <= tempo <= 60e6 / SLOWEST else None
