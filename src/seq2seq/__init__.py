@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from seq2seq.models.architectures import build_model, load_model
     from seq2seq.models.config import ModelConfig, TrainConfig
     from seq2seq.models.layers import RollLoss
+    from seq2seq.models.weights import arrays_of, read_weights, write_weights
+    from seq2seq.output.composition import Composition
     from seq2seq.run import Run
-    from seq2seq.sampling.generator import generate
+    from seq2seq.sampling.corpus import Corpus
+    from seq2seq.sampling.generator import Generator
+    from seq2seq.sampling.request import Request
     from seq2seq.sampling.sampler import Sampler, Steering
     from seq2seq.training.comparison import compare
     from seq2seq.training.evaluation import evaluate
@@ -28,30 +32,42 @@ _HOME = {
     "RollLoss": "models.layers",
     "build_model": "models.architectures",
     "load_model": "models.architectures",
+    "arrays_of": "models.weights",
+    "read_weights": "models.weights",
+    "write_weights": "models.weights",
     "Sampler": "sampling.sampler",
     "Steering": "sampling.sampler",
     "model_config": "training.fit",
     "train": "training.fit",
-    "generate": "sampling.generator",
+    "Composition": "output.composition",
+    "Corpus": "sampling.corpus",
+    "Generator": "sampling.generator",
+    "Request": "sampling.request",
     "evaluate": "training.evaluation",
     "compare": "training.comparison",
 }
 
 __all__ = [
+    "Composition",
+    "Corpus",
+    "Generator",
     "ModelConfig",
+    "Request",
     "RollBatches",
     "RollLoss",
     "Run",
     "Sampler",
     "Steering",
     "TrainConfig",
+    "arrays_of",
     "build_model",
     "compare",
     "evaluate",
-    "generate",
     "load_model",
     "model_config",
+    "read_weights",
     "train",
+    "write_weights",
 ]
 
 

@@ -48,7 +48,9 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
 @click.option("--frames", "--steps", type=int, metavar="N", help="Length of the new music in frames instead.")
 @click.option("--num-outputs", type=int, default=1, show_default=True, help="How many pieces; alike at temperature 0.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same music.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 takes fewer risks; 0 takes none.")
+@click.option(
+    "--temperature", type=float, default=1.0, show_default=True, help="Below 1 takes fewer risks; 0 takes none."
+)
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
 @click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")
 @click.option("--primer-pitches", metavar="NOTES", help='A chord to go on from, such as "C4 E4 G4".')

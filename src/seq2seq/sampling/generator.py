@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -38,6 +40,19 @@ _DEFAULT_SECONDS = 30.0
 _DEFAULT_TEMPO_BPM = 120.0
 
 Rows = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A request with nothing left open: what it goes on from, how long, and what may sound, ``(128,) bool``."""
+
+    request: Request
+    primer: Primer
+    melody: Rows | None
+    frames: int
+    tempo_bpm: float
+    time_signature: tuple[int, int]
+    allowed: npt.NDArray[np.bool_]
 
 
 class Generator:
@@ -91,7 +106,9 @@ class Generator:
         try:
             corpus = Corpus.from_dict(facts)
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RollcoreError) as error:
-            raise RunError(f"{weights}: what it says of its training data is damaged ({error}): train it again") from error
+            raise RunError(
+                f"{weights}: what it says of its training data is damaged ({error}): train it again"
+            ) from error
         return cls(config, arrays, corpus, name, None if data is None else Path(data))
 
     def compose(
@@ -113,58 +130,42 @@ class Generator:
         RollcoreError
             If a file or the dataset cannot be used, the primer is empty, or the melody begins too late.
         """
-        request = request or Request()
-        time_signature = request.time_signature
-        melody = None
-        if request.melody is not None:
-            melody = self._melody(request)
-            time_signature = time_signature or melody.time_signature
-        primer = self._source.primer(request, time_signature)
-        known = (request.tempo_bpm, None if melody is None else melody.tempo_bpm, primer.tempo_bpm)
-        tempo_bpm = float(next((tempo for tempo in known if tempo is not None), _DEFAULT_TEMPO_BPM))
-        time_signature = time_signature or primer.time_signature or (4, 4)
-        length = self._length(request, tempo_bpm, None if melody is None else len(melody.rows))
-        held = None if melody is None else melody.rows[:length]
-        if melody is not None and not melody.rows[:length].any():
-            raise RollcoreError(
-                f"{melody.name}: its first note comes after the {length:,} frames asked for: ask for more"
-            )
-        allowed = request.allowed()
-        if not allowed[self.config.low : self.config.high + 1].any():
-            raise ConfigError(f"scale and pitch range leave none of the model's pitches, {self._source.span}")
+        plan = self._plan(request or Request())
+        request, primer, held = plan.request, plan.primer, plan.melody
         drawn = self._sampler.sample(
             primer.rows,
-            length,
+            plan.frames,
             outputs=request.num_outputs,
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed,
-            steering=Steering(None if allowed.all() else allowed, request.max_polyphony, held),
+            steering=Steering(None if plan.allowed.all() else plan.allowed, request.max_polyphony, held),
             progress=progress,
         )
-        setting = {
-            "grid": self.corpus.grid,
-            "tempo_us_per_beat": round(60_000_000 / tempo_bpm),
-            "time_signature": time_signature,
-            "key_signature": None if request.scale is None else key_signature(request.scale),
-        }
-        one_pitch = int(allowed.sum()) == 1
-        facts = self._facts(request, primer, length, tempo_bpm, time_signature)
+        grid = self.corpus.grid
+        score = partial(
+            make_score,
+            grid=grid,
+            tempo_us_per_beat=round(60_000_000 / plan.tempo_bpm),
+            time_signature=plan.time_signature,
+            key_signature=None if request.scale is None else key_signature(request.scale),
+        )
+        facts, series, one_pitch = self._facts(plan), self._series(request, primer), int(plan.allowed.sum()) == 1
         made = []
         for number, new in enumerate(drawn, start=1):
             before = primer.rows if request.include_primer else primer.rows[:0]
             rows = np.concatenate([before, new]) if len(before) else detach(new)
             made.append(
                 Composition(
-                    series=self._series(request, primer),
+                    series=series,
                     number=number,
                     rows=rows,
                     primer_frames=len(before),
-                    grid=self.corpus.grid,
-                    score=make_score(_voices(rows, len(before), held), **setting),
-                    tempo_bpm=tempo_bpm,
+                    grid=grid,
+                    score=score(_voices(rows, len(before), held)),
+                    tempo_bpm=plan.tempo_bpm,
                     primer=primer.name,
-                    figures=figures([detach(new)], float(self.corpus.grid.rate)),
+                    figures=figures([detach(new)], float(grid.rate)),
                     training=self.corpus.figures,
                     degenerate=degeneration(new, one_pitch=one_pitch),
                     facts=facts,
@@ -175,6 +176,33 @@ class Generator:
     def export(self, compositions: Sequence[Composition], folder: str | os.PathLike[str]) -> Exported:
         """Write compositions of one request as files, and a page of all; see `seq2seq.output.export.export`."""
         return export(compositions, Path(folder))
+
+    def _plan(self, request: Request) -> _Plan:
+        """Return a request with all that it leaves open settled, its files read."""
+        time_signature, melody = request.time_signature, None
+        if request.melody is not None:
+            melody = self._melody(request)
+            time_signature = time_signature or melody.time_signature
+        primer = self._source.primer(request, time_signature)
+        known = (request.tempo_bpm, None if melody is None else melody.tempo_bpm, primer.tempo_bpm)
+        tempo_bpm = float(next((tempo for tempo in known if tempo is not None), _DEFAULT_TEMPO_BPM))
+        frames = self._length(request, tempo_bpm, None if melody is None else len(melody.rows))
+        if melody is not None and not melody.rows[:frames].any():
+            raise RollcoreError(
+                f"{melody.name}: its first note comes after the {frames:,} frames asked for: ask for more"
+            )
+        allowed = request.allowed()
+        if not allowed[self.config.low : self.config.high + 1].any():
+            raise ConfigError(f"scale and pitch range leave none of the model's pitches, {self._source.span}")
+        return _Plan(
+            request=request,
+            primer=primer,
+            melody=None if melody is None else melody.rows[:frames],
+            frames=frames,
+            tempo_bpm=tempo_bpm,
+            time_signature=time_signature or primer.time_signature or (4, 4),
+            allowed=allowed,
+        )
 
     def _melody(self, request: Request) -> Primer:
         """Return the melody of a request, all of it."""
@@ -214,13 +242,12 @@ class Generator:
         ]
         return "-".join([self.name, *(_word(word) for word in words if word is not None)])
 
-    def _facts(
-        self, request: Request, primer: Primer, length: int, tempo_bpm: float, time_signature: tuple[int, int]
-    ) -> dict[str, object]:
+    def _facts(self, plan: _Plan) -> dict[str, object]:
         """Return how compositions were made, in words."""
+        request = plan.request
         return {
             "model": f"{self.config.model}, {self.config.head}, of {self.name}",
-            "going on from": primer.name,
+            "going on from": plan.primer.name,
             "melody": None if request.melody is None else _label(request.melody),
             "seed": request.seed,
             "temperature": request.temperature,
@@ -228,8 +255,8 @@ class Generator:
             "scale": request.scale,
             "pitch range": request.pitch_range,
             "notes at once": request.max_polyphony,
-            "length": f"{length:,} frames, {self.corpus.grid}",
-            "tempo": "{:g} beats per minute, {}/{}".format(tempo_bpm, *time_signature),
+            "length": f"{plan.frames:,} frames, {self.corpus.grid}",
+            "tempo": "{:g} beats per minute, {}/{}".format(plan.tempo_bpm, *plan.time_signature),
         }
 
 

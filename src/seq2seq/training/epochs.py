@@ -76,6 +76,8 @@ class Epochs(keras.callbacks.Callback):
         The epochs so far; grows by one dict of the `COLUMNS` an epoch.
     max_minutes : float or None
         Begin no epoch that would likely end later.
+    facts : dict
+        What generation needs of the training data; it goes with the weights.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class Epochs(keras.callbacks.Callback):
         outside: Outside,
         history: History,
         max_minutes: float | None,
+        facts: dict[str, Any],
     ) -> None:
         super().__init__()
+        self.facts = facts
         self.run, self.feed = run, feed
         self.validation, self.outside, self.history = validation, outside, history
         self.limit_s = float("inf") if max_minutes is None else 60 * max_minutes
@@ -131,7 +135,7 @@ class Epochs(keras.callbacks.Callback):
         self.run.keep(
             self.model.save,
             [*self.history, row],
-            weights=(lambda path: write_weights(self.model, path)) if loss < best else None,
+            weights=(lambda path: write_weights(self.model, path, self.facts)) if loss < best else None,
             first=not self.history,
         )
         self.history.append(row)

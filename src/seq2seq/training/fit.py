@@ -142,6 +142,7 @@ def _fit(dataset: Dataset, run: Run, settings: TrainConfig, max_minutes: float |
 
     from seq2seq.models.architectures import build_model, load_model, most_steps_per_execution, wants_jit
     from seq2seq.models.layers import RollLoss
+    from seq2seq.sampling.corpus import Corpus
     from seq2seq.training.epochs import Epochs, Feed
     from seq2seq.training.feed import RollBatches
     from seq2seq.training.metrics import Outside
@@ -194,7 +195,7 @@ def _fit(dataset: Dataset, run: Run, settings: TrainConfig, max_minutes: float |
     # last.keras was written with the averaged weights swapped in: the next epoch is to swap them back.
     average._ema_weights_in_model = resume
     feed = Feed(batches, net.steps_per_execution)
-    epochs = Epochs(run, feed, validation, Outside(dataset, model), history, max_minutes)
+    epochs = Epochs(run, feed, validation, Outside(dataset, model), history, max_minutes, Corpus.of(dataset).to_dict())
     interrupted = False
     if len(history) >= settings.epochs:
         print(f"{run_dir}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
