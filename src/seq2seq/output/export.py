@@ -13,6 +13,9 @@ from tempfile import TemporaryDirectory
 
 from rollcore import RollcoreError
 from seq2seq.output.composition import Composition, figure_columns
+from seq2seq.output.figures import figure_rows
+from seq2seq.output.page import write_page
+from seq2seq.output.player import Piece, file_links
 from seq2seq.run import make_folder
 
 # A WAV file of an hour has 230 MB.
@@ -83,15 +86,25 @@ def _write(composition: Composition, folder: Path, staging: Path) -> Files:
 
 
 def _write_page(path: Path, compositions: Sequence[Composition], files: Sequence[Files]) -> None:
-    from seq2seq.output.figures import table
-    from seq2seq.output.page import Exhibit, write_page
-
-    exhibits = [
-        Exhibit(one.midi, one.sound, one.picture, composition.remarks())
-        for composition, one in zip(compositions, files, strict=True)
-    ]
     first = compositions[0]
-    write_page(path, first.series, first.facts, exhibits, table(figure_columns(compositions), first.unit))
+    pieces = [_piece(composition, one) for composition, one in zip(compositions, files, strict=True)]
+    write_page(path, first.series, first.facts, pieces, figure_rows(figure_columns(compositions), first.unit))
+
+
+def _piece(composition: Composition, files: Files) -> Piece:
+    """Return a composition as a page has it."""
+    score = composition.score
+    beats, value = score.time_signature
+    return Piece.from_midi(
+        score.midi,
+        composition.name,
+        seconds=score.seconds,
+        voices=score.track_names,
+        primer_s=composition.primer_frames * composition.seconds_per_frame,
+        bar_s=240 * beats / value / composition.tempo_bpm if composition.grid.unit == "beats" else None,
+        remarks=composition.remarks(),
+        links=file_links(files.midi, files.sound),
+    )
 
 
 @contextlib.contextmanager

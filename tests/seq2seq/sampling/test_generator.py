@@ -292,7 +292,7 @@ def test_a_primer_is_read_as_the_files_of_the_dataset_were(run, tmp_path):
         ("rollcore.write_midi", 1),
         ("rollcore.plot_roll", 2),
         ("rollcore.write_wav", 2),
-        ("seq2seq.output.page.write_page", 1),
+        ("seq2seq.output.export.write_page", 1),
     ],
 )
 def test_a_failure_leaves_what_an_earlier_call_made(run, tmp_path, monkeypatch, writer, call):
