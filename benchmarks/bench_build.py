@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
+import tarfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import pytest
 from benchmarks import corpus, peers, process
 
 WITHIN_OF_FLOOR = 1.5
+WITHIN_OF_DECOMPRESSING = 2
 
 
 def floor_program() -> Path:
@@ -107,3 +112,57 @@ def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
         rate_target=None if quick else 20000,
     )
     race.fact("output", out_bytes / 1e6, "MB")
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_archive(race: Any, quick: bool, scratch: Path, kind: str) -> None:
+    """Finding and unpacking the files of an archive, beside decompressing it alone and the whole command."""
+    rollcore_sources = pytest.importorskip("rollcore.sources.inputs")
+    n_files = 1000 if quick else 6000
+    folder, archive = corpus.corpus(n_files), scratch / f"files.{kind}"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in paths:
+                packed.write(path, path.relative_to(folder))
+    else:
+        with tarfile.open(archive, "w:gz") as packed_tar:
+            for path in paths:
+                packed_tar.add(path, path.relative_to(folder))
+    data = archive.read_bytes()
+    parts = _deflated(archive) if kind == "zip" else []
+
+    def ours() -> int:
+        return sum(len(content) for batch in rollcore_sources.batches(archive) for content in batch.contents())
+
+    def alone() -> int:
+        if kind == "zip":
+            return sum(len(zlib.decompress(part, -15)) for part in parts)
+        inflater, total = zlib.decompressobj(31), 0
+        for start in range(0, len(data), 1 << 16):
+            total += len(inflater.decompress(data[start : start + (1 << 16)]))
+        return total
+
+    def check(results: dict[str, Any]) -> None:
+        expected = sum(path.stat().st_size for path in paths)
+        assert results["rollcore"] == expected
+        assert results["zlib"] >= expected  # a tar has headers too
+
+    race(
+        {"rollcore": (ours, n_files), "zlib": (alone, n_files)},
+        question=f".{kind} of {n_files:,} files: members read, beside decompressing alone",
+        check=check,
+        rounds=7,
+        targets={} if quick else {"zlib": 1 / WITHIN_OF_DECOMPRESSING},
+    )
+
+
+def _deflated(archive: Path) -> list[bytes]:
+    """Return the compressed bytes of each member of a zip."""
+    data, parts = archive.read_bytes(), []
+    with zipfile.ZipFile(archive) as opened:
+        for info in opened.infolist():
+            name_and_extra = sum(struct.unpack_from("<HH", data, info.header_offset + 26))
+            start = info.header_offset + 30 + name_and_extra
+            parts.append(data[start : start + info.compress_size])
+    return parts

@@ -188,9 +188,9 @@ def _next_header(blocks: _Blocks) -> _Header | None:
 def _parse(block: bytes) -> _Header:
     """Read a header block (POSIX.1-2017, pax, "ustar Interchange Format"); `ValueError` where it is not one."""
     # The sum of all bytes, those of the sum itself counted as blanks; an old form counts them with a sign.
-    declared = _number(block[148:156])
-    plain = sum(block) - sum(block[148:156]) + 8 * 32
-    if declared not in (plain, plain - 256 * sum(byte > 127 for byte in block[:148] + block[156:])):
+    declared, rest = _number(block[148:156]), block[:148] + block[156:]
+    plain = sum(rest) + 8 * 32
+    if declared != plain and declared != plain - 256 * sum(byte > 127 for byte in rest):
         raise ValueError
     name, kind = block[:100].partition(b"\0")[0], block[156:157]
     if block[257:263] == b"ustar\0" and (prefix := block[345:500].partition(b"\0")[0]):

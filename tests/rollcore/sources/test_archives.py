@@ -1,5 +1,6 @@
 """Archives: what holds for all of them."""
 
+import gzip
 import io
 import os
 import struct
@@ -117,3 +118,20 @@ def test_an_archive_that_unpacks_to_more_than_a_thousand_times_its_size(tmp_path
     found = members(path)
     assert found[-1] == (os.fsencode(path.name), b"", "archive: unpacks to more than 1,000 times its size")
     assert 60 <= len(found) <= 70
+
+
+@pytest.mark.parametrize("size", [1, 257, 1 << 16])
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 16])
+def test_gzip_is_decompressed_as_gzip_does(monkeypatch, size, chunk):
+    monkeypatch.setattr(archives, "_READ_BYTES", chunk)
+    plain = os.urandom(50) + bytes(3000) + MIDI * 20
+    for packed in (gzip.compress(plain), gzip.compress(plain) + gzip.compress(b"") + gzip.compress(b"x") + bytes(9)):
+        stream, found = archives._Gunzip(io.BytesIO(packed)), b""
+        while block := stream.read(size):
+            assert len(block) <= size
+            found += block
+        assert found == gzip.decompress(packed)
+    stream = archives._Gunzip(io.BytesIO(gzip.compress(plain)[:-9]))
+    with pytest.raises(EOFError):
+        while stream.read(size):
+            pass
