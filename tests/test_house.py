@@ -54,6 +54,7 @@ ORDER = {
         "cli.inspect",
         "cli.show",
         "cli",
+        "entry",
     ],
     "seq2seq": [
         "errors",
@@ -91,6 +92,7 @@ ORDER = {
         "cli.evaluate",
         "cli.compare",
         "cli",
+        "entry",
     ],
 }
 
@@ -156,8 +158,8 @@ def test_rollcore_knows_nothing_of_the_models():
 
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
-    # console.py is how both packages speak on a command line, compiled.py how they use Numba, files.py how they write.
-    shared = {"console", "compiled", "files", None}
+    # How both packages meet a command line, use Numba, and write files.
+    shared = {"console", "entry", "compiled", "files", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"

@@ -1,5 +1,5 @@
 """`python -m rollcore` is the command `rollcore`."""
 
-from rollcore.cli import command
+from rollcore.entry import rollcore
 
-command()
+rollcore()

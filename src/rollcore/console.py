@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
+import codecs
 import contextlib
 import errno
-import gc
-import importlib
+import io
 import os
-import platform
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, TextIO
 
 import click
 
 from rollcore.errors import RollcoreError
 
-__all__ = ["Progress", "end_process", "import_quickly", "printable", "run_command"]
+__all__ = ["Progress", "Screen", "printable", "run_command"]
 
 INTERRUPTED = 130
 # What click 8.2 and later raise where a group is called without arguments; before, it showed the help itself.
@@ -40,36 +38,73 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def import_quickly(module: str) -> None:
-    """Import what a command needs without looking for garbage all the while: a third of the time for Keras.
+class Screen(io.TextIOBase):
+    """A text stream that lets nothing through but what can be shown, line ends, tabs and carriage returns.
 
-    What there is by then stays until the process ends, so no later collection looks through it either, nor the one
-    at the end. For commands only: a library must not do that to the objects of others.
+    While a command runs it stands before standard output and standard error: names in an archive, settings in a file
+    and the messages of other libraries cannot move the cursor, change colours or title of a terminal, or garble a log.
     """
-    if module in sys.modules:
-        return
-    # h5py reads the name of the machine from a tuple whose last item Python would get by running `uname -p`.
-    vars(platform.uname()).setdefault("processor", platform.machine())
-    gc.disable()
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, escaped as `printable` does."""
+        shown = text
+        if not text.isprintable():
+            shown = "".join(c if c in "\n\t\r" else printable(c) for c in text)
+        self._stream.write(shown)
+        return len(text)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """That of the stream."""
+        return getattr(self._stream, "errors", None)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream."""
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Leave the stream open: it is not this one's."""
+
+
+@contextlib.contextmanager
+def _screens() -> Iterator[None]:
+    """Put a `Screen` before each of the standard streams."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if hasattr(stream, "reconfigure"):
+            # A terminal that is said to know only ASCII is most likely set up wrongly; click takes it so, too.
+            known = codecs.lookup(stream.encoding or "utf-8").name
+            stream.reconfigure(encoding="utf-8" if known == "ascii" else known, errors="backslashreplace")
+    sys.stdout, sys.stderr = (None if stream is None else Screen(stream) for stream in before)
     try:
-        importlib.import_module(module)
+        yield
     finally:
-        gc.freeze()
-        gc.enable()
+        sys.stdout, sys.stderr = before
 
 
-# What the core does not bring, and how to install it.
-_EXTRAS = {
-    "keras": "'rollcore[cpu]'",
-    "tensorflow": "'rollcore[cpu]'",
-    "torch": "'rollcore[torch]'",
-    "jax": "jax",
-    "matplotlib": "'rollcore[plot]'",
-    "scipy": "'rollcore[mat]'",
-}
-
-
-def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -> int:
+def run_command(
+    command: click.Command, argv: Sequence[str] | None, name: str, extras: Mapping[str, str] | None = None
+) -> int:
     """Run a click command and end in order: nothing that a user can cause shows a traceback.
 
     Parameters
@@ -80,6 +115,8 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         Arguments without the program's name; those of the process when None.
     name
         The program's name in its help.
+    extras
+        Packages that may be missing, and what `pip install` is to be given for each.
 
     Returns
     -------
@@ -87,9 +124,11 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         0 when all is well, 1 on bad data or a failing system, 2 on bad usage, 130 when interrupted. With 1 and 2
         there is one line on standard error, unless the reader of standard output has gone.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    with _screens():
+        return _run(command, argv, name, extras or {})
+
+
+def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: Mapping[str, str]) -> int:
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -98,7 +137,7 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
 
     if argv is None:  # a process of its own: what a job scheduler sends ends it as Ctrl-C does
         signal.signal(signal.SIGTERM, interrupt)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background of a script
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a script
             signal.signal(signal.SIGINT, interrupt)
     try:
         try:
@@ -118,9 +157,9 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
     except RollcoreError as error:
         return _fail(str(error), 1)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+        if error.name is None or error.name not in extras:
             raise
-        return _fail(f"{name} needs {error.name}: pip install {_EXTRAS[error.name]}", 1)
+        return _fail(f"{name} needs {error.name}: pip install {extras[error.name]}", 1)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
     except MemoryError:
@@ -135,20 +174,11 @@ def run_command(command: click.Command, argv: Sequence[str] | None, name: str) -
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
         return _fail(f"{where}: {error.strerror or error}", 1)
     except Exception:
-        # TensorFlow makes errors of its own of an interruption that finds it at work on a graph.
+        # Some libraries make an error of their own of an interruption that finds them at work.
         if not received:
             raise
         return _fail("interrupted", INTERRUPTED)
     return status
-
-
-def end_process(status: int) -> NoReturn:
-    """End the process as `sys.exit` does, but without taking apart what was imported: up to 90 ms for nothing."""
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError):  # None where the shell closed it; a pipe that nobody reads
-            stream.flush()
-    os._exit(status)
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,5 +1,5 @@
 """`python -m seq2seq` is the command `seq2seq`."""
 
-from seq2seq.cli import command
+from seq2seq.entry import seq2seq
 
-command()
+seq2seq()

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 import rollcore
 from rollcore.cli import cli, main
-from rollcore.console import Progress, run_command
+from rollcore.console import Progress, Screen, run_command
 from rollcore.grid import MAX_MINUTES
 from rollcore.sources.chords import make_chords
 
@@ -485,7 +485,7 @@ def test_interrupted(ends, tmp_path, midi):
 def test_an_interruption_that_a_library_makes_an_error_of(tmp_path):
     program = """
 import os, signal, sys, time, click
-from rollcore.console import run_command
+from rollcore.console import Progress, Screen, run_command
 name = sys.argv.pop()
 @click.command()
 def mangle():
@@ -507,60 +507,63 @@ sys.exit(run_command(mangle, None, "mangle"))
         assert (done.returncode, done.stderr.splitlines()[-1]) == (status, said)
 
 
-def test_imports_of_a_command_are_kept_from_the_collector_and_later_garbage_is_not(tmp_path):
-    (tmp_path / "heavy.py").write_text("import gc\ncollecting = gc.isenabled()\nkept = [[i] for i in range(1000)]\n")
-    (tmp_path / "broken.py").write_text("raise ImportError('no')\n")
-    program = """
-import gc
-from rollcore.console import import_quickly
-before = gc.get_freeze_count()
-import_quickly("heavy")
-import heavy
-assert not heavy.collecting and gc.isenabled() and gc.get_freeze_count() > before + 1000
-frozen = gc.get_freeze_count()
-later = [[i] for i in range(1000)]
-import_quickly("heavy")
-assert gc.get_freeze_count() == frozen, "what is loaded already freezes nothing"
-try:
-    import_quickly("broken")
-except ImportError:
-    assert gc.isenabled()
-else:
-    raise AssertionError
+def test_an_interruption_while_the_command_is_being_loaded(tmp_path):
+    """Ctrl-C while click is imported, which takes longer than all that stands before it."""
+    (tmp_path / "click").mkdir()
+    (tmp_path / "click" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    for module in ("rollcore", "seq2seq"):
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+ESCAPES = r"""
+import sys, click, warnings
+from rollcore.console import Progress, Screen, run_command
+bad = "a\x1b]0;title\x07b\x9bc\u202ed\udce9"
+@click.command()
+def speak():
+    click.echo("echo " + bad)
+    click.echo("told " + bad, err=True)
+    print("print", bad, "\tcaf\u00e9")
+    print("error", bad, file=sys.stderr)
+    warnings.warn(bad)
+    raise click.ClickException(bad)
+sys.exit(run_command(speak, [], "speak"))
 """
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python asks for the processor in other ways")
-def test_h5py_is_imported_without_running_another_program(tmp_path):
-    ran = tmp_path / "ran"
-    uname = tmp_path / "uname"
-    uname.write_text(f"#!/bin/sh\ntouch {ran}\n")
-    uname.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    program = "from rollcore.console import import_quickly; import_quickly('h5py')"
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    assert not ran.exists()
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_nothing_that_a_command_writes_reaches_the_terminal_raw(encoding):
+    done = subprocess.run(
+        [sys.executable, "-c", ESCAPES],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    escaped = rb"a\x1b]0;title\x07b\x9bc\u202ed\udce9"
+    assert done.stdout == b"echo " + escaped + b"\nprint " + escaped + " \tcaf\u00e9\n".encode()
+    assert done.stderr.count(escaped) == 4
+    assert not set(done.stderr) - set(range(32, 127)) - {ord("\n")}
 
 
-def test_a_command_ends_the_process_in_order_but_takes_nothing_apart():
-    program = """
-import atexit, sys
-class Module:
-    def __del__(self):
-        print("taken apart")
-module = Module()
-atexit.register(print, "at exit")
-sys.argv = ["rollcore", *sys.argv[1:]]
-from rollcore.cli import command
-command()
-print("still here")
-"""
-    for arguments, status, said in (("--version",), 0, f"rollcore {rollcore.__version__}\n"), (("info",), 2, ""):
-        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (status, said + "at exit\n")
-        assert done.stderr.count("\n") == (status != 0)
+def test_the_streams_are_as_before_after_a_command(capsys):
+    before = sys.stdout, sys.stderr
+    assert main(["--version"]) == 0
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_screens_tell_of_the_stream_behind_them(tmp_path):
+    with open(tmp_path / "x", "w", encoding="latin-1", errors="replace") as stream:
+        screen = Screen(stream)
+        assert (screen.encoding, screen.errors, screen.isatty()) == ("latin-1", "replace", False)
+        assert screen.fileno() == stream.fileno()
+        assert screen.write("a\x1bb\r\n") == 5
+        screen.close()
+        assert not stream.closed
+    assert (tmp_path / "x").read_bytes() == b"a\\x1bb\r\n"
 
 
 class Terminal(io.StringIO):
@@ -615,5 +618,7 @@ def test_a_missing_extra_is_one_line_with_the_remedy(capsys, monkeypatch):
         import keras  # noqa: F401
 
     monkeypatch.setitem(sys.modules, "keras", None)  # as if it were not installed
-    assert run_command(train, [], "seq2seq-train") == 1
+    assert run_command(train, [], "seq2seq-train", {"keras": "'rollcore[cpu]'"}) == 1
     assert capsys.readouterr().err == "error: seq2seq-train needs keras: pip install 'rollcore[cpu]'\n"
+    with pytest.raises(ModuleNotFoundError):
+        run_command(train, [], "train")

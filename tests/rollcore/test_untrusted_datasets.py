@@ -6,6 +6,7 @@ docs/security.md lists what is promised.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -211,6 +212,21 @@ def test_a_file_cut_short_while_it_is_open_is_told_before_long_work(made):
         dataset.check_whole()
     with pytest.raises(DatasetError, match="was cut short"):
         dataset.verify()
+
+
+def test_settings_and_names_of_a_dataset_do_not_reach_the_terminal_raw(made):
+    """Whoever made a dataset chose its options, reasons and names."""
+    hostile = "\x1b]0;owned\x07\x9b31m\u202e"
+    with h5py.File(made, "r+", libver="latest") as file:
+        options = {hostile: [hostile], "list": [[hostile]], "text": hostile, "drums": {hostile: hostile}}
+        del file.attrs["options"]
+        file.attrs["options"] = np.bytes_(json.dumps(options).encode())
+    for command in ("info", "report", "verify"):
+        done = subprocess.run([sys.executable, "-m", "rollcore", command, str(made)], capture_output=True, timeout=60)
+        assert done.returncode == 0
+        written = (done.stdout + done.stderr).decode()
+        assert all(line.isprintable() for line in written.splitlines())
+        assert ("x1b]0;owned" in written) == (command == "info")
 
 
 def test_the_limits_of_these_tests_are_those_of_a_good_dataset(good):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 import click
 
 from rollcore import __version__
 from rollcore.cli.options import CONTEXT
-from rollcore.console import end_process, run_command
+from rollcore.console import run_command
 
 # Name, module of `rollcore.cli` and summary of each command, in the order of their use. A command's function has its
 # name, with underscores.
@@ -27,6 +26,10 @@ COMMANDS = {
     "plot": ("show", "Draw the piano roll of a MIDI file or a piece."),
     "render": ("show", "Let a MIDI file or a piece be heard: a WAV file."),
 }
+
+
+# Packages that the core does not bring, and how to install each.
+EXTRAS = {"matplotlib": "'rollcore[plot]'", "scipy": "'rollcore[mat]'"}
 
 
 class _Commands(click.Group):
@@ -58,9 +61,4 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted)."""
-    return run_command(cli, argv, "rollcore")
-
-
-def command() -> NoReturn:
-    """Be the command of the process."""
-    end_process(main())
+    return run_command(cli, argv, "rollcore", EXTRAS)

@@ -15,7 +15,7 @@ from rollcore.cli.options import (
     steps_per_beat_option,
     sustain_option,
 )
-from rollcore.console import Progress, import_quickly, printable
+from rollcore.console import Progress, printable
 
 
 def _split(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int] | dict[str, str]:
@@ -83,7 +83,6 @@ def build_dataset(
     """
     # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import_quickly("rollcore.build")
     from rollcore.build import build_dataset as build
     from rollcore.build import check_split
     from rollcore.grid import MAX_MINUTES

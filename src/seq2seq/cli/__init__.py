@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 import click
 
 import rollcore
-from rollcore.console import end_process, run_command
+from rollcore.console import run_command
 from seq2seq.cli.options import CONTEXT
 
 # Name and summary of each command, in the order of their use; `seq2seq.cli.NAME` holds the function `cli`.
@@ -21,6 +20,16 @@ COMMANDS = {
     "generate": "Make music with a trained model.",
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
+}
+
+
+# Packages that the core does not bring, and how to install each.
+EXTRAS = {
+    "keras": "'rollcore[cpu]'",
+    "tensorflow": "'rollcore[cpu]'",
+    "torch": "'rollcore[torch]'",
+    "jax": "jax",
+    "matplotlib": "'rollcore[plot]'",
 }
 
 
@@ -52,35 +61,10 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `seq2seq`; return 0, 1 on bad data or where no output is music, 2 on bad usage, 130 when interrupted."""
-    return run_command(cli, argv, "seq2seq")
+    return run_command(cli, argv, "seq2seq", EXTRAS)
 
 
 def run_one(name: str, argv: Sequence[str] | None = None) -> int:
     """Run one command under its own name, as `seq2seq-train` does."""
     command: click.Command = import_module(f"seq2seq.cli.{name}").cli
-    return run_command(command, argv, f"seq2seq-{name}")
-
-
-def command() -> NoReturn:
-    """Entry point of `seq2seq`."""
-    end_process(main())
-
-
-def train_command() -> NoReturn:
-    """Entry point of `seq2seq-train`."""
-    end_process(run_one("train"))
-
-
-def generate_command() -> NoReturn:
-    """Entry point of `seq2seq-generate`."""
-    end_process(run_one("generate"))
-
-
-def evaluate_command() -> NoReturn:
-    """Entry point of `seq2seq-evaluate`."""
-    end_process(run_one("evaluate"))
-
-
-def compare_command() -> NoReturn:
-    """Entry point of `seq2seq-compare`."""
-    end_process(run_one("compare"))
+    return run_command(command, argv, f"seq2seq-{name}", EXTRAS)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
-import subprocess
 from collections.abc import Iterator
 
 from rollcore import RollcoreError
-from rollcore.console import import_quickly
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 
-# TensorFlow writes these at each import, past its own log level and through no Python object.
-_NOTICES = "All log messages before absl::InitializeLog|oneDNN custom operations are on"
-
 
 def import_keras() -> None:
-    """Import Keras and the models as a command should: quickly, and without TensorFlow's notices."""
+    """Import Keras and the models, and let TensorFlow keep to itself what is no error."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in _BACKENDS:
         raise RollcoreError(f"KERAS_BACKEND={backend}: Keras has no such backend; choose {', '.join(_BACKENDS)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _without_notices():
-        import_quickly("seq2seq.models.architectures")
+    with _silent():
+        importlib.import_module("seq2seq.models.architectures")
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what is written to the descriptor of standard error meanwhile; errors of Python are raised as ever.
+
+    TensorFlow writes notices there at each import, past its own log level.
+    """
+    with open(os.devnull, "wb") as nothing, contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # the shell closed it
+            kept = os.dup(2)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, 2)
+            os.dup2(nothing.fileno(), 2)
+        yield
 
 
 def device_name() -> str:
@@ -45,19 +56,3 @@ def device_name() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-
-
-@contextlib.contextmanager
-def _without_notices() -> Iterator[None]:
-    """Let standard error go through grep meanwhile, which outlives even a crash; where it cannot, as it is."""
-    with contextlib.ExitStack() as undo:
-        with contextlib.suppress(OSError):
-            stderr = os.dup(2)
-            undo.callback(os.close, stderr)
-            grep = undo.enter_context(
-                subprocess.Popen(["grep", "-a", "-v", "-E", _NOTICES], stdin=subprocess.PIPE, stdout=stderr)
-            )
-            assert grep.stdin is not None
-            os.dup2(grep.stdin.fileno(), 2)
-            undo.callback(os.dup2, stderr, 2)
-        yield
