@@ -81,6 +81,8 @@ ORDER = {
         "output.export",
         "sampling.corpus",
         "sampling.request",
+        "output.losses",
+        "output.comparison_page",
         "sampling.primer",
         "sampling.generator",
         "training.evaluation",
