@@ -61,6 +61,7 @@ ORDER = {
         "models.config",
         "models.echo",
         "models.weights",
+        "models.archive",
         "run",
         "training.startup",
         "training.feed",
@@ -161,7 +162,7 @@ def test_rollcore_knows_nothing_of_the_models():
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
     # How both packages meet a command line, use Numba, and write files.
-    shared = {"console", "entry", "compiled", "files", None}
+    shared = {"console", "entry", "compiled", "files", "hdf5", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"
