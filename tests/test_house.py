@@ -37,6 +37,7 @@ ORDER = {
         "dataset",
         "writer",
         "compiled",
+        "layout",
         "_batches",
         "batches",
         "windowing",

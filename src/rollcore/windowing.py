@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rollcore.errors import RollcoreError
+from rollcore.layout import Layout
 from rollcore.roll import ROW_BYTES
 
 if TYPE_CHECKING:
@@ -66,22 +67,18 @@ class Windows:
         self._named = pieces is not None
         self.pieces = _pieces(dataset, split, pieces)
         self.pieces.setflags(write=False)
-        self._frames = dataset.pieces["frames"][self.pieces].astype(np.int64)
-        self._offsets = dataset.pieces["offset"][self.pieces].astype(np.int64)
-        counts = self._counts()
-        self._ends = np.cumsum(counts)
-        self._firsts = self._ends - counts
-        self._guide, self._guide_shift = _guide(self._ends)
-        self._planes = len(dataset.planes)
-
-    def _counts(self) -> NDArray[np.int64]:
-        """Count the windows of each piece: the starts from -lead, a hop apart, up to the last that is allowed."""
-        last_start = self._frames - (self.lead + 1 if self.partial else self.length)
-        counts: NDArray[np.int64] = (last_start + self.lead) // self.hop + 1
-        return np.maximum(counts, 0)
+        self._layout = Layout(
+            dataset.pieces["frames"][self.pieces].astype(np.int64),
+            dataset.pieces["offset"][self.pieces].astype(np.int64),
+            len(dataset.planes),
+            self.length,
+            self.hop,
+            self.lead,
+            self.partial,
+        )
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return len(self._layout)
 
     def __repr__(self) -> str:
         return (
@@ -105,14 +102,13 @@ class Windows:
             number += len(self)
         if not 0 <= number < len(self):
             raise IndexError(f"window {operator.index(index)} is out of range: there are {len(self)}")
-        which = int(np.searchsorted(self._ends, number, side="right"))
-        start = (number - int(self._firsts[which])) * self.hop - self.lead
-        first, last = max(start, 0), min(start + self.length, int(self._frames[which]))
-        frame_bytes = self._planes * ROW_BYTES
-        at = int(self._offsets[which]) + first * frame_bytes
-        rows = self.dataset.mapped[at : at + (last - first) * frame_bytes].reshape(-1, self._planes, ROW_BYTES)
+        located = self._layout.locate(np.array([number]))
+        which, start = int(located[0][0]), int(located[1][0])
+        rows = self.dataset.rows(int(self.pieces[which]))
+        first, last = max(start, 0), min(start + self.length, len(rows))
+        rows = rows[first:last]
         if len(rows) < self.length:
-            window = np.zeros((self.length, self._planes, ROW_BYTES), np.uint8)
+            window = np.zeros((self.length, *rows.shape[1:]), np.uint8)
             window[first - start : last - start] = rows
             window.flags.writeable = False
             return window
@@ -139,23 +135,15 @@ class Windows:
         IndexError
             If an index is out of range.
         """
-        which, starts = self._find(indices)
+        which, starts = self._layout.locate(_indices(indices))
         return self.pieces[which], starts
 
     def valid(self, indices: ArrayLike) -> NDArray[np.bool_]:
         """Say which frames of windows are of the piece, and not padding; bool of shape (n, length)."""
-        which, starts = self._find(indices)
+        which, starts = self._layout.locate(_indices(indices))
         frames = starts[:, None] + np.arange(self.length)
-        within: NDArray[np.bool_] = (frames >= 0) & (frames < self._frames[which, None])
+        within: NDArray[np.bool_] = (frames >= 0) & (frames < self._layout.frames[which, None])
         return within
-
-    def _find(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        wanted = _indices(indices)
-        outside = (wanted < 0) | (wanted >= len(self))
-        if outside.any():
-            raise IndexError(f"window {wanted[outside][0]} is out of range: there are {len(self)}")
-        which = np.searchsorted(self._ends, wanted, side="right")
-        return which, (wanted - self._firsts[which]) * self.hop - self.lead
 
     def gather(
         self,
@@ -177,7 +165,7 @@ class Windows:
             One integer a window, or one for all: notes move up by so many semitones, down if negative.
             A note that leaves 0..127 is lost.
         threads
-            Threads to share a large batch out to.
+            Threads that read: two wait for a cold disk together. One keeps a training step fed from memory.
 
         Returns
         -------
@@ -193,28 +181,8 @@ class Windows:
         # Numba takes half a second to import: whoever only looks at windows need not wait.
         from rollcore import batches
 
-        plan = batches.plan_windows(
-            _indices(indices),
-            self._firsts,
-            self._ends,
-            self._guide,
-            self._guide_shift,
-            self._frames,
-            self._offsets,
-            length=self.length,
-            hop=self.hop,
-            lead=self.lead,
-            frame_bytes=self._planes * ROW_BYTES,
-            threads=threads,
-        )
         return batches.gather(
-            self._mapped,
-            plan,
-            length=self.length,
-            planes=self._planes,
-            out=out,
-            semitones=semitones,
-            threads=threads,
+            self._mapped, self._layout, _indices(indices), out=out, semitones=semitones, threads=threads
         )
 
 
@@ -310,17 +278,6 @@ def _pieces(dataset: Dataset, split: str | None, pieces: ArrayLike | None) -> ND
     if outside.any():
         raise RollcoreError(f"{dataset.path}: no piece {chosen[outside][0]}; it has {len(dataset)}, counted from 0")
     return chosen
-
-
-def _guide(ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Say near which piece a window is: for every ``2**shift`` windows, the piece that the first is of.
-
-    About two entries a piece, so that the search for a window's piece is a step or two from there, not 18.
-    """
-    count, last = (int(ends[-1]), len(ends) - 1) if len(ends) else (0, 0)
-    shift = (count // (2 * last + 2)).bit_length()
-    firsts = np.arange((count >> shift) + 2, dtype=np.int64) << shift
-    return np.minimum(np.searchsorted(ends, firsts, side="right"), last), shift
 
 
 def _indices(indices: ArrayLike, name: str = "window indices") -> NDArray[np.int64]:

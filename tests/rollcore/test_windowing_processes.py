@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numba import njit
-from numba.core.compiler_lock import global_compiler_lock
 
 import rollcore
 from oracles_windows import every_window, random_pieces, write_pieces
-from rollcore import _batches
 
 # Python 3.12 and later warn of what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -32,7 +27,7 @@ def batch_of(windows, seed):
     numbers = numbers_of(seed, len(windows))
     batch = windows.gather(numbers, semitones=(numbers % 25 - 12).astype(np.int8), threads=2)
     single = np.stack([windows[number] for number in numbers[:20]])
-    return batch, single, rollcore.unpack(batch, 21, 108, np.float32, threads=2)
+    return batch, single, rollcore.unpack(batch, 21, 108, np.float32)
 
 
 def send_batch(windows, seed, pipe):
@@ -74,7 +69,6 @@ def in_processes(method, windows, seeds):
 
 @pytest.mark.parametrize(("method", "workers"), [("fork", 3), ("spawn", 1)])
 def test_workers_read_what_the_parent_reads(windows, method, workers):
-    # The pool has threads by now, which a forked child does not inherit.
     expected = [batch_of(windows, seed) for seed in range(workers)]
     for got, want in zip(in_processes(method, windows, range(workers)), expected, strict=True):
         assert equal(got, want)
@@ -107,56 +101,3 @@ def test_a_fork_while_other_threads_read(windows):
         stop.set()
         for reader in readers:
             reader.join()
-
-
-def test_a_fork_while_another_thread_compiles(windows):
-    """The child compiles too: it must not wait for a lock that a thread of the parent held."""
-    windows.gather([0])
-    started = threading.Event()
-
-    def compile_slowly():
-        with global_compiler_lock:
-            started.set()
-            time.sleep(0.3)
-
-    compiler = threading.Thread(target=compile_slowly)
-    compiler.start()
-    started.wait()
-    child = os.fork()
-    if child == 0:
-        # Whatever happens, the child must not go on as a second pytest.
-        try:
-            code = 0 if njit(_total)(np.arange(4)) == 6 else 1
-        except BaseException:
-            code = 2
-        os._exit(code)
-    compiler.join()
-    for _ in range(300):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        pytest.fail("the child hangs")
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-def _total(numbers):
-    found = 0
-    for number in numbers:
-        found += number
-    return found
-
-
-def test_gathering_counts_no_references(windows):
-    """An atomic instruction a window would hold up the loads of the windows to come: a third of the speed."""
-    windows.gather([0])
-    kernel = njit(nogil=True)(_batches.gather.py_func)
-    kernel.compile(_batches.gather.signatures[0])
-    (text,) = kernel.inspect_llvm().values()
-    body = text[text.index("\ndefine ") :]
-    body = body[: body.index("\n}")]
-    assert "store" in body
-    assert "NRT_incref" not in body
