@@ -26,7 +26,7 @@ def test_help(race: Any, name: str, target: float) -> None:
 
 def test_sample_pack(race: Any, scratch: Path) -> None:
     pytest.importorskip("rollcore")
-    from rollcore.sources.chords import make_chords
+    from rollcore.sources.pack import make_chords
 
     folder, out = scratch / "chords", scratch / "out.h5"
     n_files = len(make_chords(folder))

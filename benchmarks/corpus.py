@@ -30,7 +30,7 @@ def sources() -> tuple[str, tuple[Path, ...]]:
     files = sorted(data.rglob("*.mid")) if data.is_dir() else []
     if files:
         return "real files", tuple(files)
-    from rollcore.sources.chords import make_chords
+    from rollcore.sources.pack import make_chords
 
     folder = cache_folder() / "chords"
     make_chords(folder)

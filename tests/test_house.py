@@ -45,6 +45,7 @@ ORDER = {
         "ledger",
         "build",
         "sources.chords",
+        "sources.pack",
         "sources.matfile",
         "show.plot",
         "show.sound",
@@ -62,7 +63,6 @@ ORDER = {
         "models.config",
         "models.echo",
         "models.weights",
-        "models.archive",
         "run",
         "training.startup",
         "training.feed",
@@ -79,6 +79,8 @@ ORDER = {
         "output.notation",
         "output.player",
         "output.composition",
+        "output.measures",
+        "output.resemblance",
         "output.page",
         "output.export",
         "sampling.corpus",
@@ -87,6 +89,7 @@ ORDER = {
         "output.comparison_page",
         "sampling.primer",
         "sampling.generator",
+        "training.samples",
         "training.evaluation",
         "training.fit",
         "training.comparison",
@@ -163,7 +166,7 @@ def test_rollcore_knows_nothing_of_the_models():
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
     # How both packages meet a command line, use Numba, and write files.
-    shared = {"console", "entry", "compiled", "files", "hdf5", None}
+    shared = {"console", "entry", "compiled", "files", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"

@@ -31,15 +31,17 @@ if TYPE_CHECKING:
     from rollcore.roll import frame_ticks, midi_from_roll, notes_from_roll, piano_roll
     from rollcore.show.plot import plot_roll
     from rollcore.show.sound import write_wav
-    from rollcore.sources.chords import SCALES, make_chords
+    from rollcore.sources.chords import SCALES
     from rollcore.sources.matfile import import_mat
+    from rollcore.sources.pack import make_chords
     from rollcore.windowing import Windows, windows
 
 # Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
 _HOME = {
     "batches": ("pack", "transpose", "unpack"),
     "build": ("BuildReport", "build_dataset"),
-    "sources.chords": ("SCALES", "make_chords"),
+    "sources.chords": ("SCALES",),
+    "sources.pack": ("make_chords",),
     "dataset": ("Dataset", "open_dataset"),
     "errors": ("DatasetError", "MidiError", "RollcoreError"),
     "grid": ("Grid",),

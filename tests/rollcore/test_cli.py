@@ -21,7 +21,7 @@ import rollcore
 from rollcore.cli import cli, main
 from rollcore.console import Progress, Screen, run_command
 from rollcore.grid import MAX_MINUTES
-from rollcore.sources.chords import make_chords
+from rollcore.sources.pack import make_chords
 
 COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "render", "import-mat")
 HTML = b"<!DOCTYPE html><title>404</title>"

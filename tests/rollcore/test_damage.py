@@ -21,7 +21,7 @@ import rollcore
 import rollcore.build
 from rollcore.cli import main
 from rollcore.errors import DatasetError
-from rollcore.sources.chords import make_chords
+from rollcore.sources.pack import make_chords
 
 KILLS = 54
 

@@ -12,7 +12,7 @@ from rollcore.console import printable
 @click.argument("folder")
 def make_chords(folder: str) -> None:
     """Write the sample pack to FOLDER: 156 MIDI files, 12 keys by 13 scales."""
-    from rollcore.sources.chords import make_chords as make
+    from rollcore.sources.pack import make_chords as make
 
     paths = make(folder)
     click.echo(

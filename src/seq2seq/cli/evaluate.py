@@ -2,6 +2,9 @@
 
 Every frame of every piece of the split is predicted once, from its past alone; docs/evaluation.md is the protocol.
 DATA is the dataset that the run was trained on, if not given.
+
+With --samples, music is compared with music instead: pieces drawn from RUN, or the MIDI files of a folder, with the
+pieces that the run was not trained on, or with --reference. No RUN is needed for a folder with a reference.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ import json
 import click
 
 from seq2seq.cli.options import CONTEXT
+from seq2seq.errors import ConfigError
 from seq2seq.run import Run
 from seq2seq.training.evaluation import SPLITS, evaluate
 from seq2seq.training.startup import import_keras
 
 
 @click.command(help=__doc__, context_settings=CONTEXT)
-@click.argument("run_dir", metavar="RUN")
+@click.argument("run_dir", metavar="[RUN]", required=False)
 @click.argument("data", required=False)
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
 @click.option(
@@ -25,9 +29,28 @@ from seq2seq.training.startup import import_keras
     type=click.IntRange(1),
     help="Frames from window to window.  [default: half the target; all of it for blog]",
 )
+@click.option("--samples", metavar="N|FOLDER", help="Compare N pieces drawn from RUN, or MIDI files, with real music.")
+@click.option("--reference", metavar="DATASET|FOLDER", help="The real music.  [default: held-out pieces of the run's]")
+@click.option("--picture", metavar="FILE", help="Draw the comparison of --samples as a PNG file.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bool) -> None:
+def cli(
+    run_dir: str | None,
+    data: str | None,
+    split: str,
+    hop: int | None,
+    samples: str | None,
+    reference: str | None,
+    picture: str | None,
+    as_json: bool,
+) -> None:
     """Print an evaluation."""
+    if samples is not None:
+        _compare(run_dir, samples, reference or data, picture, as_json)
+        return
+    if run_dir is None:
+        raise click.UsageError("name a RUN, or music with --samples")
+    if reference is not None or picture is not None:
+        raise click.UsageError("--reference and --picture go with --samples")
     Run.open(run_dir)  # a wrong folder shows at once
     import_keras()
     result = evaluate(run_dir, data, split=split, hop=hop)
@@ -44,3 +67,19 @@ def cli(run_dir: str, data: str | None, split: str, hop: int | None, as_json: bo
     click.echo(score_table(result["scores"]))
     if not result["trained_on_it"]:
         click.echo("another dataset than that of the training: the model may have been trained on some of these pieces")
+
+
+def _compare(run_dir: str | None, samples: str, reference: str | None, picture: str | None, as_json: bool) -> None:
+    """Print a comparison of music with music."""
+    from seq2seq.training.samples import evaluate_samples, samples_table
+
+    try:
+        found = evaluate_samples(
+            int(samples) if samples.isdecimal() else samples,
+            None if run_dir is None else Run.open(run_dir),
+            reference,
+            picture=picture,
+        )
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(json.dumps(found, indent=1) if as_json else samples_table(found))

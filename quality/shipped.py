@@ -1,0 +1,89 @@
+"""Make the models that come with the package, again from nothing: corpus, dataset, training.
+
+    pip install music21 && python -m quality.shipped chorales
+
+The corpora, datasets and runs lie in build/shipped; what is there is not made again, and a training that was
+interrupted goes on from its last epoch. Every recipe runs on one thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[1]
+
+# The chorales move in eighths: two steps a beat. A beat position of more than four bars would help to learn them by
+# heart. The tunes are written out with their repeats, and go on for longer than a window: hence lags and echo.
+RECIPES: dict[str, dict[str, Any]] = {
+    "chorales": {
+        "steps_per_beat": 2,
+        "model": {
+            "units": 64,
+            "dropout": 0.3,
+            "head_dropout": 0.3,
+            "input_frames": 16,
+            "target_frames": 64,
+            "lags": (),
+            "low": 34,
+            "high": 84,
+            "periods": (2, 4, 8, 16, 3, 6, 12),
+        },
+        "train": {"epochs": 10, "batch_size": 4, "learning_rate": 4e-3, "transpose": 6, "ema": 0.998},
+    },
+    "folk": {
+        "steps_per_beat": 4,
+        "model": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 128, "low": 52, "high": 93},
+        "train": {"epochs": 2, "batch_size": 6, "learning_rate": 5e-3},
+    },
+    "chords": {
+        "steps_per_beat": 4,
+        "model": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 96},
+        "train": {"epochs": 3, "batch_size": 4, "learning_rate": 5e-3},
+    },
+}
+
+
+def make(name: str, work: Path) -> None:
+    """Make what is not made yet of a recipe: MIDI files, dataset, run."""
+    import rollcore
+    from seq2seq.models.config import TrainConfig
+    from seq2seq.training.fit import model_config, train
+
+    recipe = RECIPES[name]
+    midi, data, run_dir = work / name / "midi", work / name / f"{name}.h5", work / name / "run"
+    if not midi.exists() and name == "chords":
+        rollcore.make_chords(midi)
+    elif not midi.exists():
+        subprocess.run([sys.executable, "-m", "quality.corpora", name, str(midi)], check=True, cwd=ROOT)
+    if not data.exists():
+        rollcore.build_dataset(
+            midi, data, steps_per_beat=recipe["steps_per_beat"], planes=("sounding", "onset"), dedupe=True
+        )
+    config = model_config(rollcore.open_dataset(data), **recipe["model"])
+    resume = (run_dir / "last.keras").exists()
+    done = train(data, run_dir, config, TrainConfig(**recipe["train"]), resume=resume)
+    print(json.dumps({key: value for key, value in done.items() if key != "history"}))
+
+
+@click.command(help=__doc__)
+@click.argument("names", nargs=-1, type=click.Choice(tuple(RECIPES)), metavar="[NAME]...")
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "build" / "shipped")
+def main(names: tuple[str, ...], work: Path) -> None:
+    """Make the models."""
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in names or tuple(RECIPES):
+        print(f"== {name}", flush=True)
+        make(name, work)
+
+
+if __name__ == "__main__":
+    main()
