@@ -1,9 +1,9 @@
-"""Make the models that come with the package, again from nothing: corpus, dataset, training.
+"""Make the models that come with the package, again from nothing: corpus, dataset, training, weights, card.
 
     pip install music21 && python -m quality.shipped chorales
 
 The corpora, datasets and runs lie in build/shipped; what is there is not made again, and a training that was
-interrupted goes on from its last epoch. Every recipe runs on one thread.
+interrupted goes on from its last epoch. Every recipe runs on one thread. Weights and card go to src/seq2seq/shipped.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Any
 import click
 
 ROOT = Path(__file__).parents[1]
+
+SHIPPED = ROOT / "src" / "seq2seq" / "shipped"
+SAMPLES = 12
 
 # The chorales move in eighths: two steps a beat. A beat position of more than four bars would help to learn them by
 # heart. The tunes are written out with their repeats, and go on for longer than a window: hence lags and echo.
@@ -51,7 +54,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def make(name: str, work: Path) -> None:
-    """Make what is not made yet of a recipe: MIDI files, dataset, run."""
+    """Make what is not made yet of a recipe: MIDI files, dataset, run; then weights and card."""
     import rollcore
     from seq2seq.models.config import TrainConfig
     from seq2seq.training.fit import model_config, train
@@ -66,10 +69,44 @@ def make(name: str, work: Path) -> None:
         rollcore.build_dataset(
             midi, data, steps_per_beat=recipe["steps_per_beat"], planes=("sounding", "onset"), dedupe=True
         )
-    config = model_config(rollcore.open_dataset(data), **recipe["model"])
-    resume = (run_dir / "last.keras").exists()
-    done = train(data, run_dir, config, TrainConfig(**recipe["train"]), resume=resume)
-    print(json.dumps({key: value for key, value in done.items() if key != "history"}))
+    done = json.loads((run_dir / "done.json").read_text()) if (run_dir / "done.json").exists() else None
+    if done is None:
+        config = model_config(rollcore.open_dataset(data), **recipe["model"])
+        resume = (run_dir / "last.keras").exists()
+        done = train(data, run_dir, config, TrainConfig(**recipe["train"]), resume=resume)
+        if done["interrupted"]:
+            raise click.Abort
+        (run_dir / "done.json").write_text(json.dumps({"parameters": done["parameters"]}))
+    pack(name, data, run_dir, done["parameters"])
+
+
+def pack(name: str, data: Path, run_dir: Path, parameters: int) -> None:
+    """Write weights and card of a trained run."""
+    from quality.cards import write_card
+
+    import rollcore
+    from seq2seq.models.architectures import load_model
+    from seq2seq.models.weights import write_weights
+    from seq2seq.run import Run
+    from seq2seq.sampling.corpus import Corpus
+    from seq2seq.training.evaluation import evaluate
+    from seq2seq.training.samples import evaluate_samples
+
+    run, dataset = Run.open(run_dir), rollcore.open_dataset(data)
+    SHIPPED.mkdir(exist_ok=True)
+    weights = SHIPPED / f"{name}.safetensors"
+    write_weights(load_model(run.best_model, run.config), weights, Corpus.of(dataset).to_dict())
+    scores = evaluate(run_dir, data)["scores"]
+    compared = evaluate_samples(SAMPLES, run, data)
+    facts = {
+        "pieces": [len(dataset.split(split)) for split in ("train", "validation", "test")],
+        "parameters": parameters,
+        "kilobytes": weights.stat().st_size // 1000,
+        "scores": {key: scores[key]["nats_per_frame"] for key in ("model", "markov")},
+        "compared": compared,
+        "recipe": RECIPES[name],
+    }
+    write_card(name, facts, SHIPPED / f"{name}.md")
 
 
 @click.command(help=__doc__)

@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Make music with a trained model.",
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
+    "models": "List the models that come with the package.",
 }
 
 

@@ -35,6 +35,7 @@ from seq2seq.sampling.corpus import Corpus
 from seq2seq.sampling.primer import Primer, Source
 from seq2seq.sampling.request import Request
 from seq2seq.sampling.sampler import Sampler, Steering
+from seq2seq.shipped import shipped_models, weights_path
 
 _DEFAULT_SECONDS = 30.0
 _DEFAULT_TEMPO_BPM = 120.0
@@ -79,12 +80,13 @@ class Generator:
 
     @classmethod
     def load(cls, source: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> Generator:
-        """Return the generator of a run folder, or of a file that `seq2seq.models.weights` wrote.
+        """Return the generator of a run folder, of a file of `seq2seq.models.weights`, or a model of the package.
 
         Parameters
         ----------
         source
-            A run folder, or a ``.safetensors`` file.
+            A run folder, a ``.safetensors`` file, or, where there is neither, the name of a model that comes with the
+            package: see `seq2seq.shipped`.
         data
             The dataset whose pieces a request may name; that of the training by default, where *source* is its run.
 
@@ -94,6 +96,8 @@ class Generator:
             If there is no such run or file, or it is damaged.
         """
         path, model = Path(source), None
+        if not path.exists() and str(source) in shipped_models():
+            path = weights_path(str(source))
         if path.is_file():
             weights, name = path, path.stem
         else:

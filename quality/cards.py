@@ -1,0 +1,101 @@
+"""The cards of the models that come with the package: what they are, from what, how good, and what they cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+SUMMARIES = {
+    "chorales": "Four-part chorales after J. S. Bach; the shortest note is an eighth.",
+    "folk": "Reels, jigs and hornpipes after Ryan's Mammoth Collection (Boston, 1883); one voice.",
+    "chords": "Short pieces in thirteen scales, after the sample pack: melody, chords and bass.",
+}
+
+DATA = {
+    "chorales": (
+        "The chorales of Johann Sebastian Bach (1685-1750) in the corpus of music21 that have soprano, alto, tenor and "
+        "bass. The music is in the public domain. The files were encoded by Margaret Greentree and others; music21 "
+        "(BSD) distributes them with the encoders' permission, and says that some of its encodings may not be used "
+        "commercially; none of these files carries such a note. No file is part of this package, only the weights. "
+        "Eighths are kept; sixteenths between them are left out."
+    ),
+    "folk": (
+        "Ryan's Mammoth Collection of 1,050 reels and jigs (Boston, 1883), in the public domain, as transcribed to ABC "
+        "by volunteers (John Walsh, Ray Davies, Bob Puckette and others) and distributed with music21 (BSD). The files "
+        "carry no licence of their own. No file is part of this package, only the weights. Repeats are written out."
+    ),
+    "chords": "The sample pack, 156 pieces that `rollcore make-chords` writes by rule; MIT, as this package.",
+}
+
+LIMITS = {
+    "chorales": (
+        "It knows no words and no fermatas but what the notes say, and writes in one style. It counts in eighths. "
+        "Pitches and onsets only: no dynamics, no tempo."
+    ),
+    "folk": "One melody, no chords. It writes in one style. Pitches and onsets only: no dynamics, no tempo.",
+    "chords": "Sixteen bars of 4/4, made by rule: it shows that everything works, and is not meant to surprise.",
+}
+
+SHOWN = (
+    "notes in the piece's key",
+    "4-bar stretches in the home key",
+    "leaps over 7 semitones in the top line",
+    "notes on the beat",
+    "frames that change",
+    "bar again after 4",
+    "bar again after 8",
+    "longest returning phrase, bars",
+    "last top note is the tonic",
+)
+
+
+def write_card(name: str, facts: dict[str, Any], path: Path) -> None:
+    """Write the card of a model from what was measured."""
+    train, validation, test = facts["pieces"]
+    recipe, compared = facts["recipe"], facts["compared"]
+    copied, alike = compared["copied"], compared["resemblance"]
+    settings = {**recipe["model"], **recipe["train"]}
+    listed = ", ".join(f"{key} {value}" for key, value in settings.items())
+    lines = [
+        f"# {name}",
+        "",
+        SUMMARIES[name],
+        "",
+        "## Data and licence",
+        "",
+        DATA[name],
+        f"{train} pieces were trained on, {validation} chose the epoch, {test} were kept for the test.",
+        "",
+        "## Recipe",
+        "",
+        f"`python -m quality.shipped {name}` makes it again from nothing. Model `tied`, {facts['parameters']:,} "
+        f"parameters, {facts['kilobytes']} kB, {recipe['steps_per_beat']} steps a beat, onsets; {listed}.",
+        "",
+        "## Figures",
+        "",
+        f"Test: {facts['scores']['model']:.3f} nats a frame, sounding and onset planes together (the `markov` "
+        f"baseline: {facts['scores']['markov']:.3f}). {compared['samples']} pieces drawn from nothing at "
+        f"temperature 1, beside {compared['real']} real pieces that were not trained on:",
+        "",
+        "| | drawn | real |",
+        "|---|---|---|",
+    ]
+    for measure in SHOWN:
+        sides = compared["measures"][measure]
+        cells = ("-" if sides[side] is None else f"{sides[side]:.3f}" for side in ("samples", "real"))
+        lines.append(f"| {measure} | {' | '.join(cells)} |")
+    if alike:
+        lines.append(f"| Fréchet ratio | {alike['frechet ratio']['mean']:.2f} | 1 |")
+        told, chance = alike["neighbour accuracy"]["mean"], alike["neighbour accuracy, real"]["mean"]
+        lines.append(f"| nearest-neighbour accuracy | {told:.2f} | {chance:.2f} |")
+    made, heard = copied["samples"], copied["real"]
+    lines += [
+        f"| notes copied from training pieces, in runs of 16 | {made['share'] or 0:.3f} | {heard['share'] or 0:.3f} |",
+        f"| longest copied run, notes | {made['longest run, notes']} | {heard['longest run, notes']} |",
+        "",
+        "## Limits",
+        "",
+        LIMITS[name],
+        "",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
