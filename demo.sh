@@ -7,7 +7,7 @@ step "1/4  The sample pack: 156 MIDI files of every scale's own chords"
 [ -d demo/midi ] || rollcore make-chords demo/midi
 
 step "2/4  MIDI files -> piano-roll dataset, 4 steps per beat, with onsets"
-[ -f demo/chords.h5 ] || rollcore build-dataset demo/midi demo/chords.h5 --steps-per-beat 4 --planes sounding,onset
+[ -f demo/chords.h5 ] || rollcore build-dataset demo/midi demo/chords.h5
 rollcore info demo/chords.h5
 
 step "3/4  Train: 32 steps in, the next 64 out"
@@ -25,7 +25,7 @@ cat <<'END'
   demo/generated/    the music: open run-seed7.html to see and hear it; .mid files for a score editor
 
 Next, with your own files:
-  .venv/bin/rollcore build-dataset ~/midi my.h5 --steps-per-beat 4 --planes sounding,onset
+  .venv/bin/rollcore build-dataset ~/midi my.h5
   .venv/bin/seq2seq-train my.h5 --run-dir runs/mine
   .venv/bin/seq2seq-generate runs/mine --steps 128 --output-dir generated
 END

@@ -66,7 +66,7 @@ def test_build(race: Any, quick: bool, scratch: Path, n_files: int) -> None:
     few = blobs[:: 100 if quick else 20]
 
     def build() -> str:
-        return process.run([*rollcore, "build-dataset", folder, out])
+        return process.run([*rollcore, "build-dataset", folder, out, "--fps", "50", "--planes", "sounding"])
 
     build()
     out_bytes = out.stat().st_size

@@ -27,7 +27,7 @@ rollcore = pytest.importorskip("rollcore")
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("feed") / "out.h5"
-    rollcore.build_dataset(corpus.corpus(N_FILES), out)
+    rollcore.build_dataset(corpus.corpus(N_FILES), out, fps=50, planes="sounding")
     return rollcore.windows(rollcore.open_dataset(out), LENGTH)
 
 
@@ -129,7 +129,7 @@ def test_cold_disk(race: Any, scratch: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An epoch of a dataset larger than memory: every window comes from the disk."""
     monkeypatch.setattr("rollcore.dataset.memory_bytes", lambda: 0)
     path = scratch / "out.h5"
-    rollcore.build_dataset(corpus.corpus(6000), path)
+    rollcore.build_dataset(corpus.corpus(6000), path, fps=50, planes="sounding")
     windows = rollcore.windows(rollcore.open_dataset(path), LENGTH)
     numbers = np.random.default_rng(corpus.SEED).integers(0, len(windows), N_COLD)
     piece, start = windows.locate(numbers)

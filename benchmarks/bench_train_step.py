@@ -25,7 +25,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Give a dataset of musical time, as the models' defaults expect it."""
     rollcore = pytest.importorskip("rollcore")
     out = tmp_path_factory.mktemp("train_step") / "out.h5"
-    rollcore.build_dataset(corpus.corpus(N_FILES), out, steps_per_beat=4)
+    rollcore.build_dataset(corpus.corpus(N_FILES), out, steps_per_beat=4, planes="sounding")
     return rollcore.open_dataset(out)
 
 

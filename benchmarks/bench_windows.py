@@ -34,7 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, quick: bool) -> Any:
     out = tmp_path_factory.mktemp("windows") / "out.h5"
     # The sample pack's pieces, which stand in where there are no real files, are a quarter as long.
     longer = 1 if corpus.sources()[0] == "real files" else 4
-    rollcore.build_dataset(corpus.corpus(longer * (1000 if quick else 6000)), out)
+    rollcore.build_dataset(corpus.corpus(longer * (1000 if quick else 6000)), out, fps=50, planes="sounding")
     opened = rollcore.open_dataset(out)
     # Read once: every contender finds it in the page cache.
     opened.mapped.sum()

@@ -58,7 +58,7 @@ def take() -> dict[str, object] | None:
     folder = corpus.corpus(N_FILES)
     with tempfile.TemporaryDirectory(dir=corpus.cache_folder()) as temporary:
         data, out = Path(temporary) / "perf.data", Path(temporary) / "out.h5"
-        command = [*process.command("rollcore"), "build-dataset", folder, out]
+        command = [*process.command("rollcore"), "build-dataset", folder, out, "--fps", "50", "--planes", "sounding"]
         record = [perf, "record", "-e", "cpu-clock", "-F", HERTZ, "-o", data, "--", *command]
         subprocess.run(list(map(str, command)), check=True, capture_output=True)  # once to warm up
         out.unlink()

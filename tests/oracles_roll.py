@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from fractions import Fraction
 
 import mido
@@ -74,17 +75,57 @@ def sustained(notes, pedals, drums=True):
     return longer
 
 
-def roll(ticks_per_beat, notes, tempos, *, fps=None, steps_per_beat=None, drums=False):
-    """Sets of sounding and struck (frame, pitch), and the number of frames."""
+def phase(ticks_per_beat, notes):
+    """Shift in ticks that brings a piece to the sixteenths, and whether it keeps to none: every shift is tried."""
+    onsets = [note[0] for note in notes]
+    if len(set(onsets)) < 64:
+        return 0, False
+    sixteenth = Fraction(ticks_per_beat, 4)
+    places = Counter(4 * tick % ticks_per_beat for tick in onsets)  # within a sixteenth, in quarters of a tick
+
+    def near(shift):
+        """How many onsets a shift brings to within 1/48 beat of a sixteenth, and how far these are in all."""
+        count = distance = 0
+        for place, onsets_there in places.items():
+            after = (place + 4 * shift) % ticks_per_beat
+            beside = min(after, ticks_per_beat - after)
+            if 12 * beside <= ticks_per_beat:
+                count += onsets_there
+                distance += onsets_there * beside
+        return count, distance
+
+    if near(0)[0] > Fraction(3, 10) * len(onsets):
+        return 0, False
+    half = ticks_per_beat // 8
+    tried = {shift: near(shift) for shift in range(-half, half + 1)}
+    shift = min(tried, key=lambda shift: (-tried[shift][0], tried[shift][1], abs(shift), -shift))
+    share = Fraction(tried[shift][0], len(onsets))
+    if share < Fraction(7, 10):
+        return 0, share < Fraction(35, 100)
+    counts = [0] * 4
+    for tick in onsets:
+        counts[math.floor((tick + shift) / sixteenth + Fraction(1, 2)) % 4] += 1
+    strongest = counts.index(max(counts))
+    if max(counts) >= Fraction(5, 4) * sorted(counts)[-2]:
+        ways = [shift + math.floor(sixteenth * k + Fraction(1, 2)) for k in (-strongest, 4 - strongest)]
+        shift = min(ways, key=lambda way: (abs(way), -way))
+    if min(onsets) + shift < -Fraction(ticks_per_beat, 48):
+        shift += ticks_per_beat
+    return shift, False
+
+
+def roll(ticks_per_beat, notes, tempos, *, fps=None, steps_per_beat=None, drums=False, shift=0):
+    """Sets of sounding and struck (frame, pitch), and the number of frames; notes shifted by so many ticks."""
     times = {}
 
     def frame(tick):
         if tick not in times:
             if steps_per_beat is not None:
-                times[tick] = Fraction(tick, ticks_per_beat) * Fraction(steps_per_beat)
+                beats = Fraction(max(0, tick + shift), ticks_per_beat)
+                times[tick] = math.floor(beats * Fraction(steps_per_beat) + Fraction(1, 2))
             else:
-                times[tick] = seconds_of(tick, tempos, ticks_per_beat) * Fraction(fps)
-        return times[tick].numerator // times[tick].denominator
+                times[tick] = math.floor(seconds_of(tick, tempos, ticks_per_beat) * Fraction(fps))
+        return times[tick]
 
     sounding, struck, frames = set(), set(), 0
     for onset, offset, pitch, channel, _ in notes:

@@ -24,6 +24,7 @@ class Batch:
         onsets: bool,
         drums: bool,
         sustain: bool,
+        align: bool,
         max_seconds: int,
         max_beats: int,
     ) -> None: ...

@@ -72,6 +72,7 @@ cdef struct Spec:
     bint onsets
     bint drums
     bint sustain
+    bint align
     int64_t max_seconds
     int64_t max_beats
 
@@ -80,12 +81,15 @@ cdef struct Record:              # one row of roll.RECORD_DTYPE
     int64_t notes                # notes painted
     int64_t frames
     int64_t microseconds         # musical time up to the last note-off
+    int64_t moved                # on the grid of beats, onsets that lie more than an eighth of a step beside theirs
     int32_t status
     int32_t error                # errno under STATUS_IO
     int32_t tempo                # microseconds per beat at the first note
     int32_t beats                # the time signature of its bars: beats in a bar, and the note value of a beat
     int32_t value
     int32_t upbeat               # frames before the first bar line, on the grid of beats
+    int32_t shift                # ticks by which the notes were moved, on the grid of beats
+    int32_t free                 # its onsets keep to no grid of sixteenths
     int32_t repairs[N_REPAIRS]
     uint8_t head[264]            # the first bytes of a file that is not MIDI, to say what it is
 
@@ -102,14 +106,19 @@ cdef struct Segment:             # constant tempo from `tick` on
     int64_t rate
 
 cdef struct Clock:
-    # frame(tick) = floor(elapsed(tick) * numerator / (unit * denominator)), in integers throughout.
+    # frame(tick) = floor((elapsed(tick) * numerator + bias * unit) / (unit * denominator)), in integers throughout.
+    # On the grid of seconds the bias is 0; on that of beats it is half of the denominator, so that the nearest step is
+    # found: both terms of the rate are doubled there, so that the half is a whole number.
     Segment *segments
     Py_ssize_t n
     Py_ssize_t capacity
     int64_t numerator
     int64_t denominator
+    int64_t bias
     int64_t unit                 # elapsed units in one second (or one beat)
-    int64_t multiplier           # numerator over unit * denominator in lowest terms, where narrow
+    int64_t multiplier           # numerator, bias and denominator times unit in lowest terms, where narrow
+    int64_t offset
+    int64_t divisor
     double inverse               # one over that divisor
     bint narrow                  # the products are small enough for doubles to be exact
 
@@ -187,18 +196,23 @@ cdef bint clock_time(Clock *clock, Song *song, Py_ssize_t first, Py_ssize_t last
     return True
 
 
-cdef void clock_rate(Clock *clock, int64_t numerator, int64_t denominator, int64_t elapsed_end) noexcept nogil:
-    cdef int64_t divisor, rest, common = numerator
-    clock.numerator = numerator
-    clock.denominator = denominator
-    clock.narrow = <double> clock.unit * <double> denominator < 4e18
+cdef void clock_rate(Clock *clock, const Spec *spec, int64_t elapsed_end) noexcept nogil:
+    cdef int64_t rest, common = spec.numerator
+    cdef int64_t doubled = 2 if spec.beats else 1
+    clock.numerator = spec.numerator * doubled
+    clock.denominator = spec.denominator * doubled
+    clock.bias = spec.denominator if spec.beats else 0
+    clock.narrow = <double> clock.unit * <double> clock.denominator < 4e18
     if clock.narrow:
-        divisor = rest = clock.unit * denominator
+        clock.divisor = rest = clock.unit * spec.denominator
         while rest:
             common, rest = rest, common % rest
-        clock.multiplier = numerator // common
-        clock.inverse = 1.0 / <double> (divisor // common)
-        clock.narrow = <double> elapsed_end * <double> clock.multiplier < EXACT and divisor // common < EXACT
+        clock.offset = clock.divisor // common if spec.beats else 0
+        clock.multiplier = clock.numerator // common
+        clock.divisor = clock.divisor // common * doubled
+        clock.inverse = 1.0 / <double> clock.divisor
+        clock.narrow = (<double> elapsed_end * <double> clock.multiplier + <double> clock.offset < EXACT
+                        and clock.divisor < EXACT)
 
 
 cdef struct Stretch:             # a segment with its end, as one note after the other uses it
@@ -227,11 +241,27 @@ cdef inline int64_t clock_frame(const Clock *clock, int64_t elapsed) noexcept no
     if clock.narrow:
         # For whole x, (x + 1/2) / d is at least 1 / 2d away from any whole number. Two roundings move it by less than
         # x / d / 2^52, which is a quarter of 1 / d while x < 2^50: so the floor is that of x / d, without a division.
-        return <int64_t> ((<double> (elapsed * clock.multiplier) + 0.5) * clock.inverse)
-    # floor((q*u + r) * n / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
+        return <int64_t> ((<double> (elapsed * clock.multiplier + clock.offset) + 0.5) * clock.inverse)
+    # floor(((q*u + r) * n + b*u) / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
     return (
-        elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit
+        elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit + clock.bias
     ) // clock.denominator
+
+
+cdef inline bint off_grid(const Clock *clock, int64_t elapsed, int64_t step) noexcept nogil:
+    """Whether an onset lies more than an eighth of a step beside its step, on the grid of beats."""
+    cdef int64_t rest, whole
+    if clock.narrow:
+        rest = elapsed * clock.multiplier - step * clock.divisor
+        whole = clock.divisor
+    else:
+        # As above, modulo a step: unit and rate are small enough on this grid, a tick is not.
+        whole = clock.unit * clock.denominator
+        rest = (elapsed // clock.unit % clock.denominator * clock.numerator % clock.denominator * clock.unit
+                + elapsed % clock.unit * clock.numerator) % whole
+        if 2 * rest > whole:
+            rest -= whole
+    return 8 * rest > whole or 8 * rest < -whole
 
 
 # ---- tracks (format 2) --------------------------------------------------------------------------------------------
@@ -414,7 +444,153 @@ cdef int32_t upbeat_frames(const Song *song, const Spec *spec, const Record *rec
     cdef int64_t value = record.value if record.beats > 1 else 4
     cdef int64_t bar = 4 * song.ticks_per_beat * beats               # in ticks times value, which are whole numbers
     cdef int64_t place = start % bar * value % bar
-    return <int32_t> (place * spec.numerator // (song.ticks_per_beat * value * spec.denominator))
+    cdef int64_t whole = song.ticks_per_beat * value * spec.denominator
+    return <int32_t> ((2 * place * spec.numerator + whole) // (2 * whole))
+
+
+# ---- the phase of the beats ---------------------------------------------------------------------------------------
+
+# A file whose onsets all lie beside the sixteenths by one and the same offset is shifted by it. "At" a sixteenth means
+# within 1/48 beat of it. The shares below lie between what was seen of 909 pop songs (0.01 as they are, 0.94 at the
+# best phase, in the median), of folk tunes (0.97 as they are), of 200 recordings of pianists (0.25 at best) and of
+# scores with triplets (0.45 at best).
+cdef enum:
+    FEWEST_ONSETS = 64           # at different ticks; fewer are no evidence
+    SEEN_SLOTS = 256
+cdef double MOST_AS_IT_IS = 0.3
+cdef double LEAST_AT_BEST = 0.7
+cdef double FREE_AT_BEST = 0.35  # fewer at any phase: played without a beat
+cdef double CLEAR_MARGIN = 1.25  # of onsets on the strongest sixteenth over those on the next
+cdef int64_t FARTHEST_PHASE = <int64_t> 1 << 46
+
+
+cdef bint enough_onsets(const Song *song) noexcept nogil:
+    """Whether the notes begin at `FEWEST_ONSETS` different ticks or more."""
+    cdef int64_t seen[SEEN_SLOTS]
+    cdef int64_t tick, previous = -1
+    cdef int n_seen = 0, slot
+    cdef Py_ssize_t i
+    memset(seen, 0xFF, sizeof(seen))
+    for i in range(song.n_notes):
+        tick = song.notes[i].onset_tick
+        if tick == previous:
+            continue
+        previous = tick
+        slot = <int> (<uint64_t> tick * <uint64_t> 0x9E3779B97F4A7C15 >> 56)
+        while seen[slot] >= 0 and seen[slot] != tick:
+            slot = (slot + 1) % SEEN_SLOTS
+        if seen[slot] < 0:
+            seen[slot] = tick
+            n_seen += 1
+            if n_seen == FEWEST_ONSETS:
+                return True
+    return False
+
+
+cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogil:
+    """Set the shift of a piece on the grid of beats, and whether it keeps to no grid; false when memory is out.
+
+    All notes count, drums too, whatever is kept of them: a file has one phase. Places within a sixteenth are in
+    quarters of a tick, of which it has as many as a beat has ticks.
+    """
+    cdef int64_t beat = song.ticks_per_beat, reach = beat // 12
+    cdef int64_t width = beat + 2 * reach + 1
+    cdef int64_t tick, place, n_at = 0, first = SATURATED
+    cdef double inverse = 1.0 / <double> (2 * beat)
+    cdef Py_ssize_t i
+    cdef int64_t *counts         # how many onsets lie below each place, and the sum of their places
+    cdef int64_t *sums
+    cdef int64_t shift
+    record.shift = 0
+    record.free = False
+    if song.format == 2 or song.n_notes < FEWEST_ONSETS:
+        return True
+    for i in range(song.n_notes):
+        tick = song.notes[i].onset_tick
+        if tick >= FARTHEST_PHASE:
+            return True
+        # The nearest sixteenth is floor(4 tick / beat + 1/2); as in clock_frame, the product needs no division.
+        place = 4 * tick - <int64_t> ((<double> (8 * tick + beat) + 0.5) * inverse) * beat
+        n_at += -reach <= place <= reach
+        if tick < first:
+            first = tick
+    if n_at > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
+        return True
+    counts = <int64_t *> calloc(2 * (width + 1), sizeof(int64_t))
+    if counts == NULL:
+        return False
+    sums = counts + width + 1
+    # Entry 1 + place + reach, for places from -reach to beat + reach: the sixteenth goes round.
+    for i in range(song.n_notes):
+        place = 4 * (song.notes[i].onset_tick % beat) % beat
+        counts[1 + place + reach] += 1
+    for place in range(reach):
+        counts[1 + place] = counts[1 + place + beat]
+    for place in range(beat, beat + reach + 1):
+        counts[1 + place + reach] = counts[1 + place + reach - beat]
+    for i in range(width):
+        sums[i + 1] = sums[i] + counts[i + 1] * (i - reach)
+        counts[i + 1] += counts[i]
+    shift = best_phase(counts, sums, beat, reach, &n_at)
+    free(counts)
+    record.free = n_at < FREE_AT_BEST * song.n_notes
+    if align and n_at >= LEAST_AT_BEST * song.n_notes:
+        shift = strongest_beat(song, shift)
+        if 48 * (first + shift) < -beat:
+            shift += beat                # nothing may fall before the piece begins
+        record.shift = <int32_t> shift
+    return True
+
+
+cdef int64_t best_phase(const int64_t *counts, const int64_t *sums, int64_t beat, int64_t reach,
+                        int64_t *n_best) noexcept nogil:
+    """Return the shift in ticks, half a sixteenth at most, that brings the most onsets to a sixteenth.
+
+    Of several such shifts it is the one that brings them nearest, then the smallest, then the later.
+    """
+    cdef int64_t farthest = beat // 8, shift = 0, size, center, low, middle, high, n_at, distance
+    cdef int64_t best = 0, best_distance = 0
+    cdef int sign
+    n_best[0] = -1
+    for size in range(farthest + 1):
+        for sign in range(1, -2, -2):
+            shift = sign * size
+            center = (-4 * shift % beat + beat) % beat
+            # The places center - reach to center + reach; entry 1 + center + reach is the middle one.
+            low, middle, high = center, center + reach, center + 2 * reach + 1
+            n_at = counts[high] - counts[low]
+            distance = (sums[high] - sums[middle] - center * (counts[high] - counts[middle])
+                        + center * (counts[middle] - counts[low]) - (sums[middle] - sums[low]))
+            if n_at > n_best[0] or (n_at == n_best[0] and distance < best_distance):
+                n_best[0] = n_at
+                best = shift
+                best_distance = distance
+    return best
+
+
+cdef int64_t strongest_beat(const Song *song, int64_t shift) noexcept nogil:
+    """Return the shift that makes the sixteenth with the most onsets the beat, if it is so by a clear margin."""
+    cdef int64_t on[4]
+    cdef int64_t beat = song.ticks_per_beat, chosen, candidate
+    cdef int strongest = 0, following, k
+    cdef Py_ssize_t i
+    memset(on, 0, sizeof(on))
+    for i in range(song.n_notes):
+        # Two beats up, so that no tick is below 0.
+        on[(8 * (song.notes[i].onset_tick + shift + 2 * beat) + beat) // (2 * beat) % 4] += 1
+    for k in range(1, 4):
+        if on[k] > on[strongest]:
+            strongest = k
+    following = 1 if strongest == 0 else 0
+    for k in range(4):
+        if k != strongest and on[k] > on[following]:
+            following = k
+    if on[strongest] < CLEAR_MARGIN * on[following]:
+        return shift
+    # The smallest shift that brings it there, the later of two: 4 * strongest sixteenths back or on.
+    chosen = shift + ((8 - strongest) * beat + 2) // 4 - 2 * beat
+    candidate = shift + ((12 - strongest) * beat + 2) // 4 - 2 * beat
+    return candidate if -chosen >= candidate else chosen
 
 
 # ---- notes to spans -----------------------------------------------------------------------------------------------
@@ -447,6 +623,10 @@ cdef int quantise(
     record.beats = record.value = 4
     record.upbeat = 0
     record.microseconds = 0
+    record.moved = 0
+    record.shift = 0
+    if spec.beats and not find_phase(song, spec.align, record):
+        return NO_MEMORY
     while first < song.n_notes:
         # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
         track = song.notes[first].track if song.format == 2 else -1
@@ -501,8 +681,8 @@ cdef int quantise(
             if not clock_add(beats, 0, 1):
                 return NO_MEMORY
             clock = beats
-            elapsed = end_tick
-        clock_rate(clock, spec.numerator, spec.denominator, elapsed)
+            elapsed = end_tick + <int64_t> 2 * song.ticks_per_beat       # no shift is larger
+        clock_rate(clock, spec, elapsed)
         fixed = clock[0]
         seek(clock, &on, 0)
         off = on
@@ -514,8 +694,14 @@ cdef int quantise(
                 seek(clock, &on, note.onset_tick)
             if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
                 seek(clock, &off, note.offset_tick)
-            start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
-            end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
+            if spec.beats:               # one segment, of rate 1
+                elapsed = max(0, note.onset_tick + record.shift)
+                start = clock_frame(&fixed, elapsed)
+                record.moved += off_grid(&fixed, elapsed, start)
+                end = clock_frame(&fixed, max(0, note.offset_tick + record.shift))
+            else:
+                start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
+                end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
             if end <= start:
                 end = start + 1
             if end > frames:
@@ -676,8 +862,8 @@ cdef class Batch:
     cdef Py_ssize_t span
 
     def __cinit__(self, bint beats, int64_t numerator, int64_t denominator, bint onsets, bint drums, bint sustain,
-                  int64_t max_seconds, int64_t max_beats):
-        self.spec = Spec(beats, numerator, denominator, onsets, drums, sustain, max_seconds, max_beats)
+                  bint align, int64_t max_seconds, int64_t max_beats):
+        self.spec = Spec(beats, numerator, denominator, onsets, drums, sustain, align, max_seconds, max_beats)
         song_init(&self.song)
 
     def __dealloc__(self):

@@ -90,7 +90,7 @@ class Grid:
             raise RollcoreError(f"longest piece of {max_minutes:g} minutes: expected at most {_MAX_SECONDS // 60:,}")
         seconds = math.ceil(round(max_minutes * 60, 6))
         beats = max(1, seconds * MAX_TEMPO_BPM // 60)
-        longest = (seconds if self.unit == "seconds" else beats + 1) * self.rate
+        longest = (seconds if self.unit == "seconds" else beats + 4) * self.rate  # with the phase, and rounded up
         if longest > _MAX_FRAMES:
             raise RollcoreError(
                 f"longest piece of {max_minutes:g} minutes at {self}: more than 2^31 frames; choose a smaller one"
@@ -117,10 +117,18 @@ def _fraction(value: int | float | str | Fraction, what: str) -> Fraction:
 def choose_grid(
     fps: int | float | str | Fraction | None = None,
     steps_per_beat: int | float | str | Fraction | None = None,
+    grid: Grid | None = None,
 ) -> Grid:
-    """Return the grid that two exclusive options name; 50 frames per second when neither is given."""
-    if fps is not None and steps_per_beat is not None:
-        raise RollcoreError("fps and steps_per_beat are both given: choose one grid")
-    if steps_per_beat is not None:
-        return Grid.beats(steps_per_beat)
-    return Grid.seconds(50 if fps is None else fps)
+    """Return the grid that one of three exclusive options names; 4 steps per beat when none is given."""
+    given = [
+        name for name, value in (("fps", fps), ("steps_per_beat", steps_per_beat), ("grid", grid)) if value is not None
+    ]
+    if len(given) > 1:
+        raise RollcoreError(f"{' and '.join(given)} are both given: choose one grid")
+    if grid is not None:
+        if not isinstance(grid, Grid):
+            raise RollcoreError(f"grid {grid!r}: expected a Grid, such as Grid.beats(4)")
+        return grid
+    if fps is not None:
+        return Grid.seconds(fps)
+    return Grid.beats(4 if steps_per_beat is None else steps_per_beat)

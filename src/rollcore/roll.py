@@ -31,11 +31,14 @@ RECORD_DTYPE = np.dtype(
         ("notes", "i8"),
         ("frames", "i8"),
         ("microseconds", "i8"),
+        ("moved", "i8"),
         ("status", "i4"),
         ("error", "i4"),
         ("tempo", "i4"),
         ("time_signature", "i4", (2,)),
         ("upbeat", "i4"),
+        ("shift", "i4"),
+        ("free", "i4"),
         ("repairs", "i4", (32,)),
         ("head", "u1", (264,)),
     ],
@@ -53,12 +56,12 @@ _REFUSALS = {
 }
 
 
-def check_planes(planes: Sequence[str]) -> tuple[str, ...]:
-    """Return the planes in their one order, or say which are possible."""
-    chosen = tuple(plane for plane in PLANES if plane in planes)
-    if isinstance(planes, str) or len(chosen) != len(planes) or "sounding" not in chosen:
-        given = planes if isinstance(planes, str) else ",".join(map(str, planes))
-        raise RollcoreError(f"planes {given}: expected sounding, or sounding and onset")
+def check_planes(planes: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the planes in their one order, from a sequence or a text such as ``"sounding,onset"``."""
+    given = [plane.strip() for plane in planes.split(",")] if isinstance(planes, str) else list(planes)
+    chosen = tuple(plane for plane in PLANES if plane in given)
+    if len(chosen) != len(given) or "sounding" not in chosen:
+        raise RollcoreError(f"planes {','.join(map(str, given))}: expected sounding, or sounding,onset")
     return chosen
 
 
@@ -95,7 +98,9 @@ def plane_voices(planes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def new_batch(grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, max_minutes: float) -> _roll.Batch:
+def new_batch(
+    grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, align: bool, max_minutes: float
+) -> _roll.Batch:
     """Return a kernel batch for these settings."""
     seconds, beats = grid.limits(max_minutes)
     return _roll.Batch(
@@ -105,6 +110,7 @@ def new_batch(grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, 
         "onset" in planes,
         drums,
         sustain,
+        align,
         seconds,
         beats,
     )
@@ -115,29 +121,37 @@ def piano_roll(
     *,
     fps: int | float | str | Fraction | None = None,
     steps_per_beat: int | float | str | Fraction | None = None,
-    planes: Sequence[str] = ("sounding",),
+    grid: Grid | None = None,
+    planes: str | Sequence[str] = PLANES,
     drums: bool = False,
     sustain: bool = False,
+    align: bool = True,
     max_minutes: float = MAX_MINUTES,
 ) -> NDArray[np.uint8]:
     """Quantise notes to a grid and pack them, one bit a pitch.
 
-    A tick becomes frame ``floor(time * rate)``, computed in integers over the tempo map. A note sounds from the frame
-    of its onset up to, and without, the frame of its note-off, and on at least one frame. The roll ends with its last
-    note.
+    On the grid of beats an onset or a note-off goes to the nearest step, ``floor(beats * rate + 1/2)``; on that of
+    seconds to the frame it lies in, ``floor(seconds * rate)``. Both are computed in integers over the tempo map. A note
+    sounds from the frame of its onset up to, and without, the frame of its note-off, and on at least one frame. The
+    roll ends with its last note.
 
     Parameters
     ----------
     midi
         The piece, as :func:`rollcore.read_midi` returns it.
-    fps, steps_per_beat
-        The grid: frames per second (50 when neither is given), or steps per quarter note.
+    fps, steps_per_beat, grid
+        The grid: frames per second, or steps per quarter note, or a `Grid`; 4 steps when none is given.
     planes
-        ``("sounding",)`` or ``("sounding", "onset")``; the onset plane has a bit only where a note begins.
+        ``("sounding", "onset")`` or ``"sounding"``; the onset plane has a bit only where a note begins. Without it,
+        notes of one pitch that touch on the grid are one.
     drums
         Keep channel 10 (9 in ``notes["channel"]``).
     sustain
         Extend notes while controller 64 is 64 or more on their channel, up to the next onset of the same pitch.
+    align
+        On the grid of beats, shift the notes of a piece whose onsets all lie beside the sixteenths by one and the same
+        offset, as docs/format.md says. Notes and pedals move, tempos and bar lines do not. What lies on the grid
+        already, and what was played without one, stays as it is.
     max_minutes
         Refuse longer pieces before anything is allocated.
 
@@ -158,15 +172,15 @@ def piano_roll(
     --------
     >>> import rollcore
     >>> middle_c = np.array([(0, 480, 60, 80, 0, 0)], rollcore.NOTE_DTYPE)
-    >>> rows = piano_roll(rollcore.Midi.from_notes(middle_c), fps=50)
-    >>> rows.shape, rollcore.unpack(rows, 60, 61)[0, 0].tolist()
-    ((25, 1, 16), [1, 0])
+    >>> rows = piano_roll(rollcore.Midi.from_notes(middle_c))
+    >>> rows.shape, rollcore.unpack(rows, 60, 61)[:, 0].tolist(), rollcore.unpack(rows, 60, 61)[:, 1].tolist()
+    ((4, 2, 16), [[1, 0], [1, 0], [1, 0], [1, 0]], [[1, 0], [0, 0], [0, 0], [0, 0]])
     """
     if not isinstance(midi, Midi):
         raise TypeError(f"a piano roll is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
-    grid = choose_grid(fps, steps_per_beat)
+    grid = choose_grid(fps, steps_per_beat, grid)
     planes = check_planes(planes)
-    batch = new_batch(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+    batch = new_batch(grid, planes, drums=drums, sustain=sustain, align=align, max_minutes=max_minutes)
     check_division(midi)
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
     notes = midi.notes
@@ -310,12 +324,13 @@ def midi_from_roll(
         raise RollcoreError(
             f"{ticks_per_beat} ticks per beat: too coarse for {grid}; raise ticks_per_beat or lower the rate"
         )
+    ticks, unit = ticks_per_frame.numerator, ticks_per_frame.denominator
     for name in ("onset_tick", "offset_tick"):
         frames = notes[name]
-        if len(rows) * ticks_per_frame.numerator >= 2**63:
+        if 2 * (len(rows) * ticks + unit) >= 2**63:
             frames = frames.astype(object)  # Python's integers know no overflow
-        # Rounding up keeps the tick within its frame, which the reader floors to.
-        notes[name] = -(-frames * ticks_per_frame.numerator // ticks_per_frame.denominator)
+        # The nearest tick has this frame as its nearest step; within a slice of time the tick after its start lies.
+        notes[name] = (2 * frames * ticks + unit) // (2 * unit) if grid.unit == "beats" else -(-frames * ticks // unit)
     tempos = np.array([(0, tempo)], TEMPO_DTYPE)
     return Midi.from_notes(notes, ticks_per_beat=ticks_per_beat, tempos=tempos)
 

@@ -130,7 +130,7 @@ def test_how_a_piece_begins_is_seen_at_the_first_note_that_is_kept(tmp_path, for
         body = bytes.fromhex(" ".join(f"00 {EVENTS[event]}" for event in track.split()) + " 00 FF 2F 00")
         data += b"MTrk" + len(body).to_bytes(4, "big") + body
     (tmp_path / "x.mid").write_bytes(data)
-    beats = {} if format == "smpte" else {"steps_per_beat": 96}  # a frame a tick
+    beats = {"fps": 50} if format == "smpte" else {"steps_per_beat": 96}  # a frame a tick
     rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5", drums=drums, **beats)
     dataset = rollcore.open_dataset(tmp_path / "x.h5")
     piece = dataset.pieces[0]

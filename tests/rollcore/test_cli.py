@@ -126,13 +126,14 @@ def test_from_nothing_to_a_picture(run, tmp_path):
 
 def test_build_options_reach_the_dataset(run, midi, tmp_path):
     options = ["--steps-per-beat", "8", "--planes", "sounding,onset", "--drums", "--sustain", "--max-minutes", "30"]
-    options += ["--split", "1/1/1", "--dedupe", "--threads", "2"]
+    options += ["--no-align", "--split", "1/1/1", "--dedupe", "--threads", "2"]
     status, _, err = run("build-dataset", *options, midi, tmp_path / "out.h5")
     assert (status, err) == (0, "")
     dataset = rollcore.open_dataset(tmp_path / "out.h5")
     assert str(dataset.grid) == "8 steps per beat"
     assert dataset.planes == ("sounding", "onset")
     assert dataset.options == {
+        "align": False,
         "drums": True,
         "sustain": True,
         "max_minutes": 30.0,
@@ -173,8 +174,12 @@ def test_info(run, dataset):
     )
     assert facts["splits"]["all"]["frames"] == sum(len(opened.rows(i)) for i in range(13))
     assert facts["splits"]["all"]["notes"] == int(opened.pieces["notes"].sum())
-    assert (facts["grid"], facts["planes"], facts["fingerprint"]) == ("50 fps", ["sounding"], opened.fingerprint)
-    assert (facts["grid_unit"], facts["grid_rate"]) == ("seconds", "50")
+    assert (facts["grid"], facts["planes"], facts["fingerprint"]) == (
+        "4 steps per beat",
+        ["sounding", "onset"],
+        opened.fingerprint,
+    )
+    assert (facts["grid_unit"], facts["grid_rate"]) == ("beats", "4")
     assert facts["time_signatures"] == {"4/4": 13}
     assert facts["bytes"] == dataset.stat().st_size
 

@@ -39,7 +39,7 @@ def pack(tmp_path_factory):
 
 
 def build(folder, target, **options):
-    return rollcore.build_dataset(folder, target, planes=("sounding", "onset"), **options)
+    return rollcore.build_dataset(folder, target, **{"fps": 50, **options})
 
 
 # --- killed
@@ -126,7 +126,7 @@ def test_builds_killed_at_any_moment(pack, tmp_path):
 def drive_limits(root: str, work: str) -> None:
     """Build where no file may grow beyond a limit, at many limits, and print how each build ended."""
     target = os.path.join(work, "out.h5")
-    arguments = ["build-dataset", "--fps", "10", os.path.join(root, "many"), target]
+    arguments = ["build-dataset", "--fps", "10", "--planes", "sounding", os.path.join(root, "many"), target]
 
     def limited(limit):
         reader, writer = os.pipe()

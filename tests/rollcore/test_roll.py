@@ -40,7 +40,8 @@ def songs(midi_folder):
 def test_every_real_file_equals_the_oracle(songs, grid):
     assert len(songs) >= 100
     for path, (ticks_per_beat, notes, tempos, _) in songs.items():
-        sounding, struck, frames = oracle.roll(ticks_per_beat, notes, tempos, **grid)
+        shift = oracle.phase(ticks_per_beat, notes)[0] if "steps_per_beat" in grid else 0
+        sounding, struck, frames = oracle.roll(ticks_per_beat, notes, tempos, shift=shift, **grid)
         rows = rollcore.piano_roll(rollcore.read_midi(path), planes=("sounding", "onset"), **grid)
         assert len(rows) == frames, path
         assert set(zip(*(i.tolist() for i in np.nonzero(bits(rows, 0))), strict=True)) == sounding, path
@@ -54,7 +55,7 @@ def test_real_files_with_pedal_equal_the_oracle(songs):
         pytest.skip("none of the real files has controller 64")
     for path, (ticks_per_beat, notes, tempos, pedals) in pedalled:
         expected = oracle.roll(ticks_per_beat, oracle.sustained(notes, pedals), tempos, fps=50)
-        rows = rollcore.piano_roll(rollcore.read_midi(path), sustain=True)
+        rows = rollcore.piano_roll(rollcore.read_midi(path), fps=50, sustain=True)
         assert len(rows) == expected[2]
         assert oracle.cells(rows[:, 0]) == expected[0]
 
@@ -94,7 +95,9 @@ def test_pretty_midi_agrees_where_its_rule_is_ours(midi_folder):
 
 def test_a_frame_is_sixteen_bytes_least_significant_bit_first():
     rows = rollcore.piano_roll(
-        Midi.from_notes(notes_of((0, 480, 0), (0, 480, 9), (0, 480, 60), (0, 480, 127))), steps_per_beat=1
+        Midi.from_notes(notes_of((0, 480, 0), (0, 480, 9), (0, 480, 60), (0, 480, 127))),
+        steps_per_beat=1,
+        planes="sounding",
     )
     # 60 = 8 * 7 + 4, 127 = 8 * 15 + 7
     assert rows.tobytes().hex() == "01020000000000" + "10" + "00" * 7 + "80"
@@ -111,7 +114,7 @@ def test_a_frame_is_sixteen_bytes_least_significant_bit_first():
     ],
 )
 def test_onsets_floor_and_every_note_sounds(onset, offset, expected):
-    rows = rollcore.piano_roll(Midi.from_notes(notes_of((onset, offset, 60))))
+    rows = rollcore.piano_roll(Midi.from_notes(notes_of((onset, offset, 60))), fps=50)
     assert bits(rows)[:, 60].tolist() == expected
 
 
@@ -130,7 +133,7 @@ def test_of_two_tempos_at_one_tick_the_last_holds():
 
 def test_tempo_after_the_last_note_does_not_lengthen_the_piece():
     tempos = np.array([(0, 500_000), (10**9, 16_777_215)], TEMPO_DTYPE)
-    assert len(rollcore.piano_roll(Midi.from_notes(notes_of((0, 480, 60)), tempos=tempos))) == 25
+    assert len(rollcore.piano_roll(Midi.from_notes(notes_of((0, 480, 60)), tempos=tempos), fps=50)) == 25
 
 
 def test_smpte_ticks_are_time():
@@ -144,9 +147,9 @@ def test_smpte_ticks_are_time():
 
 def test_drums_stay_out_unless_asked_for():
     midi = Midi.from_notes(notes_of((0, 480, 36, 9), (0, 240, 60, 0)))
-    assert bits(rollcore.piano_roll(midi))[:, 36].sum() == 0
-    assert len(rollcore.piano_roll(midi)) == 12  # 0.25 s
-    assert bits(rollcore.piano_roll(midi, drums=True))[:, 36].sum() == 25
+    assert bits(rollcore.piano_roll(midi, fps=50))[:, 36].sum() == 0
+    assert len(rollcore.piano_roll(midi, fps=50)) == 12  # 0.25 s
+    assert bits(rollcore.piano_roll(midi, fps=50, drums=True))[:, 36].sum() == 25
 
 
 def test_format_2_tracks_keep_their_own_tempo():
@@ -202,7 +205,7 @@ def test_a_grid_is_made_of_fractions():
 
 def test_the_longest_piece_is_in_seconds_rounded_up():
     midi = Midi.from_notes([(0, 1400, 60, 80, 0, 0)], ticks_per_beat=500)  # 1.4 s
-    assert len(rollcore.piano_roll(midi, max_minutes=1.4 / 60)) == 70
+    assert len(rollcore.piano_roll(midi, fps=50, max_minutes=1.4 / 60)) == 70
     with pytest.raises(RollcoreError, match="longer than"):
         rollcore.piano_roll(midi, max_minutes=1 / 60)
 
@@ -242,7 +245,7 @@ def test_a_note_out_of_range_is_refused_wherever_it_stands(column, value, messag
         notes = notes_of((480, 480, 60), (480, 960, 127), (960, 961, 0))
         notes["channel"] = 15
         tempos = np.zeros(0, TEMPO_DTYPE)
-        assert len(rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480))) == 51
+        assert len(rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480), fps=50)) == 51
         notes[column][bad] = value
         with pytest.raises(RollcoreError, match=message):
             rollcore.piano_roll(Midi(notes, tempos, ticks_per_beat=480))
@@ -285,7 +288,7 @@ def test_a_rate_of_large_terms_does_not_overflow():
     midi = rollcore.midi_from_roll(rows, grid=Grid.seconds(rate), tempo=tempo, ticks_per_beat=division)
     ticks_per_frame = Fraction(division * 1_000_000, tempo) / rate
     assert midi.notes["onset_tick"].tolist() == [math.ceil(1990 * ticks_per_frame)]
-    assert np.array_equal(rollcore.piano_roll(midi, fps=rate), rows)
+    assert np.array_equal(rollcore.piano_roll(midi, fps=rate, planes="sounding"), rows)
 
 
 def test_a_piece_too_long_is_refused_before_anything_is_allocated():
@@ -302,7 +305,7 @@ def test_a_piece_too_long_is_refused_before_anything_is_allocated():
 def test_limits_are_in_time_never_in_ticks():
     # Ten minutes at the finest resolution, 39 million ticks.
     fine = Midi.from_notes(notes_of((1200 * 32767 - 1, 1200 * 32767, 60)), ticks_per_beat=32767)
-    assert len(rollcore.piano_roll(fine)) == 30000
+    assert len(rollcore.piano_roll(fine, fps=50)) == 30000
 
 
 @pytest.mark.parametrize(
@@ -312,8 +315,12 @@ def test_limits_are_in_time_never_in_ticks():
         ({"fps": "fast"}, "frames per second 'fast'"),
         ({"fps": 50, "steps_per_beat": 4}, "choose one grid"),
         ({"planes": ("onset",)}, "planes"),
-        ({"planes": "sounding"}, "planes"),
+        ({"planes": "onset"}, "planes onset: expected sounding, or sounding,onset"),
+        ({"planes": ""}, "planes : expected"),
+        ({"grid": Grid.beats(4), "fps": 50}, "fps and grid are both given"),
+        ({"grid": 4}, "grid 4: expected a Grid"),
         ({"max_minutes": 0}, "more than 0"),
+        ({"max_minutes": 10**6, "fps": 50}, "2^31 frames"),
         ({"max_minutes": 10**6}, "2^31 frames"),
         ({"max_minutes": 10**8, "fps": 1}, "at most 1,666,666"),
         ({"fps": "1e999999999"}, "1e999999999"),
@@ -356,7 +363,7 @@ def test_what_is_no_piece_is_said_so():
 
 
 def test_an_empty_piece_is_an_empty_roll():
-    assert rollcore.piano_roll(Midi.from_notes(notes_of())).shape == (0, 1, 16)
+    assert rollcore.piano_roll(Midi.from_notes(notes_of())).shape == (0, 2, 16)
 
 
 # ---- against the oracle, at random ------------------------------------------------------------------------------
@@ -399,7 +406,7 @@ def test_random_pedals_equal_the_oracle(rows, pedal_rows, drums):
     midi = Midi(notes_of(*(n[:4] for n in notes)), np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, pedals=pedals)
     pedal_rows = sorted(pedal_rows, key=lambda pedal: pedal[0])
     expected = oracle.roll(480, oracle.sustained(notes, pedal_rows, drums), [], fps=50, drums=drums)
-    ours = rollcore.piano_roll(midi, sustain=True, drums=drums)
+    ours = rollcore.piano_roll(midi, fps=50, sustain=True, drums=drums)
     assert oracle.cells(ours[:, 0]) == expected[0]
 
 
@@ -494,7 +501,7 @@ def test_roll_to_midi_to_roll_is_the_identity(rows, grid, tempo):
 @given(rolls(planes=1))
 def test_without_onsets_the_sounding_plane_still_returns(rows):
     midi = rollcore.midi_from_roll(rows, grid=Grid.beats(4))
-    assert np.array_equal(rollcore.piano_roll(midi, steps_per_beat=4), rows)
+    assert np.array_equal(rollcore.piano_roll(midi, planes="sounding"), rows)
 
 
 @settings(max_examples=80, deadline=None)
@@ -536,7 +543,7 @@ def test_ticks_fit_the_grid_by_themselves(grid, tempo):
     rows[3:7, 0, 7] = rows[8, 0, 7] = rows[49, 0, 3] = 16
     midi = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo)
     rate = {"fps": grid.rate} if grid.unit == "seconds" else {"steps_per_beat": grid.rate}
-    assert np.array_equal(rollcore.piano_roll(midi, **rate), rows)
+    assert np.array_equal(rollcore.piano_roll(midi, planes="sounding", **rate), rows)
 
 
 def test_ticks_and_velocities_are_whole_and_do_not_overflow():

@@ -12,6 +12,7 @@ from rollcore.cli.options import (
     chosen_grid,
     drums_option,
     fps_option,
+    no_align_option,
     steps_per_beat_option,
     sustain_option,
 )
@@ -37,13 +38,14 @@ def _split(context: click.Context, option: click.Parameter, value: str) -> tuple
 @steps_per_beat_option
 @click.option(
     "--planes",
-    default="sounding",
+    default="sounding,onset",
     metavar="PLANES",
     show_default=True,
-    help="sounding, or sounding,onset: with onsets a repeated note is not a held one.",
+    help="sounding,onset, or sounding alone, in which notes of one pitch that touch are one.",
 )
 @drums_option
 @sustain_option
+@no_align_option
 @click.option("--max-minutes", type=float, metavar="M", help="Skip longer pieces.  [default: 480]")
 @click.option(
     "--split",
@@ -69,6 +71,7 @@ def build_dataset(
     planes: str,
     drums: bool,
     sustain: bool,
+    no_align: bool,
     max_minutes: float | None,
     split: tuple[int, int, int] | dict[str, str],
     dedupe: bool,
@@ -91,18 +94,18 @@ def build_dataset(
     grid = chosen_grid(fps, steps_per_beat)
     longest = MAX_MINUTES if max_minutes is None else max_minutes
     with bad_usage():
-        chosen = check_planes([plane.strip() for plane in planes.split(",")])
+        chosen = check_planes(planes)
         grid.limits(longest)
         check_split(split)
     with Progress("files") as progress:
         report = build(
             list(inputs),
             out,
-            fps=fps,
-            steps_per_beat=steps_per_beat,
+            grid=grid,
             planes=chosen,
             drums=drums,
             sustain=sustain,
+            align=not no_align,
             max_minutes=longest,
             split=split,
             dedupe=dedupe,

@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-fps_option = click.option("--fps", metavar="RATE", help="Grid of seconds: frames per second.  [default: 50]")
-steps_per_beat_option = click.option("--steps-per-beat", metavar="N", help="Grid of music: steps per quarter note.")
+fps_option = click.option("--fps", metavar="RATE", help="Grid of seconds: frames per second; suits recordings.")
+steps_per_beat_option = click.option(
+    "--steps-per-beat", metavar="N", help="Grid of music: steps per quarter note.  [default: 4]"
+)
 drums_option = click.option(
     "--drums", is_flag=True, help="Keep the drums (MIDI channel 10), which are left out otherwise."
 )
 sustain_option = click.option("--sustain", is_flag=True, help="Let notes ring while the sustain pedal is down.")
+no_align_option = click.option(
+    "--no-align",
+    is_flag=True,
+    help="Grid of music: leave the notes where the file has them, though all stand beside the sixteenths alike.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

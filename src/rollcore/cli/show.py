@@ -12,6 +12,7 @@ from rollcore.cli.options import (
     chosen_grid,
     drums_option,
     fps_option,
+    no_align_option,
     steps_per_beat_option,
     sustain_option,
 )
@@ -45,6 +46,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 @steps_per_beat_option
 @drums_option
 @sustain_option
+@no_align_option
 def plot(
     source: str,
     piece: tuple[str, ...],
@@ -56,6 +58,7 @@ def plot(
     steps_per_beat: str | None,
     drums: bool,
     sustain: bool,
+    no_align: bool,
 ) -> None:
     """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
 
@@ -65,8 +68,10 @@ def plot(
     from rollcore.show.plot import plot_roll
 
     if (found := _piece_of(source, piece, "PICTURE")) is not None:
-        if fps or steps_per_beat or drums or sustain:
-            message = "--fps, --steps-per-beat, --drums and --sustain are for MIDI files; a dataset has its own"
+        if fps or steps_per_beat or drums or sustain or no_align:
+            message = (
+                "--fps, --steps-per-beat, --drums, --sustain and --no-align are for MIDI files; a dataset has its own"
+            )
             raise click.UsageError(message, click.get_current_context())
         dataset, index = found
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
@@ -74,12 +79,12 @@ def plot(
         upbeat = int(dataset.pieces["upbeat"][index]) / grid.rate
     else:
         from rollcore.midi import read_midi
-        from rollcore.roll import PLANES, piano_roll
+        from rollcore.roll import piano_roll
 
         grid = chosen_grid(fps, steps_per_beat)
         midi = read_midi(source)
         try:
-            rows = piano_roll(midi, fps=fps, steps_per_beat=steps_per_beat, planes=PLANES, drums=drums, sustain=sustain)
+            rows = piano_roll(midi, grid=grid, drums=drums, sustain=sustain, align=not no_align)
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)

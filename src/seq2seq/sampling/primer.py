@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,15 @@ class Source:
         midi = source if isinstance(source, rollcore.Midi) else rollcore.read_midi(source)
         name = _UNNAMED if isinstance(source, rollcore.Midi) else os.fspath(source)
         grid, reading = self.corpus.grid, self.corpus.reading
-        fps, steps = (None, grid.rate) if grid.unit == "beats" else (grid.rate, None)
         try:
-            rows = rollcore.piano_roll(midi, fps=fps, steps_per_beat=steps, planes=self.config.planes, **reading)
+            rows = rollcore.piano_roll(
+                midi,
+                grid=grid,
+                planes=self.config.planes,
+                drums=bool(reading.get("drums")),
+                sustain=bool(reading.get("sustain")),
+                align=bool(reading.get("align", True)),
+            )
         except RollcoreError as error:
             raise RollcoreError(f"{name}: {error}") from error
         drums = bool(reading.get("drums"))
@@ -69,7 +76,7 @@ class Source:
             raise RollcoreError(f"{name}: no notes in it{'' if drums else ', or drums alone'}")
         tempo, bar, upbeat = midi.opening(drums=drums)
         time_signature = time_signature or bar
-        rows = _from_bar_line(rows, int(upbeat * grid.rate), self._bar(time_signature))
+        rows = _from_bar_line(rows, math.floor(upbeat * grid.rate + Fraction(1, 2)), self._bar(time_signature))
         return Primer(rows, name, None if tempo is None else beats_per_minute(tempo), time_signature)
 
     def primer(self, request: Request, time_signature: tuple[int, int] | None) -> Primer:

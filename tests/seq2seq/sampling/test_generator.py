@@ -99,7 +99,7 @@ def run(tmp_path_factory):
 def seconds_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seconds")
     rollcore.make_chords(folder / "midi")
-    rollcore.build_dataset(folder / "midi", folder / "chords.h5", fps=50)
+    rollcore.build_dataset(folder / "midi", folder / "chords.h5", fps=50, planes="sounding")
     (folder / "blog").mkdir()
     return make_run(
         folder / "blog", rollcore.open_dataset(folder / "chords.h5"), model="blog", head="bernoulli", planes=PLANES[:1]
@@ -237,14 +237,14 @@ def test_a_grid_of_seconds_lasts_as_long_as_was_asked(seconds_run, tmp_path):
     output = made.outputs[0]
     assert output.rows.shape == (125, 1, 16)
     assert mido.MidiFile(output.midi).length == pytest.approx(2.5, abs=2e-3)
-    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
+    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50, planes="sounding")
     assert np.array_equal(padded(back, 125), output.rows)
     assert made.unit == "second"
 
 
 def test_a_tempo_too_slow_for_480_ticks_a_beat(seconds_run, tmp_path):
     output = generate(seconds_run, tmp_path, seconds=2.5, tempo_bpm=4).outputs[0]  # 750 frames a beat
-    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50)
+    back = rollcore.piano_roll(rollcore.read_midi(output.midi), fps=50, planes="sounding")
     assert np.array_equal(padded(back, 125), output.rows)
 
 
@@ -437,7 +437,7 @@ def test_a_piece_that_begins_with_a_rest_primes_from_its_first_note(run, seconds
     (tmp_path / "midi").mkdir()
     rollcore.write_midi(rollcore.Midi.from_notes(notes), tmp_path / "midi" / "late.mid")
     data = tmp_path / "late.h5"
-    grid = {"fps": fps} if fps else {"steps_per_beat": 4, "planes": PLANES}
+    grid = {"fps": fps, "planes": "sounding"} if fps else {"steps_per_beat": 4, "planes": PLANES}
     rollcore.build_dataset(tmp_path / "midi", data, split=(1, 0, 0), **grid)
     rows = rollcore.open_dataset(data).rows(0)
     made = [

@@ -65,7 +65,7 @@ def test_a_training_on_each_backend(backend, package, tmp_path):
         pytest.skip(f"{package} is not installed")
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     data = tmp_path / "few.h5"
-    rollcore.build_dataset(rollcore.make_chords(tmp_path / "midi")[::12], data, steps_per_beat=4, split=(2, 1, 1))
+    rollcore.build_dataset(rollcore.make_chords(tmp_path / "midi")[::12], data, planes="sounding", split=(2, 1, 1))
     code = STEP.format(backend=backend, data=str(data), run=str(tmp_path / "run"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -41,7 +41,7 @@ def test_frames_are_counted_from_the_first_bar_line(tmp_path):
     bars = [(0, 3, 16, 0), (360, 4, 4, 0)]
     (tmp_path / "midi").mkdir()
     write_midi(Midi.from_notes(notes, time_signatures=bars), tmp_path / "midi" / "x.mid")
-    build_dataset(tmp_path / "midi", tmp_path / "x.h5", steps_per_beat=4, split=(1, 0, 0))
+    build_dataset(tmp_path / "midi", tmp_path / "x.h5", steps_per_beat=4, planes="sounding", split=(1, 0, 0))
     batches = RollBatches(open_dataset(tmp_path / "x.h5"), CONFIG)
     inputs, _, _ = batches[0]
     assert inputs["start"].tolist() == [-7, -1, 5, 11, 17, 23, 29]

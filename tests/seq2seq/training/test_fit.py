@@ -340,7 +340,7 @@ def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
 
 def test_in_seconds_there_is_neither_beat_nor_bar_nor_echo(tmp_path):
     make_chords(tmp_path / "chords")
-    build_dataset(tmp_path / "chords", tmp_path / "chords.h5", fps=50)
+    build_dataset(tmp_path / "chords", tmp_path / "chords.h5", fps=50, planes="sounding")
     config = model_config(open_dataset(tmp_path / "chords.h5"))
     assert (config.periods, config.lags, config.echo) == ((), (), 0)
 
