@@ -23,6 +23,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   __pyx_f_8rollcore_4_smf_song_free = fuzz_song_free;
   __pyx_f_8rollcore_4_smf_song_parse = fuzz_song_parse;
   __pyx_v_8rollcore_5_roll_SATURATED = (int64_t)1 << 62;
+  __pyx_v_8rollcore_5_roll_FARTHEST_PHASE = (int64_t)1 << 46;
+  __pyx_v_8rollcore_5_roll_EXACT = 1125899906842624.0;
   return 0;
 }
 
@@ -98,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   spec.onsets = options >> 1 & 1;
   spec.drums = options >> 2 & 1;
   spec.sustain = options >> 3 & 1;
+  spec.align = options >> 6 & 1;
   spec.numerator = spec.beats ? STEPS : FPS;
   spec.denominator = 1;
   spec.max_seconds = MAX_SECONDS;
@@ -126,6 +129,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (__pyx_f_8rollcore_5_roll_quantise(&song, &spec, &time, &beats, &spans, &n_spans, &capacity, &record) == 0) {
       PROMISE(n_spans == record.notes && n_spans > 0 && record.frames > 0);
       PROMISE(0 <= record.upbeat && (spec.beats || record.upbeat == 0));
+      PROMISE(0 <= record.moved && record.moved <= record.notes && (spec.beats || record.moved == 0));
+      PROMISE(record.shift == 0 || (spec.beats && spec.align && song.n_notes >= 64));
+      PROMISE(8 * llabs(record.shift) <= 13 * (int64_t)song.ticks_per_beat);
       for (i = 0; i < n_spans; i++)
         PROMISE(0 <= spans[i].start && spans[i].start < spans[i].end && spans[i].end <= record.frames);
       check_rows(spans, n_spans, record.frames, spec.onsets);

@@ -450,17 +450,17 @@ cdef int32_t upbeat_frames(const Song *song, const Spec *spec, const Record *rec
 
 # ---- the phase of the beats ---------------------------------------------------------------------------------------
 
-# A file whose onsets all lie beside the sixteenths by one and the same offset is shifted by it. "At" a sixteenth means
-# within 1/48 beat of it. The shares below lie between what was seen of 909 pop songs (0.01 as they are, 0.94 at the
+# A file whose onsets all lie beside the sixteenths by one and the same offset is shifted by it (docs/format.md). "At" a
+# sixteenth means within 1/48 beat of it. The shares below lie between what was seen of 909 pop songs (0.01 as they are, 0.94 at the
 # best phase, in the median), of folk tunes (0.97 as they are), of 200 recordings of pianists (0.25 at best) and of
 # scores with triplets (0.45 at best).
 cdef enum:
     FEWEST_ONSETS = 64           # at different ticks; fewer are no evidence
     SEEN_SLOTS = 256
-cdef double MOST_AS_IT_IS = 0.3
-cdef double LEAST_AT_BEST = 0.7
-cdef double FREE_AT_BEST = 0.35  # fewer at any phase: played without a beat
-cdef double CLEAR_MARGIN = 1.25  # of onsets on the strongest sixteenth over those on the next
+    MOST_AS_IT_IS = 30           # in a hundred
+    LEAST_AT_BEST = 70
+    FREE_AT_BEST = 35            # fewer at any phase: played without a beat
+    CLEAR_MARGIN = 125           # onsets on the strongest sixteenth for a hundred on the next
 cdef int64_t FARTHEST_PHASE = <int64_t> 1 << 46
 
 
@@ -514,7 +514,7 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
         n_at += -reach <= place <= reach
         if tick < first:
             first = tick
-    if n_at > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
+    if 100 * n_at > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
         return True
     counts = <int64_t *> calloc(2 * (width + 1), sizeof(int64_t))
     if counts == NULL:
@@ -533,8 +533,8 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
         counts[i + 1] += counts[i]
     shift = best_phase(counts, sums, beat, reach, &n_at)
     free(counts)
-    record.free = n_at < FREE_AT_BEST * song.n_notes
-    if align and n_at >= LEAST_AT_BEST * song.n_notes:
+    record.free = 100 * n_at < FREE_AT_BEST * song.n_notes
+    if align and 100 * n_at >= LEAST_AT_BEST * song.n_notes:
         shift = strongest_beat(song, shift)
         if 48 * (first + shift) < -beat:
             shift += beat                # nothing may fall before the piece begins
@@ -585,7 +585,7 @@ cdef int64_t strongest_beat(const Song *song, int64_t shift) noexcept nogil:
     for k in range(4):
         if k != strongest and on[k] > on[following]:
             following = k
-    if on[strongest] < CLEAR_MARGIN * on[following]:
+    if 100 * on[strongest] < CLEAR_MARGIN * on[following]:
         return shift
     # The smallest shift that brings it there, the later of two: 4 * strongest sixteenths back or on.
     chosen = shift + ((8 - strongest) * beat + 2) // 4 - 2 * beat

@@ -17,11 +17,11 @@ import xxhash
 
 from rollcore.dataset import OUTCOMES, SPLITS
 from rollcore.errors import RollcoreError
-from rollcore.grid import MAX_MINUTES, choose_grid
+from rollcore.grid import MAX_MINUTES, Grid, choose_grid
 from rollcore.ledger import Ledger
 from rollcore.loading import Loaded, Loader
 from rollcore.repairs import REPAIR_CODES
-from rollcore.roll import check_planes
+from rollcore.roll import PLANES, RollOptions, check_planes
 from rollcore.sources.inputs import Batch, batches
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import DatasetWriter, Tables
@@ -30,6 +30,8 @@ from rollcore.writer import DatasetWriter, Tables
 BATCH_FILES = 256
 # Rows are painted, summed and written a buffer at a time, while they are still in the cache.
 BUFFER_BYTES = 1 << 20
+# Onsets in a hundred that lie more than an eighth of a step beside their step, from which on finer steps are advised.
+MANY_OFF_GRID = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,14 @@ class BuildReport:
         How often each repair was made in the files that were read, by code.
     pieces, frames, notes : int
         What the dataset holds.
+    grid : Grid
+        How its time is cut.
+    aligned : int
+        Pieces whose notes were shifted onto the grid of beats.
+    off_grid : int
+        Notes whose onset lies more than an eighth of a step beside the step it went to; 0 on the grid of seconds.
+    gridless : int
+        Pieces that keep to no grid of sixteenths, as recordings do; 0 on the grid of seconds.
     splits : tuple of int
         Pieces in train, validation and test.
     absent : tuple of str
@@ -73,6 +83,10 @@ class BuildReport:
     hours: float
     bytes: int
     seconds: float
+    grid: Grid
+    aligned: int
+    off_grid: int
+    gridless: int
 
     def __str__(self) -> str:
         lines = [
@@ -90,7 +104,30 @@ class BuildReport:
         if self.absent:
             shown = f"of the names with a split, first {self.absent[0]}"
             lines.insert(4, f"{'  absent':<14}{len(self.absent):>14,}   {shown}")
+        if self.grid.unit == "beats":
+            at = next(i for i, line in enumerate(lines) if line.startswith("size"))
+            moved = f"{'  off grid':<14}{self._percent_off_grid():>14.1f}   % of onsets: more than an eighth of a step"
+            shifted = "files, each shifted as a whole: its beats stood beside the grid"
+            lines[at:at] = [moved, *([f"{'  aligned':<14}{self.aligned:>14,}   {shifted}"] if self.aligned else [])]
+            lines += self._advice()
         return "\n".join(lines)
+
+    def _percent_off_grid(self) -> float:
+        return 100 * self.off_grid / max(self.notes, 1)
+
+    def _advice(self) -> list[str]:
+        """Return the line that names a grid which suits these files better, if there is one."""
+        if 2 * self.gridless > self.pieces:
+            return [
+                f"{self.gridless:,} of {self.pieces:,} files keep to no grid of sixteenths, as recordings do: "
+                f"rollcore build-dataset … --fps 50"
+            ]
+        if self._percent_off_grid() >= MANY_OFF_GRID and self.grid.rate % 12:
+            return [
+                f"{self._percent_off_grid():.0f} % of onsets lie between the steps; triplets need "
+                "rollcore build-dataset … --steps-per-beat 12"
+            ]
+        return []
 
 
 def _listing(counts: dict[str, int]) -> str:
@@ -117,9 +154,11 @@ def build_dataset(
     *,
     fps: int | float | str | Fraction | None = None,
     steps_per_beat: int | float | str | Fraction | None = None,
-    planes: Sequence[str] = ("sounding",),
+    grid: Grid | None = None,
+    planes: str | Sequence[str] = PLANES,
     drums: bool = False,
     sustain: bool = False,
+    align: bool = True,
     max_minutes: float = MAX_MINUTES,
     split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
     dedupe: bool = False,
@@ -139,9 +178,9 @@ def build_dataset(
         wildcards or braces, or a sequence of these.
     out
         The HDF5 file to write.
-    fps, steps_per_beat
-        The grid: frames per second (50 when neither is given), or steps per quarter note.
-    planes, drums, sustain, max_minutes
+    fps, steps_per_beat, grid
+        The grid: frames per second, or steps per quarter note, or a `Grid`; 4 steps when none is given.
+    planes, drums, sustain, align, max_minutes
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
         Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its content
@@ -169,25 +208,23 @@ def build_dataset(
         If the target cannot be written. What was there before is unchanged.
     """
     began = time.perf_counter()
-    grid = choose_grid(fps, steps_per_beat)
-    planes = check_planes(planes)
-    grid.limits(max_minutes)
+    reading = RollOptions(
+        choose_grid(fps, steps_per_beat, grid), check_planes(planes), drums, sustain, align, max_minutes
+    )
     check_split(split)
     workers = threads if threads is not None else _cores()
     if not isinstance(workers, (int, np.integer)) or workers < 1:
         raise RollcoreError(f"threads {workers}: expected a whole number, at least 1")
     sources = _sources(inputs)
-    loader = Loader(grid, planes, drums=drums, sustain=sustain, max_minutes=max_minutes)
+    loader = Loader(reading)
     places = _places(split)
     ledger = Ledger(places, max_minutes=max_minutes, dedupe=dedupe)
     options = {
+        **reading.stored(),
         "dedupe": bool(dedupe),
-        "drums": bool(drums),
-        "max_minutes": float(max_minutes),
         "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
-        "sustain": bool(sustain),
     }
-    with DatasetWriter(out, grid=grid, planes=planes) as writer:
+    with DatasetWriter(out, grid=reading.grid, planes=reading.planes) as writer:
         _run(workers, _found(sources, column), loader, ledger, writer, progress)
         tables = ledger.tables()
         if not len(tables.pieces):
@@ -195,7 +232,7 @@ def build_dataset(
         absent: tuple[str, ...] = ()
         if isinstance(places, NamedSplits):
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
-        report = _report(Path(out), tables, absent, ledger)
+        report = _report(Path(out), reading.grid, tables, absent, ledger)
         size = writer.commit(tables, options)
     return replace(report, bytes=size, seconds=time.perf_counter() - began)
 
@@ -230,7 +267,7 @@ def _found(sources: list[Any], column: str | None) -> Iterator[Batch]:
         raise RollcoreError(f"{os.fsdecode(where)}: cannot be read: {error.strerror or error}") from error
 
 
-def _report(path: Path, tables: Tables, absent: tuple[str, ...], ledger: Ledger) -> BuildReport:
+def _report(path: Path, grid: Grid, tables: Tables, absent: tuple[str, ...], ledger: Ledger) -> BuildReport:
     """Sum up a build before it is committed: what comes after that may be interrupted."""
     repaired = tables.files["outcome"] == OUTCOMES.index("repaired")
     mended = tables.repairs[repaired[tables.repairs["file"]]]
@@ -252,6 +289,10 @@ def _report(path: Path, tables: Tables, absent: tuple[str, ...], ledger: Ledger)
         hours=float(tables.pieces["microseconds"].sum(dtype=np.int64)) / 3.6e9,
         bytes=0,
         seconds=0.0,
+        grid=grid,
+        aligned=int((tables.pieces["shift"] != 0).sum()),
+        off_grid=ledger.off_grid,
+        gridless=ledger.gridless,
     )
 
 

@@ -44,6 +44,10 @@ class Ledger:
     ----------
     found, frames : int
         Files so far, and frames of their pieces.
+    off_grid : int
+        Notes of the pieces whose onset lies more than an eighth of a step beside its step.
+    gridless : int
+        Pieces that keep to no grid of sixteenths.
     names : list of bytes
         Names of the files so far.
     skipped : dict
@@ -58,6 +62,8 @@ class Ledger:
         self.first: dict[str, bytes] = {}
         self.found = 0
         self.frames = 0
+        self.off_grid = 0
+        self.gridless = 0
         self._split = split
         self._max_minutes = max_minutes
         self._seen: set[bytes] | None = set() if dedupe else None
@@ -142,7 +148,7 @@ class Ledger:
         pieces["shard"] = NO_PIECE
         pieces["file"] = self.found + chosen
         pieces["start"] = np.cumsum(frames) - frames
-        for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "microseconds"):
+        for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "shift", "microseconds"):
             pieces[column] = loaded.records[column][chosen]
         if len(chosen):
             halves = b"".join(loaded.digests[i] or b"" for i in chosen)
@@ -153,6 +159,8 @@ class Ledger:
             else:
                 pieces["split"] = split_of(pieces["digest"], self._split)
         self._pieces.append(pieces)
+        self.off_grid += int(loaded.records["moved"][chosen].sum())
+        self.gridless += int(loaded.records["free"][chosen].sum())
         return int(frames.sum())
 
     def _reason(self, loaded: Loaded, member: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from rollcore import _roll
 from rollcore.dataset import digest
-from rollcore.grid import MAX_MINUTES, Grid
-from rollcore.roll import RECORD_DTYPE, new_batch
+from rollcore.roll import RECORD_DTYPE, RollOptions
 from rollcore.sources.inputs import Batch
 
 __all__ = ["STATUS_GIVEN", "Loaded", "Loader"]
@@ -59,14 +57,13 @@ class Loaded:
 class Loader:
     """Read and quantise a batch of members; may be called from several threads, and pickled.
 
-    Parameters are those of :func:`rollcore.build_dataset`.
+    Parameters
+    ----------
+    options
+        How notes become rows.
     """
 
-    grid: Grid
-    planes: Sequence[str]
-    drums: bool = False
-    sustain: bool = False
-    max_minutes: float = MAX_MINUTES
+    options: RollOptions
     _spare: list[_roll.Batch] = field(default_factory=list, compare=False, repr=False)
 
     def __call__(self, batch: Batch) -> Loaded:
@@ -81,9 +78,7 @@ class Loader:
         try:
             kernel = self._spare.pop()
         except IndexError:
-            kernel = new_batch(
-                self.grid, self.planes, drums=self.drums, sustain=self.sustain, max_minutes=self.max_minutes
-            )
+            kernel = self.options.kernel()
         members = batch.paths if batch.paths is not None else batch.contents()
         records = np.zeros(len(batch.names), RECORD_DTYPE)
         for i, reason in enumerate(batch.reasons):
@@ -108,7 +103,7 @@ class Loader:
         self._spare.append(loaded.kernel)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.grid, self.planes, self.drums, self.sustain, self.max_minutes)
+        return type(self), (self.options,)
 
 
 def _from(batch: Batch, first: int) -> Batch:

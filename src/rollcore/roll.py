@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -98,22 +99,50 @@ def plane_voices(planes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def new_batch(
-    grid: Grid, planes: Sequence[str], *, drums: bool, sustain: bool, align: bool, max_minutes: float
-) -> _roll.Batch:
-    """Return a kernel batch for these settings."""
-    seconds, beats = grid.limits(max_minutes)
-    return _roll.Batch(
-        grid.unit == "beats",
-        grid.rate.numerator,
-        grid.rate.denominator,
-        "onset" in planes,
-        drums,
-        sustain,
-        align,
-        seconds,
-        beats,
-    )
+@dataclass(frozen=True)
+class RollOptions:
+    """How notes become rows; the parameters of :func:`piano_roll`, checked.
+
+    Raises
+    ------
+    RollcoreError
+        If one of them is out of range.
+    """
+
+    grid: Grid
+    planes: tuple[str, ...] = PLANES
+    drums: bool = False
+    sustain: bool = False
+    align: bool = True
+    max_minutes: float = MAX_MINUTES
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planes", check_planes(self.planes))
+        self.grid.limits(self.max_minutes)
+
+    def kernel(self) -> _roll.Batch:
+        """Return a kernel that reads and paints with these options."""
+        seconds, beats = self.grid.limits(self.max_minutes)
+        return _roll.Batch(
+            self.grid.unit == "beats",
+            self.grid.rate.numerator,
+            self.grid.rate.denominator,
+            "onset" in self.planes,
+            self.drums,
+            self.sustain,
+            self.align,
+            seconds,
+            beats,
+        )
+
+    def stored(self) -> dict[str, Any]:
+        """Return what a dataset says of them beside its grid and planes."""
+        return {
+            "align": bool(self.align),
+            "drums": bool(self.drums),
+            "max_minutes": float(self.max_minutes),
+            "sustain": bool(self.sustain),
+        }
 
 
 def piano_roll(
@@ -178,9 +207,10 @@ def piano_roll(
     """
     if not isinstance(midi, Midi):
         raise TypeError(f"a piano roll is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
-    grid = choose_grid(fps, steps_per_beat, grid)
-    planes = check_planes(planes)
-    batch = new_batch(grid, planes, drums=drums, sustain=sustain, align=align, max_minutes=max_minutes)
+    options = RollOptions(
+        choose_grid(fps, steps_per_beat, grid), check_planes(planes), drums, sustain, align, max_minutes
+    )
+    batch = options.kernel()
     check_division(midi)
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
     notes = midi.notes
@@ -214,7 +244,7 @@ def piano_roll(
     if status == _roll.STATUS_NO_MEMORY:
         raise MemoryError
     frames = int(record["frames"][0])
-    rows = np.empty((frames + 1, len(planes), ROW_BYTES), np.uint8)  # the kernel needs one row more
+    rows = np.empty((frames + 1, len(options.planes), ROW_BYTES), np.uint8)  # the kernel needs one row more
     batch.roll(record.view(np.uint8), rows.reshape(-1))
     return rows[:frames]
 

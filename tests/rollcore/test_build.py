@@ -19,6 +19,7 @@ import rollcore
 from rollcore import DatasetError, Grid, Midi, RollcoreError
 from rollcore.ledger import Ledger
 from rollcore.loading import Loader
+from rollcore.roll import RollOptions
 from rollcore.sources.inputs import batches
 from rollcore.writer import DatasetWriter
 
@@ -623,7 +624,7 @@ def test_want_of_memory_fails_the_build_and_skips_nothing(many, tmp_path):
 
 
 def test_a_loader_crosses_processes():
-    loader = Loader(Grid.beats(4), ("sounding", "onset"), drums=True, max_minutes=5)
+    loader = Loader(RollOptions(Grid.beats(4), drums=True, max_minutes=5))
     assert pickle.loads(pickle.dumps(loader)) == loader
 
 
