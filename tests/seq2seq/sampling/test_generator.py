@@ -589,7 +589,8 @@ def test_figures_stand_beside_those_of_the_training(run, tmp_path, capsys):
     arguments = [str(run), "--output-dir", str(tmp_path), "--steps", "30", "--num-outputs", "2"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["1", "2", "training", "(129", "pieces)"]
+    pieces = len(rollcore.open_dataset(run.parent / "chords.h5").split("train"))
+    assert lines[2].split() == ["1", "2", "training", f"({pieces}", "pieces)"]
     assert any(line.startswith("notes per beat") for line in lines)
     assert main([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
