@@ -19,6 +19,7 @@ ORDER = {
         "files",
         "repairs",
         "console",
+        "storage",
         "_smf",
         "_roll",
         "midi",
@@ -100,6 +101,7 @@ ORDER = {
         "cli.evaluate",
         "cli.compare",
         "cli.models",
+        "cli.push",
         "cli",
         "entry",
     ],
@@ -167,8 +169,8 @@ def test_rollcore_knows_nothing_of_the_models():
 
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
-    # How both packages meet a command line, use Numba, and write files.
-    shared = {"console", "entry", "compiled", "files", None}
+    # How both packages meet a command line, use Numba, write files, and reach storage.
+    shared = {"console", "entry", "compiled", "files", "storage", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"

@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from rollcore import hdf5
+from rollcore import hdf5, storage
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.grid import Grid
 from rollcore.midi import counted_bar
@@ -297,14 +297,15 @@ class Dataset:
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """Open a dataset that :func:`rollcore.build_dataset` wrote.
 
-    The tables are read and checked against their checksums; the rows are mapped, not read.
+    The tables are read and checked against their checksums; the rows are mapped, not read. A dataset at an address in
+    storage (``az://``, ``s3://``, ``gs://``, ``hf://``) is fetched first.
 
     Raises
     ------
     DatasetError
         If the file is missing, truncated, damaged, no rollcore dataset, or of a newer version.
     """
-    return Dataset(path)
+    return Dataset(storage.fetch(path))
 
 
 def _reopen(path: str, fingerprint: str) -> Dataset:

@@ -37,3 +37,7 @@ class MidiError(RollcoreError):
 
 class DatasetError(RollcoreError):
     """A file is not a rollcore dataset, is damaged, or cannot be written."""
+
+
+class StorageError(RollcoreError):
+    """Something in object storage is not there, or cannot be read or written."""

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollcore import Grid, RollcoreError
 from rollcore.files import whole_file
+from rollcore.storage import origin
 from seq2seq.errors import RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
 
@@ -372,7 +373,7 @@ def _remove(path: Path) -> None:
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
     return {
-        "path": str(dataset.path),
+        "path": origin(dataset.path),
         "fingerprint": dataset.fingerprint,
         "grid": {"unit": dataset.grid.unit, "rate": str(dataset.grid.rate)},
         "planes": list(dataset.planes),

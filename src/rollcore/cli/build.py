@@ -17,6 +17,7 @@ from rollcore.cli.options import (
     sustain_option,
 )
 from rollcore.console import Progress, printable
+from rollcore.storage import published
 
 
 def _split(context: click.Context, option: click.Parameter, value: str) -> tuple[int, int, int] | dict[str, str]:
@@ -97,10 +98,10 @@ def build_dataset(
         chosen = check_planes(planes)
         grid.limits(longest)
         check_split(split)
-    with Progress("files") as progress:
+    with published(out) as local, Progress("files") as progress:
         report = build(
             list(inputs),
-            out,
+            local,
             grid=grid,
             planes=chosen,
             drums=drums,
@@ -113,5 +114,5 @@ def build_dataset(
             threads=threads,
             progress=lambda files, frames: progress(files, f"{frames:,} frames"),
         )
-    for line in str(report).split("\n"):
+    for line in str(report).replace(local, out).split("\n"):
         click.echo(printable(line))

@@ -6,6 +6,7 @@ import click
 
 from rollcore.cli.options import CONTEXT, chosen_grid
 from rollcore.console import printable
+from rollcore.storage import fetch, published
 
 
 @click.command(context_settings=CONTEXT)
@@ -14,7 +15,8 @@ def make_chords(folder: str) -> None:
     """Write the sample pack to FOLDER: 156 MIDI files, 12 keys by 13 scales."""
     from rollcore.sources.pack import make_chords as make
 
-    paths = make(folder)
+    with published(folder) as local:
+        paths = make(local)
     click.echo(
         f"{len(paths)} MIDI files in {printable(folder)}; next: rollcore build-dataset {printable(folder)} out.h5"
     )
@@ -30,5 +32,6 @@ def import_mat(mat: str, out: str, steps_per_beat: str | None) -> None:
 
     if steps_per_beat is not None:
         chosen_grid(None, steps_per_beat)
-    count = convert(mat, out, steps_per_beat=steps_per_beat)
+    with published(out) as local:
+        count = convert(fetch(mat), local, steps_per_beat=steps_per_beat)
     click.echo(f"{count:,} pieces in {printable(out)}; next: rollcore info {printable(out)}")

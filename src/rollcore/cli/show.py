@@ -18,6 +18,7 @@ from rollcore.cli.options import (
 )
 from rollcore.console import printable
 from rollcore.errors import RollcoreError
+from rollcore.storage import fetch, published
 
 if TYPE_CHECKING:
     from rollcore.dataset import Dataset
@@ -67,6 +68,7 @@ def plot(
     """
     from rollcore.show.plot import plot_roll
 
+    source = fetch(source)
     if (found := _piece_of(source, piece, "PICTURE")) is not None:
         if fps or steps_per_beat or drums or sustain or no_align:
             message = (
@@ -91,7 +93,9 @@ def plot(
         opening = midi.opening(drums=drums)
         (beats, value), upbeat = opening.time_signature or (4, 4), opening.upbeat
     bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
-    plot_roll(rows, grid, picture, title=printable(title), start=start, length=length, beats_per_bar=bar, upbeat=upbeat)
+    shown = printable(title)
+    with published(picture) as local:
+        plot_roll(rows, grid, local, title=shown, start=start, length=length, beats_per_bar=bar, upbeat=upbeat)
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 
 
@@ -109,6 +113,7 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
     from rollcore.roll import SHORTEST_BEAT, midi_from_roll
     from rollcore.show.sound import write_wav
 
+    source = fetch(source)
     try:
         if (found := _piece_of(source, piece, "SOUND")) is not None:
             dataset, index = found
@@ -116,7 +121,8 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
             midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
         else:
             title, midi = os.path.basename(source), read_midi(source)
-        write_wav(midi, sound)
+        with published(sound) as local:
+            write_wav(midi, local)
     except RollcoreError as error:
         if str(error).startswith((f"{source}: ", f"{sound}: ")):
             raise

@@ -16,8 +16,9 @@ from rollcore.errors import RollcoreError
 from rollcore.sources.archives import ArchiveError, is_archive, needs_zstd, read_archive, zstd_module
 from rollcore.sources.folders import walk, with_slash
 from rollcore.sources.lists import PathInput, expand, is_list, missing, missing_in_list, read_list
-from rollcore.sources.members import Content, Gzipped, PlainFile, is_gzipped, words
+from rollcore.sources.members import Content, Gzipped, PlainFile, is_gzipped, is_midi_name, words
 from rollcore.sources.parquet import check_parquet, is_parquet, read_parquet
+from rollcore.storage import fetch
 
 __all__ = ["Batch", "batches"]
 
@@ -133,7 +134,7 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column:
             raise RollcoreError(f"{os.fsdecode(path)}: {reason}; name a folder, a MIDI file, an archive or @list")
         if needs_zstd(path):
             zstd_module()
-        if is_parquet(path) and os.path.isfile(path):
+        if is_parquet(path) and os.path.isfile(path):  # one in storage is looked into when it has been fetched
             check_parquet(path, column)
     walks_one_folder = len(sources) == 1 and isinstance(sources[0], bytes)
     return _collect(_unique(_members(sources, named, column), walks_one_folder), size)
@@ -222,11 +223,13 @@ def _members(sources: Sequence[str | bytes], named: bool, column: str | None) ->
 def _of_input(path: bytes, *, named: bool, column: str | None) -> Iterator[_Member]:
     """Give the members of a folder, an archive, a table or a file; `named` puts the input's own name before theirs."""
     prefix = with_slash(path) if named else b""
+    name_given = path
+    path = os.fsencode(fetch(os.fsdecode(path), wanted=_wanted))
     if os.path.isdir(path):
         for name, found, reason in walk(path, prefix):
             yield _file(name, found, reason)
         return
-    shown = path if named else os.path.basename(path)
+    shown = name_given if named else os.path.basename(path)
     if not os.path.isfile(path):
         yield shown, path, b"", "not a regular file"
     elif is_archive(path):
@@ -242,6 +245,10 @@ def _of_input(path: bytes, *, named: bool, column: str | None) -> Iterator[_Memb
             yield prefix + name, None, content, reason
     else:
         yield _file(shown, path, None)
+
+
+def _wanted(name: str) -> bool:
+    return is_midi_name(os.fsencode(name))
 
 
 def _file(name: bytes, path: bytes, reason: str | None) -> _Member:

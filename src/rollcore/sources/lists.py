@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from rollcore.errors import RollcoreError
+from rollcore import storage
+from rollcore.errors import RollcoreError, StorageError
 from rollcore.sources.members import words
 
 __all__ = ["PathInput", "expand", "is_list", "missing", "missing_in_list", "read_list"]
@@ -30,6 +31,12 @@ def is_list(source: PathInput) -> bool:
 
 def missing(path: bytes) -> str | None:
     """Say why an input is not there; None where it is."""
+    if storage.is_remote(address := os.fsdecode(path)):
+        try:
+            storage.check_there(address)
+        except StorageError as error:
+            return str(error).removeprefix(f"{address}: ")
+        return None
     try:
         os.stat(path)
     except OSError as error:
@@ -64,6 +71,8 @@ def expand(source: PathInput) -> list[bytes]:
     >>> expand("train-{008..010}.tar")
     [b'train-008.tar', b'train-009.tar', b'train-010.tar']
     """
+    if isinstance(source, str) and storage.is_remote(source):
+        return [os.fsencode(address) for name in _braces(source) for address in storage.matching(name)]
     if not isinstance(source, str) or missing(os.fsencode(source)) is None or not re.search(r"[*?\[{]", source):
         return [os.fsencode(source)]
     found: list[bytes] = []

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
     "models": "List the models that come with the package.",
+    "push": "Copy a run to storage in the cloud.",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rollcore.storage import fetch
 from seq2seq.cli.options import CONTEXT
 from seq2seq.training.comparison import compare, comparison_table
 
@@ -17,7 +18,7 @@ def cli(runs: tuple[str, ...], picture: str) -> None:
     """Print a comparison."""
     from seq2seq.training.fit import plot_losses
 
-    rows = compare(runs)
+    rows = compare([fetch(run) for run in runs])
     click.echo(comparison_table(rows))
     if any("dataset" in row["settings"] for row in rows):
         click.echo("losses on different datasets cannot be compared")

@@ -13,6 +13,7 @@ import json
 
 import click
 
+from rollcore.storage import fetch
 from seq2seq.cli.options import CONTEXT
 from seq2seq.errors import ConfigError
 from seq2seq.run import Run
@@ -51,6 +52,7 @@ def cli(
         raise click.UsageError("name a RUN, or music with --samples")
     if reference is not None or picture is not None:
         raise click.UsageError("--reference and --picture go with --samples")
+    run_dir = fetch(run_dir)
     Run.open(run_dir)  # a wrong folder shows at once
     import_keras()
     result = evaluate(run_dir, data, split=split, hop=hop)

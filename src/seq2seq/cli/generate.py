@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rollcore import RollcoreError
 from rollcore.console import Progress, printable
+from rollcore.storage import fetch, is_remote, published
 from seq2seq.cli.options import CONTEXT
 from seq2seq.errors import ConfigError
 
@@ -82,21 +84,24 @@ def cli(model: str, output_dir: str, data: str | None, as_json: bool, quiet: boo
     from seq2seq.sampling.generator import Generator
     from seq2seq.sampling.request import Request
 
+    options |= {name: fetch(options[name]) for name in ("primer", "melody") if options[name] is not None}
     try:
         request = Request(**options)
-        generator = Generator.load(model, data)
-        make_folder(output_dir)  # what cannot be written is told before anything is drawn
+        generator = Generator.load(fetch(model), data)
+        if not is_remote(output_dir):
+            make_folder(output_dir)  # what cannot be written is told before anything is drawn
         with Progress("frames") as shown:
             compositions = generator.compose(
                 request, progress=None if quiet else lambda done, of: shown(done, f"{of:,} in all")
             )
     except ConfigError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
-    exported = generator.export(compositions, output_dir)
+    with published(output_dir, quiet=quiet) as folder:
+        exported = generator.export(compositions, folder)
     if as_json:
-        click.echo(json.dumps(_plain(compositions, exported), indent=2))
+        click.echo(json.dumps(_plain(compositions, exported), indent=2).replace(folder, output_dir))
     elif not quiet:
-        _report(compositions, exported)
+        _report(compositions, exported, lambda text: printable(text.replace(folder, output_dir)))
     degenerate = [one.degenerate for one in compositions if one.degenerate is not None]
     if len(degenerate) == len(compositions):
         other = "another seed" if request.temperature > 0 else "a temperature above 0"
@@ -104,8 +109,8 @@ def cli(model: str, output_dir: str, data: str | None, as_json: bool, quiet: boo
     return 0
 
 
-def _report(compositions: list[Composition], exported: Exported) -> None:
-    """Print what was made: figures beside those of the training data, then files."""
+def _report(compositions: list[Composition], exported: Exported, shown: Callable[[str], str]) -> None:
+    """Print what was made: figures beside those of the training data, then files, whose names *shown* words."""
     from seq2seq.output.composition import figure_columns
     from seq2seq.output.figures import table
 
@@ -115,10 +120,10 @@ def _report(compositions: list[Composition], exported: Exported) -> None:
         names = [str(file) for file in (files.midi, files.picture, files.sound) if file is not None]
         if files.picture is None:
             names.append("no picture: pip install 'rollcore[plot]'")
-        click.echo(printable(f"{composition.number}: {', '.join(names)}"))
+        click.echo(shown(f"{composition.number}: {', '.join(names)}"))
         for remark in composition.remarks():
             click.echo(f"{composition.number}: {remark}")
-    click.echo(printable(f"all to see and hear: {exported.page}"))
+    click.echo(shown(f"all to see and hear: {exported.page}"))
 
 
 def _plain(compositions: list[Composition], exported: Exported) -> dict[str, Any]:

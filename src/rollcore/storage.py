@@ -1,0 +1,459 @@
+"""Files in object storage: fetched into a cache, and published when they are whole.
+
+This is the only module that imports fsspec. Everything else works on local files: a command fetches what it reads and
+publishes what it wrote. Credentials come from the environment alone, as each service's own tools read them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rollcore.console import Progress, printable
+from rollcore.errors import StorageError
+
+__all__ = ["Mirror", "check_there", "fetch", "is_remote", "matching", "mirrored", "origin", "publish", "published"]
+
+# How to install what reads each kind of address. memory:// is fsspec's own, for tests.
+_EXTRAS = {"az": "azure", "abfs": "azure", "abfss": "azure", "s3": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}
+_PROTOCOLS = (*_EXTRAS, "memory")
+_ADDRESS = re.compile(rf"({'|'.join(_PROTOCOLS)})://(?P<rest>.*)", re.DOTALL)
+# Variables whose values must not be printed: AZURE_STORAGE_CONNECTION_STRING, AWS_SECRET_ACCESS_KEY, HF_TOKEN …
+_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|CREDENTIAL", re.IGNORECASE)
+_ORIGIN = "address.txt"
+_LATEST = ("config.json",)  # of a folder, what others look for first is published last
+
+
+def is_remote(path: object) -> bool:
+    """Say whether a path is an address in storage: ``az://``, ``s3://``, ``gs://``, ``hf://`` or ``memory://``.
+
+    Examples
+    --------
+    >>> is_remote("az://music/out.h5"), is_remote("out.h5"), is_remote("http://a.b/out.h5")
+    (True, False, False)
+    """
+    return isinstance(path, str) and _ADDRESS.match(path) is not None
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched files: ``ROLLCORE_CACHE``, or ``rollcore`` among the user's caches."""
+    if chosen := os.environ.get("ROLLCORE_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rollcore"
+
+
+def origin(path: str | os.PathLike[str]) -> str:
+    """Return the address that a file of the cache was fetched from; any other path as it is."""
+    local = Path(path)
+    try:
+        if cache_folder().resolve() in local.resolve().parents:
+            return (local.parent / _ORIGIN).read_text(encoding="utf-8")
+    except OSError:
+        pass
+    return os.fspath(path)
+
+
+def check_there(address: str) -> None:
+    """Raise `StorageError` unless a file or folder is at an address."""
+    with _one_line(address):
+        system, path = _opened(address)
+        if not system.exists(path):
+            raise FileNotFoundError
+
+
+def matching(address: str) -> list[str]:
+    """Return the addresses that one with wildcards stands for, in order; the address itself where it has none.
+
+    Raises
+    ------
+    StorageError
+        When nothing is called so, or storage cannot be read.
+    """
+    if not re.search(r"[*?\[]", address):
+        return [address]
+    with _one_line(address):
+        system, path = _opened(address)
+        found = sorted(system.glob(path))
+        if not found:
+            raise FileNotFoundError
+    protocol = address.partition("://")[0]
+    return [f"{protocol}://{name.lstrip('/')}" for name in found]
+
+
+def fetch(path: str | os.PathLike[str], *, wanted: Callable[[str], bool] | None = None, quiet: bool = False) -> str:
+    """Return the local copy of what is at an address, fetched unless the cache has it; a local path as it is.
+
+    The cache goes by address and entity tag, so what was changed since is fetched again. A copy has the name that it
+    has in storage, and takes its place when it is whole.
+
+    Parameters
+    ----------
+    path
+        A local path, or the address of a file or folder.
+    wanted
+        Which files of a folder to fetch, by their names; all when not given.
+    quiet
+        Show no progress.
+
+    Raises
+    ------
+    StorageError
+        When it is not there or cannot be read; the message names the address and the remedy.
+    """
+    if not is_remote(path):
+        return os.fspath(path)
+    address = str(path).rstrip("/")
+    with _one_line(address):
+        system, remote = _opened(address)
+        files = _listed(system, remote, wanted)
+        key = _key(address, files)
+        place = cache_folder() / key
+        if not (place / _ORIGIN).exists():
+            _download(system, files, place, address, quiet)
+    return os.fspath(place / _name(address))
+
+
+def publish(local: str | os.PathLike[str], address: str, *, quiet: bool = False) -> None:
+    """Copy a file, or every file of a folder, to an address; each is there when it is whole.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be written.
+    """
+    Mirror(local, address).push(quiet=quiet)
+
+
+@contextlib.contextmanager
+def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterator[str]:
+    """Give a local path to write to, and publish what stands there at the end of the block; a local path is itself.
+
+    When publishing fails the file stays where it was written, and the message says where.
+
+    Raises
+    ------
+    StorageError
+        Before the block when storage cannot be written to, or after it.
+    """
+    if not is_remote(target):
+        yield os.fspath(target)
+        return
+    address = str(target).rstrip("/")
+    _check_writable(address)
+    outgoing = cache_folder() / "outgoing"
+    outgoing.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(dir=outgoing)
+    local = os.path.join(folder, _name(address))
+    try:
+        yield local
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if os.path.lexists(local):
+        try:
+            publish(local, address, quiet=quiet)
+        except StorageError as error:
+            raise StorageError(f"{error}; what was written is kept in {local}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mirrored(target: str | os.PathLike[str], *, resume: bool = False, overwrite: bool = False) -> Iterator[str]:
+    """Give a local folder to work in, and push what changes in it to an address; a local folder is itself.
+
+    Parameters
+    ----------
+    target
+        A local folder, or an address.
+    resume
+        Begin with a copy of what is at the address.
+    overwrite
+        Whether something may be there without that.
+
+    Raises
+    ------
+    StorageError
+        When something is there and is neither to go on nor to be replaced; when storage cannot be read or written.
+    """
+    if not is_remote(target):
+        yield os.fspath(target)
+        return
+    address = str(target).rstrip("/")
+    with _one_line(address):
+        system, path = _opened(address)
+        if system.exists(path) and not (resume or overwrite):
+            raise StorageError(f"{address}: is there already: choose --resume, --overwrite or another name")
+    outgoing = cache_folder() / "outgoing"
+    outgoing.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=outgoing)) / _name(address)
+    if resume:
+        shutil.copytree(fetch(address), folder)
+    try:
+        with Mirror(folder, address).following():
+            yield os.fspath(folder)
+    except StorageError as error:
+        kept = f"; what was written is kept in {folder}" if folder.exists() else ""
+        raise StorageError(f"{error}{kept}") from None
+    shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+class Mirror:
+    """A file or folder whose changes are pushed to an address, again and again.
+
+    Parameters
+    ----------
+    local
+        A file, or a folder that grows.
+    address
+        Where its copy is.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.txt").write_text("one")
+    ...     mirror = Mirror(folder, "memory://mirror")
+    ...     mirror.push(quiet=True), mirror.push(quiet=True)
+    (1, 0)
+    """
+
+    def __init__(self, local: str | os.PathLike[str], address: str) -> None:
+        self._local = Path(local)
+        self._address = address.rstrip("/")
+        self._pushed: dict[Path, tuple[int, int]] = {}
+
+    def push(self, *, quiet: bool = False) -> int:
+        """Push the files that are new or changed, and return how many; names that begin with a dot stay.
+
+        Raises
+        ------
+        StorageError
+            When one cannot be written; the ones before it are there.
+        """
+        with _one_line(self._address):
+            system, remote = _opened(self._address)
+            changed = [(path, mark) for path, mark in self._files() if self._pushed.get(path) != mark]
+            with Progress("MB sent") as progress:
+                done = 0.0
+                for path, mark in changed:
+                    target = remote if path == self._local else f"{remote}/{path.relative_to(self._local).as_posix()}"
+                    system.put_file(os.fspath(path), target)
+                    self._pushed[path] = mark
+                    done += mark[0] / 1e6
+                    if not quiet:
+                        progress(round(done), printable(path.name))
+            system.invalidate_cache()
+        return len(changed)
+
+    @contextlib.contextmanager
+    def following(self, seconds: float = 5.0) -> Iterator[None]:
+        """Push what changes while a block runs, from a thread, and what is left at its end.
+
+        Storage that fails meanwhile does not stop the block; only the push at the end may raise.
+
+        Parameters
+        ----------
+        seconds
+            How often to look.
+
+        Raises
+        ------
+        StorageError
+            Before the block when storage cannot be written to; at its end when the last push fails.
+        """
+        _check_writable(self._address)
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(seconds):
+                with contextlib.suppress(StorageError, OSError):  # a file may be replaced while it is looked at
+                    self.push(quiet=True)
+
+        thread = threading.Thread(target=follow, name="rollcore-storage", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.push()
+
+    def _files(self) -> list[tuple[Path, tuple[int, int]]]:
+        """Return the files with their size and time, those that others look for first at the end."""
+        if self._local.is_dir():
+            found = [path for path in sorted(self._local.rglob("*")) if path.is_file() and not _hidden(path.name)]
+            found.sort(key=lambda path: path.name in _LATEST)
+        elif not self._local.exists():
+            found = []
+        else:
+            found = [self._local]
+        marks = [(path, path.stat()) for path in found]
+        return [(path, (status.st_size, status.st_mtime_ns)) for path, status in marks]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _name(address: str) -> str:
+    """Return the last part of an address, which a copy is called by."""
+    name = address.rstrip("/").rpartition("/")[2]
+    if name in ("", ".", "..") or "\0" in name or "\\" in name:
+        raise StorageError(f"{printable(address)}: names no file or folder; give one, such as {address}/out.h5")
+    return name
+
+
+def _opened(address: str) -> tuple[Any, str]:
+    """Return the file system of an address and the path in it."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not match["rest"]:
+        raise StorageError(f"{address}: names no container; give one, such as az://music/out.h5")
+    if re.search(r"[@?]", match["rest"].partition("/")[0]) or re.search(r"[?&]sig=|:[^/]*@", match["rest"]):
+        protocol = match[1]
+        raise StorageError(f"{protocol}://…: an address with a key or a signature in it: put them into the environment")
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise StorageError(f"{printable(address)}: needs fsspec: pip install {_extra(match[1])}") from None
+    options: dict[str, Any] = {}
+    if _EXTRAS.get(match[1]) == "azure":
+        # Without a key in the environment the default chain of credentials: a login, a managed identity.
+        options["anon"] = os.environ.get("AZURE_STORAGE_ANON", "").lower() in ("1", "true")
+    system, path = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True, **options)
+    return system, path.rstrip("/")
+
+
+def _check_writable(address: str) -> None:
+    """Raise unless the container is there: better before an hour's work than after it."""
+    with _one_line(address):
+        system, path = _opened(address)
+        container = path.lstrip("/").partition("/")[0]
+        if not address.startswith("memory:") and not system.exists(container):
+            raise FileNotFoundError
+
+
+def _listed(system: Any, remote: str, wanted: Callable[[str], bool] | None) -> list[tuple[str, str, str]]:
+    """Return the files at a path: where, by which name below it ("" for itself), and what tells a change."""
+    info = system.info(remote)
+    if info["type"] == "file":
+        return [(remote, "", _mark(info))]
+    found = []
+    for path, entry in sorted(system.find(remote, detail=True).items()):
+        below = path[len(remote) :].lstrip("/") if path.startswith(remote) else path
+        parts = below.split("/")
+        if ".." in parts or "\\" in below:
+            raise StorageError(f"{printable(path)}: not a name that a local file can have")
+        if entry["type"] == "file" and below and (wanted is None or wanted(parts[-1])):
+            found.append((path, below, _mark(entry)))
+    if not found:
+        raise FileNotFoundError
+    return found
+
+
+def _mark(info: dict[str, Any]) -> str:
+    """Return what changes when a file does: its entity tag, failing that its time, and its size."""
+    for key in ("etag", "ETag", "md5", "last_modified", "LastModified", "mtime", "updated", "created"):
+        if info.get(key):
+            return f"{info[key]} {info.get('size')}"
+    return str(info.get("size"))
+
+
+def _key(address: str, files: list[tuple[str, str, str]]) -> str:
+    text = json.dumps([address, [(below, mark) for _, below, mark in files]])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _download(system: Any, files: list[tuple[str, str, str]], place: Path, address: str, quiet: bool) -> None:
+    """Fetch files beside their place, and move them there when all are whole."""
+    name = _name(address)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    try:
+        with Progress("files fetched") as progress:
+            for first in range(0, len(files), 256):
+                some = files[first : first + 256]
+                targets = [folder / name / below if below else folder / name for _, below, _ in some]
+                for target in targets:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                system.get([path for path, _, _ in some], [os.fspath(target) for target in targets])
+                if not quiet:
+                    progress(first + len(some), printable(address))
+        (folder / _ORIGIN).write_text(address, encoding="utf-8")
+        try:
+            folder.rename(place)
+        except OSError:
+            if not (place / _ORIGIN).exists():  # otherwise another process was faster
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    """Word whatever storage raises in one line, without what is secret."""
+    try:
+        yield
+    except (StorageError, MemoryError):
+        raise
+    except Exception as error:
+        raise StorageError(f"{printable(address)}: {_words(address, error)}") from None
+
+
+def _words(address: str, error: Exception) -> str:
+    """Say what an error of a storage library means. They have no base in common: their names have to do."""
+    protocol = address.partition("://")[0]
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = _without_secrets(" ".join(str(error).split()))
+    lower = text.lower()
+    if isinstance(error, ImportError):
+        return f"needs {error.name or 'another package'}: pip install {_extra(protocol)}"
+    if isinstance(error, FileNotFoundError) or "ResourceNotFoundError" in names or "NoSuchBucket" in text:
+        return "not there; check the container and the path"
+    if "padding" in lower or "AzureSigningError" in names or "base64" in lower:
+        return f"the key in the environment is not base64; check {_variables(protocol)}"
+    missing = ("must provide", "unable to locate credentials", "account name", "connection string", "no credentials")
+    if "NoCredentialsError" in names or "CredentialUnavailableError" in names or any(sign in lower for sign in missing):
+        return f"no credentials that can be used in the environment; set {_variables(protocol)}"
+    refused = re.search("authenticat|authoriz|forbidden|access ?denied|signaturedoesnotmatch|invalidaccesskey", lower)
+    if isinstance(error, PermissionError) or "ClientAuthenticationError" in names or refused:
+        return f"no permission; check {_variables(protocol)}"
+    if isinstance(error, OSError) and error.errno and error.filename:
+        return f"{printable(os.fsdecode(error.filename))}: {error.strerror}"
+    if isinstance(error, (ConnectionError, TimeoutError)) or re.search("connect|timed out|timeout", lower):
+        return f"storage cannot be reached ({text[:120]}); try again"
+    return f"storage answers {type(error).__name__}: {text[:160]}"
+
+
+def _variables(protocol: str) -> str:
+    known = {
+        "azure": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
+        "hf": "HF_TOKEN",
+    }
+    return known.get(_EXTRAS.get(protocol, ""), "its variables")
+
+
+def _extra(protocol: str) -> str:
+    extra = _EXTRAS.get(protocol)
+    return f"'rollcore[{extra}]'" if extra else "fsspec"
+
+
+def _without_secrets(text: str) -> str:
+    """Take out the values of variables that hold credentials, and the parts of a connection string."""
+    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    for value in list(secrets):
+        secrets |= {part.partition("=")[2] for part in value.split(";") if "key" in part.partition("=")[0].lower()}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= 6:
+            text = text.replace(secret, "***")
+    return text
