@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rollcore.dataset import Dataset, open_dataset
     from rollcore.errors import DatasetError, MidiError, RollcoreError
     from rollcore.grid import Grid
+    from rollcore.merge import merge_parts
     from rollcore.midi import (
         NOTE_DTYPE,
         PEDAL_DTYPE,
@@ -46,6 +47,7 @@ _HOME = {
     "errors": ("DatasetError", "MidiError", "RollcoreError"),
     "grid": ("Grid",),
     "sources.matfile": ("import_mat",),
+    "merge": ("merge_parts",),
     "midi": (
         "NOTE_DTYPE",
         "PEDAL_DTYPE",
@@ -85,6 +87,7 @@ __all__ = [
     "import_mat",
     "is_time_signature",
     "make_chords",
+    "merge_parts",
     "midi_from_roll",
     "notes_from_roll",
     "open_dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ BATCH_FILES = 256
 BUFFER_BYTES = 1 << 20
 # Onsets in a hundred that lie more than an eighth of a step beside their step, from which on finer steps are advised.
 MANY_OFF_GRID = 10
+MOST_PARTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def build_dataset(
     split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
     dedupe: bool = False,
     column: str | None = None,
+    part: tuple[int, int] | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
@@ -190,6 +194,10 @@ def build_dataset(
         Keep the first of each set of files with identical content.
     column
         Column of Parquet tables that holds the files; the only one that can, when not given.
+    part
+        ``(i, n)``: build only the i-th of n parts, counted from 1. The parts share the files of the inputs out among
+        them, in their order; :func:`rollcore.merge_parts` joins them into the very dataset that is built without. All
+        parts are to be built of the same inputs with the same options. An archive is read through for each part.
     threads
         Worker threads; as many as there are cores when not given.
     progress
@@ -219,18 +227,21 @@ def build_dataset(
     loader = Loader(reading)
     places = _places(split)
     ledger = Ledger(places, max_minutes=max_minutes, dedupe=dedupe)
-    options = {
+    options: dict[str, Any] = {
         **reading.stored(),
         "dedupe": bool(dedupe),
         "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
     }
+    found = _found(sources, column)
+    if part is not None:
+        found, options["part"] = _share(sources, column, part)
     with DatasetWriter(out, grid=reading.grid, planes=reading.planes) as writer:
-        _run(workers, _found(sources, column), loader, ledger, writer, progress)
+        _run(workers, found, loader, ledger, writer, progress)
         tables = ledger.tables()
-        if not len(tables.pieces):
+        if not len(tables.pieces) and part is None:
             raise RollcoreError(_nothing(sources, ledger))
         absent: tuple[str, ...] = ()
-        if isinstance(places, NamedSplits):
+        if isinstance(places, NamedSplits) and part is None:
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
         report = _report(Path(out), reading.grid, tables, absent, ledger)
         size = writer.commit(tables, options)
@@ -265,6 +276,32 @@ def _found(sources: list[Any], column: str | None) -> Iterator[Batch]:
     except OSError as error:
         where = error.filename if error.filename is not None else sources[0]
         raise RollcoreError(f"{os.fsdecode(where)}: cannot be read: {error.strerror or error}") from error
+
+
+def check_part(part: Any) -> tuple[int, int]:
+    """Return which part of how many is meant, or raise `RollcoreError`."""
+    try:
+        index, of = (operator.index(number) for number in part)
+    except (TypeError, ValueError):
+        raise RollcoreError(f"part {part!r}: expected two whole numbers, such as (1, 4)") from None
+    if not 1 <= index <= of <= MOST_PARTS:
+        raise RollcoreError(f"part {index} of {of}: expected 1 to {of}, of at most {MOST_PARTS:,} parts")
+    return index, of
+
+
+def _share(sources: list[Any], column: str | None, part: tuple[int, int]) -> tuple[Iterator[Batch], dict[str, Any]]:
+    """Return the batches of a part, and what tells it from other parts and from parts of other files."""
+    index, of = check_part(part)
+    if "-" in sources:
+        raise RollcoreError("-: a list on standard input cannot be shared out; write it to a file and give @FILE")
+    names: Any = xxhash.xxh3_128()
+    count = 0
+    for batch in _found(sources, column):
+        count += 1
+        for name in batch.names:
+            names.update(len(name).to_bytes(4, "little") + name)
+    share = islice(_found(sources, column), count * (index - 1) // of, count * index // of)
+    return share, {"index": index, "of": of, "files": names.hexdigest()}
 
 
 def _report(path: Path, grid: Grid, tables: Tables, absent: tuple[str, ...], ledger: Ledger) -> BuildReport:

@@ -212,6 +212,10 @@ class Dataset:
         start = int(self.files["name_end"][file - 1]) if file else 0
         return self._names[start : int(self.files["name_end"][file])].tobytes().decode("utf-8", "surrogateescape")
 
+    def names(self) -> bytes:
+        """Names of all files, one after the other, as `/names` holds them."""
+        return self._names.tobytes()
+
     def name(self, piece: int) -> str:
         """Name of the file that a piece was read from."""
         return self.file_name(int(self.pieces["file"][self._index(piece)]))
@@ -258,6 +262,11 @@ class Dataset:
         start = int(entry["offset"])
         return self.mapped[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
 
+    def shard(self, number: int) -> NDArray[np.uint8]:
+        """Return the rows of a shard as uint8 of shape (bytes,): a read-only view of the mapped file."""
+        start = int(self.shard_offsets[number])
+        return self.mapped[start : start + int(self.shards["frames"][number]) * ROW_BYTES * len(self.planes)]
+
     def map_for_windows(self) -> NDArray[np.uint8]:
         """Return the mapped file as reads here and there are best served.
 
@@ -284,10 +293,8 @@ class Dataset:
         """Compare every shard with its checksum; returns a line for each that is damaged."""
         self.check_whole()
         damaged = []
-        row_bytes = ROW_BYTES * len(self.planes)
-        for shard, (frames, expected) in enumerate(self.shards.tolist()):
-            start = int(self.shard_offsets[shard])
-            if checksum(self.mapped[start : start + frames * row_bytes]) != expected:
+        for shard, expected in enumerate(self.shards["checksum"].tolist()):
+            if checksum(self.shard(shard)) != expected:
                 pieces = np.flatnonzero(self.pieces["shard"] == shard)
                 span = f"pieces {pieces[0]} to {pieces[-1]}" if len(pieces) else "no piece"
                 damaged.append(f"shard {shard:06d} ({span}): its rows do not match their checksum")

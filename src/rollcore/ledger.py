@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from rollcore.repairs import skip_reason
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
-__all__ = ["SAME_CONTENT", "Ledger", "sorted_reasons"]
+__all__ = ["SAME_CONTENT", "Ledger", "copies_by", "sorted_reasons"]
 
 SAME_CONTENT = "same content as an earlier file (--dedupe)"
 
@@ -175,6 +176,11 @@ class Ledger:
         if status == _roll.STATUS_NO_NOTES and record["repairs"].any():
             return "no notes, and damaged"
         return _REASONS[status].format(minutes=self._max_minutes)
+
+
+def copies_by(options: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Return the column of the pieces that tells copies of each other, None where copies are kept, and the reason."""
+    return ("digest" if options.get("dedupe") else None), SAME_CONTENT
 
 
 def sorted_reasons(files: NDArray[np.void], reasons: Sequence[str]) -> list[str]:

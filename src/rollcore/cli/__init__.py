@@ -19,6 +19,7 @@ from rollcore.console import run_command
 COMMANDS = {
     "make-chords": ("make", "Write the sample pack of 156 MIDI files."),
     "build-dataset": ("build", "Read MIDI files into a dataset."),
+    "merge": ("merge", "Join the parts of a build into one dataset."),
     "import-mat": ("make", "Make a dataset of a standard .mat file."),
     "info": ("inspect", "Show what is inside a dataset."),
     "report": ("inspect", "List the files a dataset was built from, by outcome."),

@@ -32,6 +32,18 @@ def _split(context: click.Context, option: click.Parameter, value: str) -> tuple
     return train, validation, test
 
 
+def _part(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    try:
+        index, of = (int(number) for number in value.split("/"))
+    except ValueError:
+        index = of = 0
+    if not 1 <= index <= of:
+        raise click.BadParameter("two whole numbers such as 1/4, the first at most the second", context, option)
+    return index, of
+
+
 @click.command(context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.argument("out")
@@ -63,6 +75,12 @@ def _split(context: click.Context, option: click.Parameter, value: str) -> tuple
     metavar="NAME",
     help="Column of a .parquet table that holds the files.  [default: the only one of bytes]",
 )
+@click.option(
+    "--part",
+    metavar="I/N",
+    callback=_part,
+    help="Build the I-th of N parts of the dataset, here or on another machine; `rollcore merge` joins them.",
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="[default: one for each core]")
 def build_dataset(
     inputs: tuple[str, ...],
@@ -77,6 +95,7 @@ def build_dataset(
     split: tuple[int, int, int] | dict[str, str],
     dedupe: bool,
     column: str | None,
+    part: tuple[int, int] | None,
     threads: int | None,
 ) -> None:
     """Read MIDI files and write the dataset OUT.
@@ -111,6 +130,7 @@ def build_dataset(
             split=split,
             dedupe=dedupe,
             column=column,
+            part=part,
             threads=threads,
             progress=lambda files, frames: progress(files, f"{frames:,} frames"),
         )
