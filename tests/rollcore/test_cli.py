@@ -144,6 +144,17 @@ def test_build_options_reach_the_dataset(run, midi, tmp_path):
     np.testing.assert_array_equal(dataset.rows(dataset.find("C_major.mid")), rows)
 
 
+def test_output_quiet_and_verbose(run, midi, tmp_path):
+    assert run("build-dataset", midi, "-q", "-o", tmp_path / "out.h5") == (0, "", "")
+    assert len(rollcore.open_dataset(tmp_path / "out.h5")) == 13
+    status, out, err = run(
+        "build-dataset", midi / "C_major.mid", midi / "page.mid", "--output", tmp_path / "x.h5", "-v"
+    )
+    assert (status, err) == (0, "")
+    assert "not a MIDI file (a web page)" in out
+    assert "page.mid" in out.rpartition("skipped")[2]
+
+
 def test_several_inputs_and_lists(run, midi, tmp_path, monkeypatch):
     monkeypatch.chdir(midi)
     pathlib.Path(tmp_path / "list.txt").write_text("C_major.mid\nG_major.mid\n")
@@ -325,7 +336,7 @@ def test_import_mat(run, rolls_folder, tmp_path):
         (["frobnicate"], ["No such command"]),
         (["--frob"], ["No such option"]),
         (["info"], ["Missing argument", "rollcore info --help"]),
-        (["build-dataset", "only-one"], ["Missing argument"]),
+        (["build-dataset", "only-one"], ["Missing argument 'OUT': rollcore build-dataset only-one out.h5"]),
         (["build-dataset", "MIDI", "OUT", "--fps", "fast"], ["'fast'", "such as 50"]),
         (["build-dataset", "MIDI", "OUT", "--fps", "0"], ["positive"]),
         (["build-dataset", "MIDI", "OUT", "--fps", "1/0"], ["1/0"]),

@@ -13,6 +13,7 @@ from rollcore.cli.options import (
     drums_option,
     fps_option,
     no_align_option,
+    quiet_option,
     steps_per_beat_option,
     sustain_option,
 )
@@ -45,8 +46,8 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.argument("out")
+@click.argument("paths", nargs=-1, required=True, metavar="INPUT... OUT")
+@click.option("-o", "--output", metavar="OUT", help="The dataset to write; all arguments are inputs then.")
 @fps_option
 @steps_per_beat_option
 @click.option(
@@ -54,12 +55,12 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     default="sounding,onset",
     metavar="PLANES",
     show_default=True,
-    help="sounding,onset, or sounding alone, in which notes of one pitch that touch are one.",
+    help="What a frame holds: sounding,onset, or sounding alone, where a repeated note looks like a held one.",
 )
 @drums_option
 @sustain_option
 @no_align_option
-@click.option("--max-minutes", type=float, metavar="M", help="Skip longer pieces.  [default: 480]")
+@click.option("--max-minutes", type=float, metavar="M", help="Skip pieces longer than M minutes.  [default: 480]")
 @click.option(
     "--split",
     default="80/10/10",
@@ -81,10 +82,14 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     callback=_part,
     help="Build the I-th of N parts of the dataset, here or on another machine; `rollcore merge` joins them.",
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="[default: one for each core]")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that read files.  [default: one for each core]"
+)
+@quiet_option
+@click.option("-v", "--verbose", is_flag=True, help="List the files that were skipped or repaired, too.")
 def build_dataset(
-    inputs: tuple[str, ...],
-    out: str,
+    paths: tuple[str, ...],
+    output: str | None,
     fps: str | None,
     steps_per_beat: str | None,
     planes: str,
@@ -97,13 +102,20 @@ def build_dataset(
     column: str | None,
     part: tuple[int, int] | None,
     threads: int | None,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
-    """Read MIDI files and write the dataset OUT.
+    """Read MIDI files and write the dataset OUT, such as out.h5.
 
     INPUT is a folder, a MIDI file, an archive (.zip, or .tar, plain or with .gz, .bz2, .xz or .zst), a .parquet
     table, a name with wildcards or braces in quotes ('train-{000..099}.tar'), @list.txt with one path a line, or -
     for such a list on standard input.
     """
+    *inputs, out = (*paths, output) if output is not None else paths
+    if not inputs:
+        raise click.UsageError(
+            f"Missing argument 'OUT': rollcore build-dataset {out} out.h5", click.get_current_context()
+        )
     # Importing NumPy starts a thread of OpenBLAS for each core, which all spin while the first files are to be read.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rollcore.build import build_dataset as build
@@ -119,7 +131,7 @@ def build_dataset(
         check_split(split)
     with published(out) as local, Progress("files") as progress:
         report = build(
-            list(inputs),
+            inputs,
             local,
             grid=grid,
             planes=chosen,
@@ -132,7 +144,19 @@ def build_dataset(
             column=column,
             part=part,
             threads=threads,
-            progress=lambda files, frames: progress(files, f"{frames:,} frames"),
+            progress=None if quiet else lambda files, frames: progress(files, f"{frames:,} frames"),
         )
-    for line in str(report).replace(local, out).split("\n"):
+        listed = _listed(local) if verbose and part is None else []
+    if quiet:
+        return
+    for line in (*str(report).replace(local, out).split("\n"), *listed):
         click.echo(printable(line))
+
+
+def _listed(dataset: str) -> list[str]:
+    """Return the lines of ``rollcore report`` but for the files that were read as they are."""
+    from rollcore.dataset import open_dataset
+    from rollcore.show.summary import file_outcomes, outcome_lines
+
+    listed = file_outcomes(open_dataset(dataset))
+    return ["", *outcome_lines({**listed, "read": []})]

@@ -25,7 +25,9 @@ def make_chords(folder: str) -> None:
 @click.command(context_settings=CONTEXT)
 @click.argument("mat")
 @click.argument("out")
-@click.option("--steps-per-beat", metavar="N", help="Rows of a quarter note; known for the four standard files.")
+@click.option(
+    "--steps-per-beat", metavar="N", help="Rows per quarter note in MAT.  [default: known for the four standard files]"
+)
 def import_mat(mat: str, out: str, steps_per_beat: str | None) -> None:
     """Write the dataset OUT from MAT: JSB_Chorales, Nottingham, MuseData or Piano_midi .mat, with their splits."""
     from rollcore.sources.matfile import import_mat as convert

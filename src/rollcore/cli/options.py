@@ -15,20 +15,25 @@ if TYPE_CHECKING:
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-fps_option = click.option("--fps", metavar="RATE", help="Grid of seconds: frames per second; suits recordings.")
+fps_option = click.option(
+    "--fps", metavar="RATE", help="Frames per second, instead of steps: for recordings, which keep to no beat."
+)
 steps_per_beat_option = click.option(
-    "--steps-per-beat", metavar="N", help="Grid of music: steps per quarter note.  [default: 4]"
+    "--steps-per-beat", metavar="N", help="Frames per quarter note; 12 holds triplets too.  [default: 4]"
 )
 drums_option = click.option(
     "--drums", is_flag=True, help="Keep the drums (MIDI channel 10), which are left out otherwise."
 )
-sustain_option = click.option("--sustain", is_flag=True, help="Let notes ring while the sustain pedal is down.")
+sustain_option = click.option(
+    "--sustain", is_flag=True, help="Hold notes while the sustain pedal is down; otherwise pedals are ignored."
+)
 no_align_option = click.option(
     "--no-align",
     is_flag=True,
-    help="Grid of music: leave the notes where the file has them, though all stand beside the sixteenths alike.",
+    help="With --steps-per-beat: do not shift a file whose notes all lie the same distance beside the sixteenths.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 
 @contextlib.contextmanager

@@ -30,18 +30,24 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 @click.argument("source")
 @click.argument("piece", nargs=-1, metavar="[PIECE]")
 @click.argument("picture")
-@click.option("--start", type=click.FloatRange(0), default=0, metavar="T", help="Second, or beat, to begin at.")
+@click.option(
+    "--start",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="T",
+    help="Where to begin, in seconds (--fps) or quarter notes.  [default: 0]",
+)
 @click.option(
     "--length",
     type=click.FloatRange(0, min_open=True),
     metavar="T",
-    help="Seconds, or beats, to draw.  [default: to the end]",
+    help="How much to draw, in seconds (--fps) or quarter notes.  [default: to the end]",
 )
 @click.option(
     "--beats-per-bar",
     type=click.FloatRange(1 / 64, 1024),
     metavar="N",
-    help="Quarter notes.  [default: as the piece begins]",
+    help="Quarter notes from bar line to bar line.  [default: those of the piece's first time signature]",
 )
 @fps_option
 @steps_per_beat_option
