@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,38 @@ def write_card(name: str, facts: dict[str, Any], path: Path) -> None:
         f"| notes copied from training pieces, in runs of 16 | {made['share'] or 0:.3f} | {heard['share'] or 0:.3f} |",
         f"| longest copied run, notes | {made['longest run, notes']} | {heard['longest run, notes']} |",
         "",
+        *_harmony(facts),
         "## Limits",
         "",
         LIMITS[name],
         "",
     ]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text("\n".join(map(_wrap, lines)), encoding="utf-8")
+
+
+def _wrap(line: str) -> str:
+    """Return a paragraph in lines of 118 characters; rows of tables stay whole."""
+    return line if line.startswith("|") else textwrap.fill(line, 118, break_long_words=False, break_on_hyphens=False)
+
+
+def _harmony(facts: dict[str, Any]) -> list[str]:
+    """Return the lines on harmonising a melody, of a model that was tried at it."""
+    if "harmony" not in facts:
+        return []
+    drawn, own = facts["harmony"]["drawn"], facts["harmony"]["Bach"]
+    lines = [
+        "## Harmonising a melody",
+        "",
+        "`--harmonize` with the sopranos of chorales that were not trained on, temperature 1, at most four notes at "
+        "once, beside Bach's own setting of them. Counts are per hundred changes of chord; a leap is one of over an "
+        "octave in soprano or bass, or over a major sixth in alto or tenor.",
+        "",
+        "| | drawn | Bach |",
+        "|---|---|---|",
+    ]
+    shares = ("frames in four voices", "out of range")
+    for key in drawn:
+        shown = "notes out of a choir's range" if key == "out of range" else key
+        places = 3 if key in shares else 1
+        lines.append(f"| {shown} | {drawn[key]:.{places}f} | {own[key]:.{places}f} |")
+    return [*lines, ""]

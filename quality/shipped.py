@@ -106,7 +106,36 @@ def pack(name: str, data: Path, run_dir: Path, parameters: int) -> None:
         "compared": compared,
         "recipe": RECIPES[name],
     }
+    if name == "chorales":
+        facts["harmony"] = harmonize(weights, dataset, data.parent / "midi")
     write_card(name, facts, SHIPPED / f"{name}.md")
+
+
+def harmonize(weights: Path, dataset: Any, midi: Path) -> dict[str, dict[str, float]]:
+    """Return what voice leading the model gives to sopranos that it was not trained on, beside Bach's own."""
+    from quality.voices import voice_leading
+
+    import rollcore
+    from seq2seq.output.measures import dataset_pieces, piece_of
+    from seq2seq.sampling.generator import Generator
+    from seq2seq.sampling.request import Request
+
+    generator, chosen = Generator.load(weights), dataset.split("test")[:SAMPLES]
+    made = []
+    for number in chosen:
+        piece = rollcore.read_midi(midi / dataset.name(int(number)))
+        soprano = rollcore.Midi.from_notes(
+            piece.notes[piece.notes["track"] == 1],
+            ticks_per_beat=piece.ticks_per_beat,
+            tempos=piece.tempos,
+            time_signatures=piece.time_signatures,
+        )
+        (one,) = generator.compose(Request(melody=soprano, max_polyphony=4))
+        made.append(piece_of(one.name, one.rows, dataset.planes, float(dataset.grid.rate)))
+    own = dataset_pieces(dataset, chosen)
+    return {
+        side: voice_leading(piece.sounding for piece in pieces) for side, pieces in (("drawn", made), ("Bach", own))
+    }
 
 
 @click.command(help=__doc__)
