@@ -15,6 +15,18 @@ from rollcore._smf cimport (
     N_REPAIRS, SMF_OK, Note, NoteRow, Pedal, Signature, Song, Tempo, song_free, song_init, song_parse,
 )
 
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    #include <io.h>
+    #define O_CLOEXEC _O_NOINHERIT
+    #define O_NONBLOCK _O_BINARY
+    #define S_ISREG(mode) (((mode) & _S_IFMT) == _S_IFREG)
+    #else
+    #include <unistd.h>
+    #endif
+    """
+
 cdef extern from "<fcntl.h>" nogil:
     int open(const char *path, int flags)
     int O_RDONLY
@@ -28,7 +40,7 @@ cdef extern from "<sys/stat.h>" nogil:
     int fstat(int fd, stat_t *status)
     bint S_ISREG(int mode)
 
-cdef extern from "<unistd.h>" nogil:
+cdef extern from * nogil:
     Py_ssize_t read(int fd, void *buffer, size_t size)
     int close(int fd)
 

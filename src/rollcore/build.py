@@ -69,6 +69,8 @@ class BuildReport:
         Size of the dataset.
     seconds : float
         Wall time of the build.
+    guarded : bool
+        Whether a second build of the same target was kept out meanwhile; not where the file system has no locks.
     """
 
     path: Path
@@ -90,6 +92,7 @@ class BuildReport:
     aligned: int
     off_grid: int
     gridless: int
+    guarded: bool = True
 
     def __str__(self) -> str:
         lines = [
@@ -113,6 +116,8 @@ class BuildReport:
             shifted = "files, each shifted as a whole: its beats stood beside the grid"
             lines[at:at] = [moved, *([f"{'  aligned':<14}{self.aligned:>14,}   {shifted}"] if self.aligned else [])]
             lines += self._advice()
+        if not self.guarded:
+            lines.append("this file system has no locks: nothing kept a second build of the same dataset out")
         return "\n".join(lines)
 
     def _percent_off_grid(self) -> float:
@@ -245,7 +250,7 @@ def build_dataset(
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
         report = _report(Path(out), reading.grid, tables, absent, ledger)
         size = writer.commit(tables, options)
-    return replace(report, bytes=size, seconds=time.perf_counter() - began)
+    return replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
 
 
 def _sources(inputs: Any) -> list[Any]:

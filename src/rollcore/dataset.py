@@ -10,6 +10,7 @@ import json
 import mmap
 import operator
 import os
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -102,7 +103,9 @@ def table_bytes(array: NDArray[Any]) -> memoryview:
 
 
 def memory_bytes() -> int:
-    """Bytes of memory that the machine has."""
+    """Bytes of memory that the machine has; where the system does not say, more than any file."""
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

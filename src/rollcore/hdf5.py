@@ -18,9 +18,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from rollcore.files import OPEN_FLAGS
+
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS = os.O_RDONLY | OPEN_FLAGS | getattr(os, "O_NONBLOCK", 0)
 
 
 class Refused(Exception):
@@ -48,7 +50,7 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[int]:
     OSError
         If it cannot be opened; `NotRegular` if it is something else than a file.
     """
-    fd = os.open(path, os.O_RDONLY | _BINARY)
+    fd = os.open(path, _FLAGS)
     try:
         kind = os.fstat(fd).st_mode
         if stat.S_ISDIR(kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from rollcore import _roll
 from rollcore.dataset import digest
+from rollcore.hdf5 import NotRegular, open_regular
 from rollcore.roll import RECORD_DTYPE, RollOptions
 from rollcore.sources.inputs import Batch
 
@@ -18,6 +20,10 @@ __all__ = ["STATUS_GIVEN", "Loaded", "Loader"]
 
 STATUS_GIVEN = 100
 """Status of a member whose reason came with it."""
+
+READS_PATHS = os.name != "nt"
+"""Whether the kernel opens files itself: not on Windows, where the names that C knows are not in UTF-8."""
+ROOM_BYTES = 32 << 20
 
 _OUT_OF_MEMORY = 3, _roll.STATUS_NO_MEMORY  # the parser's and the quantiser's
 
@@ -79,12 +85,16 @@ class Loader:
             kernel = self._spare.pop()
         except IndexError:
             kernel = self.options.kernel()
+        from_disk = batch.paths is not None and READS_PATHS
         members = batch.paths if batch.paths is not None else batch.contents()
         records = np.zeros(len(batch.names), RECORD_DTYPE)
         for i, reason in enumerate(batch.reasons):
             if reason is not None:
                 records["status"][i] = STATUS_GIVEN
-        digests = kernel.load(members, batch.paths is not None, records.view(np.uint8), digest)
+        if batch.paths is not None and not from_disk:
+            members = _read(batch.paths, records)
+            records = records[: len(members)]
+        digests = kernel.load(members, from_disk, records.view(np.uint8), digest)
         records = records[: len(digests)]
         status = records["status"]
         unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)
@@ -104,6 +114,29 @@ class Loader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.options,)
+
+
+def _read(paths: list[bytes], records: NDArray[np.void]) -> list[bytes]:
+    """Read files as the kernel does where it can: as many as there is room for, at least one."""
+    contents: list[bytes] = []
+    held = 0
+    for path, record in zip(paths, records, strict=True):
+        content = b""
+        if record["status"] == 0:
+            try:
+                with open_regular(os.fsdecode(path)) as fd, os.fdopen(os.dup(fd), "rb") as file:
+                    if os.fstat(fd).st_size > _roll.MAX_FILE_BYTES:
+                        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+                    content = file.read(_roll.MAX_FILE_BYTES)
+            except (NotRegular, IsADirectoryError):
+                record["status"], record["error"] = _roll.STATUS_IO, errno.EINVAL
+            except OSError as error:
+                record["status"], record["error"] = _roll.STATUS_IO, error.errno or errno.EIO
+        contents.append(content)
+        held += len(content)
+        if held > ROOM_BYTES:
+            break
+    return contents
 
 
 def _from(batch: Batch, first: int) -> Batch:

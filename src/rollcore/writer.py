@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -29,7 +28,7 @@ from rollcore.dataset import (
     table_bytes,
 )
 from rollcore.errors import DatasetError
-from rollcore.files import keep_mode
+from rollcore.files import OPEN_FLAGS, RENAMES_OPEN_FILES, allocate, keep_mode, lock, read_at, write_at
 from rollcore.grid import Grid
 from rollcore.roll import ROW_BYTES
 
@@ -51,6 +50,11 @@ class DatasetWriter:
     offset that HDF5 gave it, from any thread. Used as a context manager; leaving it without `commit` removes the
     partial file.
 
+    Attributes
+    ----------
+    guarded : bool
+        Whether a second build of the target is kept out; not where the file system has no locks.
+
     Raises
     ------
     DatasetError
@@ -69,6 +73,7 @@ class DatasetWriter:
         self.planes = planes
         self._shards: list[tuple[int, int]] = []
         self._fd = -1
+        self.guarded = True
         self._file: h5py.File | None = None
         try:
             if self.path.is_dir() or os.fspath(path).endswith(os.sep):
@@ -85,7 +90,7 @@ class DatasetWriter:
             if os.fstat(self._fd).st_size:
                 os.ftruncate(self._fd, 0)
                 # ext4 writes a truncated file out when it is next closed: let that be now, while it is empty.
-                os.close(os.open(self._partial, os.O_RDONLY | os.O_CLOEXEC))
+                os.close(os.open(self._partial, os.O_RDONLY | OPEN_FLAGS))
             self._sink = _Sink(self._fd)
             self._file = _create(self._sink)
             group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
@@ -98,9 +103,11 @@ class DatasetWriter:
     def _lock(self) -> int:
         while True:
             # A link there is none of ours, and what it points to must not be written over.
-            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            if self._partial.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.guarded = lock(fd)
             except BlockingIOError:
                 os.close(fd)
                 raise DatasetError(f"{self.path}: another build is writing it; wait for it to end") from None
@@ -119,6 +126,8 @@ class DatasetWriter:
     def failure(self, error: Exception) -> DatasetError:
         """Word an error of writing."""
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        if isinstance(error, PermissionError) and not RENAMES_OPEN_FILES:
+            reason += "; what is open or mapped elsewhere cannot be replaced on this system: close it there"
         return DatasetError(f"{self.path}: cannot be written ({reason}); what was there before is unchanged")
 
     @property
@@ -144,19 +153,13 @@ class DatasetWriter:
         rows = h5py.h5d.create(self._rows, b"%06d" % shard, h5py.h5t.STD_U8LE, space, layout)
         self._shards.append((frames, 0))
         offset = rows.get_offset()
-        if hasattr(os, "posix_fallocate"):  # macOS has none
-            # The blocks at once are cheaper than page by page, and a full disk shows before the work is done.
-            try:
-                os.posix_fallocate(self._fd, offset, frames * self.row_bytes)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not every file system can
-                    raise
+        allocate(self._fd, offset, frames * self.row_bytes)
         return shard, offset
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write rows at a byte offset within an allocated shard; raises OSError as it comes. Thread-safe."""
         while data:
-            done = os.pwrite(self._fd, data, offset)
+            done = write_at(self._fd, data, offset)
             data, offset = data[done:], offset + done
 
     def seal(self, shard: int, checksum: int) -> None:
@@ -209,11 +212,20 @@ class DatasetWriter:
             self._replace()
         except (OSError, RuntimeError) as error:
             raise self.failure(error) from error
-        self._close()
+        if self._fd >= 0:
+            self._close()
         return size
 
     def _replace(self) -> None:
         """Put the file in the target's place; what interrupts after that comes too late to be told."""
+        if not RENAMES_OPEN_FILES:
+            self._close()
+            try:
+                os.replace(self._partial, self._target)
+            except BaseException:
+                self._partial.unlink(missing_ok=True)
+                raise
+            return
         try:
             os.replace(self._partial, self._target)
         except KeyboardInterrupt:
@@ -240,12 +252,15 @@ class DatasetWriter:
         """Remove the partial file and let go of it; nothing to do after a commit."""
         if self._fd < 0:
             return
-        self._partial.unlink(missing_ok=True)
+        if RENAMES_OPEN_FILES:
+            self._partial.unlink(missing_ok=True)
         if self._file is not None:
             self._sink.discard()
             with contextlib.suppress(OSError, RuntimeError):
                 self._file.close()
         self._close()
+        if not RENAMES_OPEN_FILES:
+            self._partial.unlink(missing_ok=True)
 
     def _close(self) -> None:
         # Not ours any more even if interrupted here: the number may be that of another file by the next time.
@@ -278,7 +293,7 @@ class _Sink:
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:
-        data = os.pread(self._fd, len(buffer), self._at)
+        data = read_at(self._fd, len(buffer), self._at)
         buffer[: len(data)] = data
         buffer[len(data) :] = bytes(len(buffer) - len(data))
         self._at += len(buffer)
@@ -288,7 +303,7 @@ class _Sink:
         length = len(data)
         try:
             while data and not self._discarding:
-                done = os.pwrite(self._fd, data, self._at)
+                done = write_at(self._fd, data, self._at)
                 data, self._at = data[done:], self._at + done
         except OSError as error:
             self.error, self._discarding = error, True
