@@ -6,8 +6,9 @@ is a plain integer, a track that ends early raises, a note is a dictionary. No c
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 
 class NotMidi(Exception):
@@ -30,9 +31,24 @@ class Song:
     tempos: list[tuple[int, int, int]] = field(default_factory=list)  # tick, microseconds per beat, track
     pedals: list[tuple[int, int, int, bool]] = field(default_factory=list)  # as midi.PEDAL_DTYPE
     time_signatures: list[tuple[int, int, int, int]] = field(default_factory=list)  # as midi.TIME_SIGNATURE_DTYPE
+    programs: list[tuple[int, int, int, int]] = field(default_factory=list)  # as midi.PROGRAM_DTYPE
+    controllers: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # as midi.CONTROLLER_DTYPE
+    parts: list[tuple[int, int, int, bool]] = field(default_factory=list)  # as midi.PART_DTYPE
+    drums: list[bool] = field(default_factory=list)  # of each note
+    track_names: dict[int, bytes] = field(default_factory=dict)
     repairs: Counter[str] = field(default_factory=Counter)
     first: tuple[int, str] | None = None  # offset and code of the repair nearest the start of the file
     n_tracks: int = 0
+
+
+@dataclass
+class Setup:
+    tick: int  # from which it holds
+    track: int
+    kind: str  # system, part, bank or program
+    value: object
+    channel: int = 0
+    port: int | None = None  # None: that of a track that names none
 
 
 SHORTEST_META = {0x20: 1, 0x21: 1, 0x51: 3, 0x54: 5, 0x58: 4, 0x59: 2}
@@ -43,6 +59,9 @@ class Reader:
         self.data = data
         self.end = len(data)
         self.song = Song()
+        self.ports: dict[int, tuple[int, bytes]] = {}  # by their place: number and device name
+        self.tracks: list[Track] = []
+        self.setups: list[Setup] = []
 
     def mend(self, code: str, offset: int) -> None:
         self.song.repairs[code] += 1
@@ -85,6 +104,11 @@ class Reader:
             self.mend("track_count", header + 10)
         if self.song.format == 0 and self.song.n_tracks > 1:
             self.mend("format_0_tracks", header + 8)
+        broken = ("header_length", "track_too_short", "track_too_long", "unknown_bytes", "trailing_bytes")
+        if any(self.song.repairs[code] for code in broken) and line_ends_translated(self.data[header : self.end]):
+            raise NotMidi
+        Pairing(self).read()
+        drum_parts(self)
         self.song.notes.sort(key=lambda note: (note[0], note[5], note[4], note[2], note[1]))
         self.song.tempos.sort(key=lambda tempo: tempo[0])
         self.song.pedals.sort(key=lambda pedal: pedal[0])
@@ -97,6 +121,15 @@ class Reader:
             latest[whose] = down
         self.song.pedals = changes
         self.song.time_signatures.sort(key=lambda signature: signature[0])
+        self.song.controllers.sort(key=lambda control: control[0])
+        self.song.programs.sort(key=lambda program: program[0])
+        for onset, _, _, _, channel, track in self.song.notes:
+            changes = [
+                drums
+                for tick, whose, part, drums in self.song.parts
+                if tick <= onset and part == channel and (self.song.format != 2 or whose == track)
+            ]
+            self.song.drums.append(changes[-1] if changes else channel % 16 == 9)
         return self.song
 
     def unwrap(self) -> int:
@@ -186,6 +219,7 @@ class Reader:
         limit = declared if trusted else (self.find_track(body, self.end) or self.end)
         track = Track(self, body, limit, trusted)
         why, stop = track.read()
+        self.tracks.append(track)
         limit = track.limit
         self.song.n_tracks += 1
 
@@ -233,7 +267,12 @@ class Track:
         self.tick = 0
         self.status: int | None = None
         self.cancelled = False  # by a meta or sysex event, as the specification says
-        self.open: dict[tuple[int, int], deque[dict[str, int]]] = defaultdict(deque)
+        self.port: tuple[int, bytes] = (0, b"")
+        self.names_port = False
+        self.named = False
+        self.place: int | None = None  # of the port among the ports, from the first event on that needs it
+        self.events: list[dict[str, int]] = []  # what notes are made of
+        self.end_tick: int | None = None  # of an end-of-track event
 
     def byte(self) -> int:
         if self.at >= self.limit:
@@ -269,9 +308,7 @@ class Track:
                 self.event()
         except TrackEnds as ends:
             why, at = ends.why, ends.at
-        for queue in self.open.values():
-            for note in queue:
-                self.reader.mend("unended_note", note["offset"])
+        self.end_tick = self.tick if why == "end" else None
         code = {
             "limit": "missing_end_of_track",
             "cut": "truncated_event",
@@ -297,7 +334,9 @@ class Track:
             self.meta()
             self.cancelled = self.status is not None
         elif byte in (0xF0, 0xF7):
-            self.payload()
+            _, payload = self.payload()
+            if byte == 0xF0:
+                self.sysex(payload)
             self.cancelled = self.status is not None
         elif byte > 0xF0:
             self.reader.mend("system_message", start)
@@ -311,10 +350,43 @@ class Track:
                     self.reader.mend("running_status_kept", start)
             self.cancelled = False
             assert self.status is not None
-            kind, channel = self.status >> 4, self.status & 15
+            kind, channel = self.status >> 4, 16 * self.claim() + (self.status & 15)
             where = self.at
             data = [self.byte() for _ in range(1 if kind in (0xC, 0xD) else 2)]
             self.channel_event(kind, channel, data, start, where)
+
+    def claim(self) -> int:
+        """The place of the track's port: that of its number, or the next that is free, or a shared one."""
+        if self.place is None:
+            ports = self.reader.ports
+            places = [(self.port[0] + i) % 16 for i in range(16)]
+            self.place = next((place for place in places if ports.setdefault(place, self.port) == self.port), places[0])
+        return self.place
+
+    def setup(self, kind: str, value: object, channel: int, port: int | None) -> None:
+        whole = channel + 16 * (self.place or 0 if port is None else port)
+        late = kind != "system" and any(
+            event["on"] and event["tick"] == self.tick and event["channel"] == whole for event in self.events
+        )
+        self.reader.setups.append(Setup(self.tick + late, self.index, kind, value, channel, port))
+
+    def sysex(self, payload: bytes) -> None:
+        found = None
+        match list(payload):
+            case [0x7E, _, 9, 1 | 2 | 3 as which, *_]:
+                found = ("system", {1: "GM", 2: "none", 3: "GM2"}[which], 0)
+            case [0x41, _, 0x42, 0x12, 0x40, 0, 0x7F, 0, *_]:
+                found = ("system", "GS", 0)
+            case [0x41, _, 0x42, 0x12, 0x40, block, 0x15, on, *_] if block // 16 == 1:
+                # Part blocks 0x10 to 0x1F stand for channels 10, 1 to 9, 11 to 16.
+                found = ("part", on > 0, [10, *range(1, 10), *range(11, 17)][block - 16] - 1)
+            case [0x43, device, 0x4C, 0, 0, 0x7E, 0, *_] if device // 16 == 1:
+                found = ("system", "XG", 0)
+            case [0x43, device, 0x4C, 8, part, 7, mode, *_] if device // 16 == 1 and part < 16:
+                found = ("part", mode > 0, part)
+        if found is not None:
+            kind, value, channel = found
+            self.setup(kind, value, channel, self.claim() if self.names_port else None)
 
     def system(self, status: int) -> None:
         """Data bytes as MIDI gives them, unless the bytes only make sense without."""
@@ -370,6 +442,14 @@ class Track:
             sharps = int.from_bytes(payload[:1], "big", signed=True)
             if not -7 <= sharps <= 7 or payload[1] not in (0, 1):
                 self.reader.mend("absurd_signature", at)
+        elif kind == 0x03 and not self.named:
+            self.song.track_names[self.index] = payload
+            self.named = True
+        elif kind in (0x09, 0x21):
+            number, device = self.port
+            self.port = (payload[0], device) if kind == 0x21 else (number, payload)
+            self.names_port = True
+            self.place = None
 
     def channel_event(self, kind: int, channel: int, data: list[int], start: int, where: int) -> None:
         bad = [where + i for i, byte in enumerate(data) if byte > 127]
@@ -381,19 +461,164 @@ class Track:
             if velocity > 127:
                 self.reader.mend("data_above_127", where + 1)
                 velocity = 127
-            queue = self.open[channel, pitch]
-            if kind == 9 and velocity > 0:
-                queue.append({"onset": self.tick, "velocity": velocity, "offset": start})
-            elif queue:
-                note = queue.popleft()
-                self.song.notes.append((note["onset"], self.tick, pitch, note["velocity"], channel, self.index))
-            else:
-                self.reader.mend("stray_note_off", start)
+            on = kind == 9 and velocity > 0
+            self.note_event(on=on, channel=channel, pitch=pitch, velocity=velocity, at=start)
         elif bad:
             self.reader.mend("data_above_127", bad[0])
-        elif kind == 0xB and data[0] == 64:
-            down = data[1] >= 64
-            self.song.pedals.append((self.tick, self.index, channel, down))
+        elif kind == 0xB:
+            number, value = data
+            if number == 64:
+                self.song.pedals.append((self.tick, self.index, channel, value >= 64))
+                return
+            self.song.controllers.append((self.tick, self.index, channel, number, value))
+            if number == 121:  # lifts the pedal
+                self.song.pedals.append((self.tick, self.index, channel, False))
+            if number == 0:
+                self.setup("bank", value, channel % 16, channel // 16)
+            if number in (120, 123):
+                self.note_event(on=False, channel=channel, silence=True)
+        elif kind == 0xC:
+            self.setup("program", data[0], channel % 16, channel // 16)
+
+    def note_event(self, **event: int) -> None:
+        self.events.append({"tick": self.tick, "silence": False, **event})
+
+
+class Pairing:
+    """Note-ons and what ends them: note-offs, controllers 120 and 123 of any track, the end of the track."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.song = reader, reader.song
+
+    def read(self) -> None:
+        tracks = self.reader.tracks
+        for track in tracks:
+            self.track(track, [other for other in tracks if other.index != track.index and self.song.format != 2])
+
+    def track(self, track: Track, others: list[Track]) -> None:
+        # Silence of another track comes before whatever this track has at its tick, and not after the track's end.
+        events = [(event["tick"], 1, event) for event in track.events]
+        for other in others:
+            events += [(e["tick"], 0, e) for e in other.events if e["silence"] and e["tick"] <= track.tick]
+        events.sort(key=lambda event: event[:2])
+        keys = {(event["channel"], event["pitch"]) for event in track.events if not event["silence"]}
+        for channel, pitch in sorted(keys):
+            self.key(
+                track,
+                [e for _, _, e in events if e["channel"] == channel and (e["silence"] or e["pitch"] == pitch)],
+            )
+
+    def key(self, track: Track, events: list[dict[str, int]]) -> None:
+        open_notes: list[dict[str, int]] = []
+        cut: list[dict[str, int]] = []  # silenced, and their note-offs may still come
+        for i, event in enumerate(events):
+            if event["silence"]:
+                for note in open_notes:
+                    self.note(track, note, event["tick"])
+                cut += open_notes
+                open_notes = []
+            elif event["on"]:
+                open_notes.append(event)
+            else:
+                another = i + 1 < len(events) and not events[i + 1]["on"] and not events[i + 1]["silence"]
+                if cut and (another or not open_notes):
+                    cut.pop(0)
+                elif open_notes:
+                    self.note(track, open_notes.pop(0), event["tick"])
+                else:
+                    self.reader.mend("stray_note_off", event["at"])
+        for note in cut:
+            self.reader.mend("all_notes_off", note["at"])
+        for note in open_notes:
+            if self.held(track, note):
+                self.reader.mend("held_to_end", note["at"])
+                self.note(track, note, track.end_tick)
+            else:
+                self.reader.mend("unended_note", note["at"])
+
+    def held(self, track: Track, note: dict[str, int]) -> bool:
+        """The end of its track ends the note, which is not struck again."""
+        if track.end_tick is None or track.end_tick == note["tick"]:
+            return False
+        length = Fraction(track.end_tick - note["tick"])
+        if self.song.smpte is None:
+            if length > 16 * self.song.ticks_per_beat:
+                return False
+        else:
+            fps, ticks = self.song.smpte
+            if length / ticks / (Fraction(30000, 1001) if fps == 29 else fps) > 8:
+                return False
+        return not any(
+            event["on"] and (event["channel"], event["pitch"]) == (note["channel"], note["pitch"])
+            for other in self.reader.tracks
+            if self.song.format != 2 or other.index == track.index
+            for event in other.events
+            if event["tick"] > note["tick"]
+        )
+
+    def note(self, track: Track, note: dict[str, int], end: int) -> None:
+        self.song.notes.append((note["tick"], end, note["pitch"], note["velocity"], note["channel"], track.index))
+
+
+def drum_parts(reader: Reader) -> None:
+    """Follow the setups in order of time, in format 2 those of each track, and note where parts become drums or not."""
+    song = reader.song
+    whole = song.format != 2
+    for track in [None] if whole else sorted({setup.track for setup in reader.setups}):
+        system: dict[int, object] = {}
+        bank: dict[tuple[int, int], object] = {}
+        drums: dict[tuple[int, int], bool] = {}
+
+        def become(setup: Setup, port: int, channel: int, value: bool, drums: dict = drums) -> None:
+            if drums.get((port, channel), channel == 9) != value:
+                song.parts.append((setup.tick, setup.track, 16 * port + channel, value))
+            drums[port, channel] = value
+
+        mine = [setup for setup in reader.setups if whole or setup.track == track]
+        for setup in sorted(mine, key=lambda setup: setup.tick):
+            if setup.kind == "program":
+                song.programs.append((setup.tick, setup.track, 16 * setup.port + setup.channel, setup.value))
+            for port in sorted(reader.ports):
+                if setup.port is None and setup.kind == "part":
+                    heard = reader.ports[port][0] == 0  # a track that names no port speaks to port 0
+                else:
+                    heard = setup.port in (None, port)
+                if not heard:
+                    continue
+                part = port, setup.channel
+                if setup.kind == "system":
+                    system[port] = setup.value
+                    for channel in range(16):
+                        is_drums = channel == 9
+                        banks = {"GM2": 120 if is_drums else 121, "XG": 127 if is_drums else 0}
+                        bank[port, channel] = banks.get(setup.value, 0)
+                        become(setup, port, channel, is_drums)
+                elif setup.kind == "part":
+                    become(setup, port, setup.channel, setup.value)
+                elif setup.kind == "bank":
+                    bank[part] = setup.value
+                else:
+                    says = {
+                        "GM2": {120: True, 121: False},
+                        "XG": {127: True, 126: True, 0: False, 64: False},
+                    }.get(system.get(port), {})
+                    if bank.get(part, 0) in says:
+                        become(setup, port, setup.channel, says[bank.get(part, 0)])
+    song.parts.sort(key=lambda part: part[0])
+
+
+def line_ends_translated(data: bytes) -> bool:
+    """Every line feed follows a carriage return, and without those the chunks fill the file."""
+    if b"\n" not in data or data.count(b"\n") != data.count(b"\r\n"):
+        return False
+    data = data.replace(b"\r\n", b"\n")
+    names, at = [], 0
+    while at < len(data):
+        names.append(data[at : at + 4])
+        if at + 8 > len(data) or not all(0x20 <= byte <= 0x7E for byte in names[-1]):
+            return False
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+    return at == len(data) and b"MTrk" in names
 
 
 def parse(data: bytes) -> Song:
@@ -401,11 +626,11 @@ def parse(data: bytes) -> Song:
     return Reader(data).read()
 
 
-def pair(events: list[tuple[int, bool, int, int, int]]) -> tuple[list[tuple[int, ...]], int, int]:
+def pair(events: list[tuple[int, bool, int, int, int]]) -> tuple[list[tuple[int, ...]], int, list[tuple[int, ...]]]:
     """Pair note-ons and note-offs of one track, first in, first out.
 
     `events` are (tick, is a note-on, channel, pitch, velocity) in file order. Returns notes as (onset, offset,
-    pitch, velocity, channel) in order of onset, then how many note-offs were stray and how many notes never ended.
+    pitch, velocity, channel) in order of onset, how many were stray, and the notes that none ended (offset -1).
     """
     notes: list[list[int]] = []
     stray = 0
@@ -420,4 +645,4 @@ def pair(events: list[tuple[int, bool, int, int, int]]) -> tuple[list[tuple[int,
         else:
             stray += 1
     ended = [tuple(note) for note in notes if note[1] != -1]
-    return ended, stray, len(notes) - len(ended)
+    return ended, stray, [tuple(note) for note in notes if note[1] == -1]

@@ -31,6 +31,10 @@ class Case:
     tempos: list[tuple[int, int]] = field(default_factory=list)
     pedals: list[tuple[int, int, int, bool]] = field(default_factory=list)  # tick, track, channel, down
     time_signatures: list[tuple[int, int, int, int]] = field(default_factory=list)  # tick, beats, value, track
+    parts: list[tuple[int, int, int, bool]] = field(default_factory=list)  # tick, track, channel, drums
+    drums: list[int] | None = None  # which notes are drums, in order; by default those of channel 9
+    track_names: tuple[str, ...] | None = None
+    programs: list[tuple[int, int, int, int]] | None = None  # tick, track, channel, program
     ticks_per_beat: int = 96
     format: int = 1
     smpte: tuple[int, int] | None = None
@@ -47,7 +51,200 @@ TWO = '"MThd" 00000006 0001 0002 0060 '
 C4 = ' "MTrk" 0000000B  00 90 3C 50  60 3C 00  00 FF 2F 00 '
 EMPTY = ' "MTrk" 00000004  00 FF 2F 00 '
 
+
+def track(events: str) -> str:
+    """A whole track of events, with its length and its end."""
+    body = dump(events) + dump("00 FF 2F 00")
+    return f' "MTrk" {len(body):08X} {body.hex()} '
+
+
+# System exclusive messages with a delta of 0.
+GM_ON = " 00 F0 05 7E7F0901F7 "
+GM2_ON = " 00 F0 05 7E7F0903F7 "
+GS_RESET = " 00 F0 0A 4110421240007F0041F7 "
+XG_ON = " 00 F0 08 43104C00007E00F7 "
+
 ALLOWED = [
+    Case(
+        "xg_banks_127_and_126_are_drums_and_bank_0_is_not",
+        ONE
+        + track(
+            XG_ON
+            + """
+            00 B2 00 7F  00 C2 00     # channel 3: bank 127, program 0
+            00 B3 00 7E  00 C3 00     # channel 4: bank 126, sound effects
+            00 B9 00 00  00 C9 00     # channel 10: bank 0
+            00 92 24 50  60 24 00
+            00 93 24 50  60 24 00
+            00 99 3C 50  60 3C 00
+            """
+        ),
+        [(0, 96, 36, 80, 2, 0), (96, 192, 36, 80, 3, 0), (192, 288, 60, 80, 9, 0)],
+        parts=[(0, 0, 2, True), (0, 0, 3, True), (0, 0, 9, False)],
+        drums=[0, 1],
+        programs=[(0, 0, 2, 0), (0, 0, 3, 0), (0, 0, 9, 0)],
+    ),
+    Case(
+        "xg_program_without_a_bank_leaves_channel_10_its_drums",
+        ONE + track(XG_ON + "00 C9 08  00 99 24 50  60 24 00"),
+        [(0, 96, 36, 80, 9, 0)],
+    ),
+    Case(
+        "a_bank_says_nothing_without_a_system_that_defines_it",
+        ONE + track("00 B2 00 7F  00 C2 00  00 B9 00 00  00 C9 00  00 92 3C 50  60 3C 00  00 99 24 50  60 24 00"),
+        [(0, 96, 60, 80, 2, 0), (96, 192, 36, 80, 9, 0)],
+    ),
+    Case(
+        "gm_and_gs_have_no_banks_of_drums",
+        ONE
+        + track(
+            GS_RESET
+            + "00 B2 00 7F  00 C2 00  00 92 3C 50  60 3C 00"
+            + GM_ON
+            + "00 B2 00 78  00 C2 00  00 92 3C 50  60 3C 00"
+        ),
+        [(0, 96, 60, 80, 2, 0), (96, 192, 60, 80, 2, 0)],
+    ),
+    Case(
+        "gm2_banks_120_and_121",
+        ONE
+        + track(GM2_ON + "00 B2 00 78  00 C2 00  00 B9 00 79  00 C9 00  00 92 24 50  60 24 00  00 99 3C 50  60 3C 00"),
+        [(0, 96, 36, 80, 2, 0), (96, 192, 60, 80, 9, 0)],
+        parts=[(0, 0, 2, True), (0, 0, 9, False)],
+        drums=[0],
+    ),
+    Case(
+        "gs_use_for_rhythm_part",
+        ONE
+        + track(
+            """
+            00 F0 0A 411042124011150219F7       # block 1, channel 1: the second drum map
+            00 F0 0A 41104212401015001BF7       # block 0, channel 10: melody
+            00 F0 0A 41104212401A150110F7       # block A, channel 11
+            00 90 24 50  60 24 00  00 99 3C 50  60 3C 00  00 9A 24 50  60 24 00
+            """
+        ),
+        [(0, 96, 36, 80, 0, 0), (96, 192, 60, 80, 9, 0), (192, 288, 36, 80, 10, 0)],
+        parts=[(0, 0, 0, True), (0, 0, 9, False), (0, 0, 10, True)],
+        drums=[0, 2],
+    ),
+    Case(
+        "xg_part_mode",
+        ONE + track("00 F0 08 43104C08020702F7  00 92 24 50  60 24 00"),
+        [(0, 96, 36, 80, 2, 0)],
+        parts=[(0, 0, 2, True)],
+        drums=[0],
+    ),
+    Case(
+        "a_bank_is_latched_at_the_program_change",
+        ONE
+        + track(
+            XG_ON
+            + """
+            00 B2 00 7F  00 92 3C 50  60 3C 00      # the bank alone: still a melody
+            00 C2 00     00 92 24 50  60 24 00
+            00 B2 00 00  00 92 26 50  60 26 00      # still drums
+            """
+        ),
+        [(0, 96, 60, 80, 2, 0), (96, 192, 36, 80, 2, 0), (192, 288, 38, 80, 2, 0)],
+        parts=[(96, 0, 2, True)],
+        drums=[1, 2],
+    ),
+    Case(
+        "a_system_on_resets_the_parts",
+        ONE + track(XG_ON + "00 B2 00 7F  00 C2 00  00 92 24 50  60 24 00" + GM_ON + "00 C2 00  00 92 3C 50  60 3C 00"),
+        [(0, 96, 36, 80, 2, 0), (96, 192, 60, 80, 2, 0)],
+        parts=[(0, 0, 2, True), (96, 0, 2, False)],
+        drums=[0],
+    ),
+    Case(
+        "another_track_sets_up_before_the_notes_of_its_tick",
+        TWO + track("60 92 24 50  60 24 00") + track("60 F0 08 43104C00007E00F7  00 B2 00 7F  00 C2 00"),
+        [(96, 192, 36, 80, 2, 0)],
+        parts=[(96, 1, 2, True)],
+        drums=[0],
+        programs=[(96, 1, 2, 0)],
+    ),
+    Case(
+        "a_track_sets_up_in_the_order_of_its_events",
+        ONE + track(XG_ON + "00 B2 00 7F  00 92 3C 50  00 C2 05  60 92 3C 00  00 92 24 50  60 24 00"),
+        [(0, 96, 60, 80, 2, 0), (96, 192, 36, 80, 2, 0)],
+        parts=[(1, 0, 2, True)],
+        drums=[1],
+        programs=[(1, 0, 2, 5)],
+    ),
+    Case(
+        "format_2_sets_up_each_track_for_itself",
+        '"MThd" 00000006 0002 0002 0060'
+        + track(XG_ON + "00 B2 00 7F  00 C2 00  00 92 24 50  60 24 00")
+        + track("00 B2 00 7F  00 C2 00  00 92 3C 50  60 3C 00"),
+        [(0, 96, 36, 80, 2, 0), (0, 96, 60, 80, 2, 1)],
+        parts=[(0, 0, 2, True)],
+        drums=[0],
+        format=2,
+    ),
+    Case(
+        "reset_all_controllers_lifts_the_pedal",
+        ONE + track("00 B0 40 7F  00 90 3C 50  60 3C 00  60 B0 79 00  60 B0 79 00"),
+        [(0, 96, 60, 80, 0, 0)],
+        pedals=[(0, 0, 0, True), (192, 0, 0, False)],
+    ),
+    Case(
+        "ports_keep_notes_and_pedals_apart",
+        ONE
+        + track(
+            """
+            00 FF 21 01 00  00 B0 40 7F  00 90 3C 50
+            00 FF 21 01 02  00 90 3C 40             # the same key of channel 1, on port 2
+            30 FF 21 01 00  00 90 3C 00
+            30 FF 21 01 02  00 90 3C 00
+            00 FF 21 01 00  00 B0 40 00
+            """
+        ),
+        [(0, 48, 60, 80, 0, 0), (0, 96, 60, 64, 32, 0)],
+        pedals=[(0, 0, 0, True), (96, 0, 0, False)],
+    ),
+    Case(
+        "device_names_are_ports",
+        TWO
+        + track('00 FF 09 01 "A"  00 B0 40 7F  00 90 3C 50  60 3C 00')
+        + track('00 FF 09 01 "B"  00 90 3C 50  60 3C 00  00 99 24 50  60 24 00'),
+        [(0, 96, 60, 80, 0, 0), (0, 96, 60, 80, 16, 1), (96, 192, 36, 80, 25, 1)],
+        pedals=[(0, 0, 0, True)],
+        drums=[2],
+    ),
+    Case(
+        "drums_of_a_port",
+        TWO
+        + track("00 FF 21 01 01" + XG_ON + "00 B2 00 7F  00 C2 00  00 92 24 50  60 24 00")
+        + track("00 FF 21 01 00  00 B2 00 7F  00 C2 00  00 92 3C 50  60 3C 00"),
+        [(0, 96, 36, 80, 18, 0), (0, 96, 60, 80, 2, 1)],
+        parts=[(0, 0, 18, True)],
+        drums=[0],
+    ),
+    Case(
+        "all_notes_off_with_the_note_off_after_it",
+        ONE + track("00 90 3C 50  60 B0 7B 00  60 90 3C 00"),
+        [(0, 96, 60, 80, 0, 0)],
+    ),
+    Case(
+        "a_note_off_that_comes_late_does_not_end_a_note_struck_since",
+        ONE + track("00 90 3C 50  60 B0 7B 00  00 90 3C 40  30 90 3C 00  30 90 3C 00"),
+        [(0, 96, 60, 80, 0, 0), (96, 192, 60, 64, 0, 0)],
+    ),
+    Case(
+        "all_sound_off_of_another_track",
+        TWO
+        + track("00 90 3C 50  60 90 3C 40  60 90 3C 00  00 90 3C 00")
+        + track("60 B0 78 00"),  # before the note that is struck there
+        [(0, 96, 60, 80, 0, 0), (96, 192, 60, 64, 0, 0)],
+    ),
+    Case(
+        "names_of_tracks",
+        TWO + track('00 FF 03 05 "Piano"  00 FF 03 01 "B"') + track("00 FF 03 02 E96E"),
+        [],
+        track_names=("Piano", "\xe9n"),  # Latin-1, as it is not UTF-8
+    ),
     Case("plain", ONE + C4, [(0, 96, 60, 80, 0, 0)]),
     Case("header_only", '"MThd" 00000006 0001 0000 0060', []),
     Case("empty_track", ONE + EMPTY, []),
@@ -872,9 +1069,61 @@ EVENTS = [
     Case(
         "note_without_note_off",
         ONE + '"MTrk" 0000000E  00 90 3C 50  00 40 50  60 3C 00  00 FF 2F 00',
-        [(0, 96, 60, 80, 0, 0)],
+        [(0, 96, 60, 80, 0, 0), (0, 96, 64, 80, 0, 0)],
+        {"held_to_end": 1},
+        27,  # the note-on that only the end of the track ends
+    ),
+    Case(
+        "chord_held_to_the_end_of_its_track",
+        ONE + '"MTrk" 0000000F  00 90 3C 50  00 40 50  30 43 50  8C 00 FF 2F 00',  # 12 * 128 = 1536: 16 beats
+        [(48, 1584, 67, 80, 0, 0)],
+        {"held_to_end": 1, "unended_note": 2},  # two of them would last longer than 16 beats
+        23,
+    ),
+    Case(
+        "held_note_struck_again",
+        ONE + track("00 90 3C 50  60 90 3C 40  60 90 40 50  60 90 40 00"),
+        [(96, 288, 60, 64, 0, 0), (192, 288, 64, 80, 0, 0)],
+        {"held_to_end": 1, "unended_note": 1},
+        23,
+    ),
+    Case(
+        "held_note_struck_again_in_another_track",
+        TWO + track("00 90 3C 50  60 90 40 50  60 90 40 00") + track("70 90 3C 50  60 90 3C 00"),
+        [(96, 192, 64, 80, 0, 0), (112, 208, 60, 80, 0, 1)],
         {"unended_note": 1},
-        27,  # the note-on that nothing ends
+        23,
+    ),
+    Case(
+        "held_note_where_the_end_of_the_track_is_missing",
+        ONE + '"MTrk" 0000000A  00 90 3C 50  00 40 50  60 3C 00',
+        [(0, 96, 60, 80, 0, 0)],
+        {"unended_note": 1, "missing_end_of_track": 1},
+        27,
+    ),
+    Case(
+        "held_note_in_smpte_time",
+        '"MThd" 00000006 0001 0001 E728'  # 25 frames of 40 ticks: 8 seconds are 8000 ticks
+        '"MTrk" 0000000C  00 90 3C 50  01 40 50  BE 40 FF 2F 00',
+        [(1, 8001, 64, 80, 0, 0)],
+        {"held_to_end": 1, "unended_note": 1},
+        23,
+        ticks_per_beat=0,
+        smpte=(25, 40),
+    ),
+    Case(
+        "all_notes_off_for_note_offs",
+        ONE + track("00 90 3C 50  00 91 3C 50  60 B0 7B 00  00 90 3C 40  60 B0 78 00  00 91 3C 00"),
+        [(0, 96, 60, 80, 0, 0), (0, 192, 60, 80, 1, 0), (96, 192, 60, 64, 0, 0)],
+        {"all_notes_off": 2},
+        23,
+    ),
+    Case(
+        "all_notes_off_of_another_track",
+        TWO + track("00 90 3C 50  60 90 3C 40  60 90 3C 00") + track("30 B0 7B 00"),
+        [(0, 48, 60, 80, 0, 0), (96, 192, 60, 64, 0, 0)],
+        {"all_notes_off": 1},
+        23,
     ),
     Case(
         "notes_do_not_end_in_another_track",

@@ -23,6 +23,7 @@ ORDER = {
         "_smf",
         "_roll",
         "midi",
+        "midi_writer",
         "grid",
         "roll",
         "sources.members",

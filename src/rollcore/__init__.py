@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from rollcore.grid import Grid
     from rollcore.merge import merge_parts
     from rollcore.midi import (
+        CONTROLLER_DTYPE,
         NOTE_DTYPE,
+        PART_DTYPE,
         PEDAL_DTYPE,
+        PROGRAM_DTYPE,
         REPAIR_CODES,
         TEMPO_DTYPE,
         TIME_SIGNATURE_DTYPE,
         Midi,
         is_time_signature,
         read_midi,
-        write_midi,
     )
+    from rollcore.midi_writer import write_midi
     from rollcore.roll import frame_ticks, midi_from_roll, notes_from_roll, piano_roll
     from rollcore.show.plot import plot_roll
     from rollcore.show.sound import write_wav
@@ -49,16 +52,19 @@ _HOME = {
     "sources.matfile": ("import_mat",),
     "merge": ("merge_parts",),
     "midi": (
+        "CONTROLLER_DTYPE",
         "NOTE_DTYPE",
+        "PART_DTYPE",
         "PEDAL_DTYPE",
+        "PROGRAM_DTYPE",
         "REPAIR_CODES",
         "TEMPO_DTYPE",
         "TIME_SIGNATURE_DTYPE",
         "Midi",
         "is_time_signature",
         "read_midi",
-        "write_midi",
     ),
+    "midi_writer": ("write_midi",),
     "show.plot": ("plot_roll",),
     "roll": ("frame_ticks", "midi_from_roll", "notes_from_roll", "piano_roll"),
     "show.sound": ("write_wav",),
@@ -68,8 +74,11 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "CONTROLLER_DTYPE",
     "NOTE_DTYPE",
+    "PART_DTYPE",
     "PEDAL_DTYPE",
+    "PROGRAM_DTYPE",
     "REPAIR_CODES",
     "SCALES",
     "TEMPO_DTYPE",

@@ -45,6 +45,7 @@ class Batch:
         notes: NDArray[np.uint8],
         tempos: NDArray[np.uint8],
         pedals: NDArray[np.uint8],
+        controls: NDArray[np.uint8],
         records: NDArray[np.uint8],
     ) -> None: ...
     def paint(self, records: NDArray[np.uint8], keep: NDArray[np.uint8], room: int) -> memoryview: ...

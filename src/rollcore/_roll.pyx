@@ -12,7 +12,8 @@ from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
 from rollcore._smf cimport (
-    N_REPAIRS, SMF_OK, Note, NoteRow, Pedal, Signature, Song, Tempo, song_free, song_init, song_parse,
+    ALL_SOUND_OFF, N_REPAIRS, RESET_CONTROLLERS, SMF_OK, SOSTENUTO_PEDAL, Control, Note, NoteRow, Pedal, Signature,
+    Song, Tempo, song_free, song_init, song_parse,
 )
 
 cdef extern from *:
@@ -302,14 +303,18 @@ cdef bint group_by_track(char *rows, Py_ssize_t n, size_t item, Py_ssize_t track
 
 
 cdef bint group_events(Song *song) noexcept nogil:
-    """Group tempos and pedals by track, as the notes are; false when memory is out."""
+    """Group tempos, pedals and controllers by track, as the notes are; false when memory is out."""
     cdef Tempo *tempos = song.tempos
     cdef Pedal *pedals = song.pedals
+    cdef Control *controls = song.controls
     if song.n_tempos and not group_by_track(
             <char *> tempos, song.n_tempos, sizeof(Tempo), <char *> &tempos.track - <char *> tempos):
         return False
-    return song.n_pedals == 0 or group_by_track(
-        <char *> pedals, song.n_pedals, sizeof(Pedal), <char *> &pedals.track - <char *> pedals)
+    if song.n_pedals and not group_by_track(
+            <char *> pedals, song.n_pedals, sizeof(Pedal), <char *> &pedals.track - <char *> pedals):
+        return False
+    return song.n_controls == 0 or group_by_track(
+        <char *> controls, song.n_controls, sizeof(Control), <char *> &controls.track - <char *> controls)
 
 
 # ---- sustain ------------------------------------------------------------------------------------------------------
@@ -330,49 +335,119 @@ cdef int key_order(const void *a, const void *b) noexcept nogil:
     return -1 if x.note < y.note else (1 if x.note > y.note else 0)
 
 
-cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t n_pedals, bint drums, Key *keys,
-                     const Pedal **lanes, int64_t *ups, int64_t *release) noexcept nogil:
-    """Move note-offs under the pedal to its release, or to the next onset of that pitch if that comes first."""
-    cdef Py_ssize_t i, k, low, high, n_lane = 0
+cdef struct Lane:                # a pedal's changes of state on one channel
+    int64_t tick
+    int64_t until                # when it next comes up
+    bint down
+
+
+cdef void find_ups(Lane *lane, Py_ssize_t n, int64_t until) noexcept nogil:
+    """Note when a pedal next comes up; one that never does holds to `until`."""
+    cdef Py_ssize_t i
+    for i in range(n - 1, -1, -1):
+        if not lane[i].down:
+            until = lane[i].tick
+        lane[i].until = until
+
+
+cdef const Lane *held_at(const Lane *lane, Py_ssize_t n, int64_t tick) noexcept nogil:
+    """The change, at or before a tick, by which a pedal is down then; NULL where it is up."""
+    cdef Py_ssize_t low = 0, high = n, middle
+    while low < high:
+        middle = (low + high) // 2
+        if lane[middle].tick <= tick:
+            low = middle + 1
+        else:
+            high = middle
+    return &lane[low - 1] if low and lane[low - 1].down else NULL
+
+
+cdef struct Holds:               # what holds and silences the notes of a channel
+    Lane *sustain
+    Lane *sostenuto
+    int64_t *stops               # ticks of CC 120
+    Py_ssize_t n_sustain
+    Py_ssize_t n_sostenuto
+    Py_ssize_t n_stops
+
+
+cdef void find_holds(Holds *holds, const Pedal *pedals, Py_ssize_t n_pedals, const Control *controls,
+                     Py_ssize_t n_controls, int channel, int64_t last_tick) noexcept nogil:
+    """List what a channel's pedals do; one that never comes up holds to the last note-off that is kept."""
+    cdef Py_ssize_t i
+    cdef bint down, held = False
+    holds.n_sustain = holds.n_sostenuto = holds.n_stops = 0
+    for i in range(n_pedals):
+        if pedals[i].channel == channel:
+            holds.sustain[holds.n_sustain].tick = pedals[i].tick
+            holds.sustain[holds.n_sustain].down = pedals[i].down
+            holds.n_sustain += 1
+    for i in range(n_controls):
+        if controls[i].channel != channel:
+            continue
+        if controls[i].number == ALL_SOUND_OFF:
+            holds.stops[holds.n_stops] = controls[i].tick
+            holds.n_stops += 1
+        elif controls[i].number == SOSTENUTO_PEDAL or controls[i].number == RESET_CONTROLLERS:
+            down = controls[i].number == SOSTENUTO_PEDAL and controls[i].value >= 64
+            if down != held:
+                holds.sostenuto[holds.n_sostenuto].tick = controls[i].tick
+                holds.sostenuto[holds.n_sostenuto].down = down
+                holds.n_sostenuto += 1
+                held = down
+    find_ups(holds.sustain, holds.n_sustain, last_tick)
+    find_ups(holds.sostenuto, holds.n_sostenuto, last_tick)
+
+
+cdef int64_t held_until(const Holds *holds, const Note *note) noexcept nogil:
+    """Until when the pedals hold a note, its note-off at least.
+
+    The sostenuto pedal holds the notes that were struck before it went down and whose key was still down then.
+    """
+    cdef const Lane *pedal = held_at(holds.sustain, holds.n_sustain, note.offset_tick)
+    cdef const Lane *sostenuto = held_at(holds.sostenuto, holds.n_sostenuto, note.offset_tick)
+    cdef int64_t until = pedal.until if pedal != NULL else note.offset_tick
+    cdef Py_ssize_t low = 0, high = holds.n_stops, middle
+    if sostenuto != NULL and note.onset_tick < sostenuto.tick < note.offset_tick and sostenuto.until > until:
+        until = sostenuto.until
+        pedal = held_at(holds.sustain, holds.n_sustain, until)
+        if pedal != NULL:
+            until = pedal.until
+    while low < high:
+        middle = (low + high) // 2
+        if holds.stops[middle] < note.offset_tick or holds.stops[middle] == note.onset_tick:
+            low = middle + 1
+        else:
+            high = middle
+    if low < holds.n_stops and holds.stops[low] < until:
+        until = holds.stops[low]
+    return max(until, note.offset_tick)
+
+
+cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t n_pedals, const Control *controls,
+                     Py_ssize_t n_controls, bint drums, Key *keys, Holds *holds, int64_t *release) noexcept nogil:
+    """Move note-offs under a pedal to its release, or to the next onset of that pitch if that comes first."""
+    cdef Py_ssize_t i, k, low, high
     cdef int64_t last_tick = 0, until
     cdef Note *note
-    cdef int channel, previous = -1
+    cdef int previous = -1
     for i in range(n):
         note = &notes[i]
         keys[i].onset_tick = note.onset_tick
         keys[i].note = <int32_t> i
         keys[i].lane = <int32_t> note.channel * 128 + note.pitch
-        if note.offset_tick > last_tick and (drums or note.channel != 9):
+        if note.offset_tick > last_tick and (drums or not note.drums):
             last_tick = note.offset_tick
     qsort(keys, n, sizeof(Key), key_order)
     for i in range(n):
         note = &notes[keys[i].note]
-        channel = note.channel
-        if channel != previous:
-            previous = channel
-            n_lane = 0
-            for k in range(n_pedals):
-                if pedals[k].channel == channel:
-                    lanes[n_lane] = &pedals[k]
-                    n_lane += 1
-            until = last_tick            # a pedal that never comes up holds to the last note-off that is kept
-            for k in range(n_lane - 1, -1, -1):
-                if not lanes[k].down:
-                    until = lanes[k].tick
-                ups[k] = until
+        if note.channel != previous:
+            previous = note.channel
+            find_holds(holds, pedals, n_pedals, controls, n_controls, previous, last_tick)
+        until = held_until(holds, note)
         release[i] = note.offset_tick
-        # The last pedal event at or before the note-off says whether the pedal is down then.
-        low = 0
-        high = n_lane
-        while low < high:
-            k = (low + high) // 2
-            if lanes[k].tick <= note.offset_tick:
-                low = k + 1
-            else:
-                high = k
-        if low == 0 or not lanes[low - 1].down:
+        if until == note.offset_tick:
             continue
-        until = ups[low - 1]
         # The next onset of the pitch that is neither within the note nor struck together with it.
         low = i + 1
         high = n
@@ -395,12 +470,17 @@ cdef void hold_notes(Note *notes, Py_ssize_t n, const Pedal *pedals, Py_ssize_t 
 cdef bint sustain(Song *song, bint drums) noexcept nogil:
     """Apply the pedals to every note-off of the song, in format 2 those of its track; false when memory is out."""
     cdef Py_ssize_t first = 0, last, first_pedal = 0, last_pedal = song.n_pedals
+    cdef Py_ssize_t first_control = 0, last_control = song.n_controls
     cdef int track
+    cdef Holds holds
     cdef Key *keys = <Key *> malloc(song.n_notes * sizeof(Key) + 1)
-    cdef const Pedal **lanes = <const Pedal **> malloc(song.n_pedals * sizeof(Pedal *) + 1)
-    cdef int64_t *ups = <int64_t *> malloc(song.n_pedals * sizeof(int64_t) + 1)
     cdef int64_t *release = <int64_t *> malloc(song.n_notes * sizeof(int64_t) + 1)
-    cdef bint ok = keys != NULL and lanes != NULL and ups != NULL and release != NULL
+    cdef bint ok
+    holds.sustain = <Lane *> malloc(song.n_pedals * sizeof(Lane) + 1)
+    holds.sostenuto = <Lane *> malloc(song.n_controls * sizeof(Lane) + 1)
+    holds.stops = <int64_t *> malloc(song.n_controls * sizeof(int64_t) + 1)
+    ok = (keys != NULL and release != NULL and holds.sustain != NULL and holds.sostenuto != NULL
+          and holds.stops != NULL)
     while ok and first < song.n_notes:
         track = song.notes[first].track if song.format == 2 else -1
         last = first
@@ -411,13 +491,18 @@ cdef bint sustain(Song *song, bint drums) noexcept nogil:
             while last_pedal < song.n_pedals and song.pedals[last_pedal].track <= track:
                 first_pedal += song.pedals[last_pedal].track < track
                 last_pedal += 1
-        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal, drums, keys,
-                   lanes, ups, release)
+            last_control = first_control
+            while last_control < song.n_controls and song.controls[last_control].track <= track:
+                first_control += song.controls[last_control].track < track
+                last_control += 1
+        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal,
+                   song.controls + first_control, last_control - first_control, drums, keys, &holds, release)
         first = last
     free(keys)
-    free(lanes)
-    free(ups)
     free(release)
+    free(holds.sustain)
+    free(holds.sostenuto)
+    free(holds.stops)
     return ok
 
 
@@ -626,7 +711,7 @@ cdef int quantise(
         return NO_BEATS
     if song.format == 2 and not group_events(song):
         return NO_MEMORY
-    if spec.sustain and song.n_pedals and not sustain(song, spec.drums):
+    if spec.sustain and (song.n_pedals or song.n_controls) and not sustain(song, spec.drums):
         return NO_MEMORY
     if not grow(<void **> spans, capacity, n + song.n_notes, sizeof(Span)):
         return NO_MEMORY
@@ -647,7 +732,7 @@ cdef int quantise(
         last = first
         while last < song.n_notes and (track < 0 or song.notes[last].track == track):
             note = &song.notes[last]
-            if spec.drums or note.channel != 9:
+            if spec.drums or not note.drums:
                 if note.offset_tick > end_tick:
                     end_tick = note.offset_tick
                 if note.onset_tick < first_tick:
@@ -700,7 +785,7 @@ cdef int quantise(
         off = on
         for i in range(first, last):
             note = &song.notes[i]
-            if note.channel == 9 and not spec.drums:
+            if note.drums and not spec.drums:
                 continue
             if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
                 seek(clock, &on, note.onset_tick)
@@ -975,8 +1060,8 @@ cdef class Batch:
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
                    const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,
-                   uint8_t[::1] records):
-        """Quantise one song given as rows of NoteRow, grouped by track in format 2, of Tempo and of Pedal."""
+                   const uint8_t[::1] controls, uint8_t[::1] records):
+        """Quantise one song given as rows of NoteRow, grouped by track in format 2, of Tempo, Pedal and Control."""
         cdef Song *song = &self.song
         cdef Record *record = <Record *> &records[0]
         cdef const NoteRow *row = <const NoteRow *> &notes[0] if notes.shape[0] else NULL
@@ -988,20 +1073,24 @@ cdef class Batch:
         song.n_notes = notes.shape[0] // sizeof(NoteRow)
         song.n_tempos = tempos.shape[0] // sizeof(Tempo)
         song.n_pedals = pedals.shape[0] // sizeof(Pedal)
+        song.n_controls = controls.shape[0] // sizeof(Control)
         if not (grow(<void **> &song.notes, &song.notes_capacity, song.n_notes, sizeof(song.notes[0]))
                 and grow(<void **> &song.tempos, &song.tempos_capacity, song.n_tempos, sizeof(song.tempos[0]))
-                and grow(<void **> &song.pedals, &song.pedals_capacity, song.n_pedals, sizeof(song.pedals[0]))):
+                and grow(<void **> &song.pedals, &song.pedals_capacity, song.n_pedals, sizeof(song.pedals[0]))
+                and grow(<void **> &song.controls, &song.controls_capacity, song.n_controls,
+                         sizeof(song.controls[0]))):
             song.n_notes = 0
             raise MemoryError
         with nogil:
             for i in range(song.n_notes):
                 if row[i].onset_tick < 0 or row[i].offset_tick < row[i].onset_tick or (
-                        row[i].pitch > 127 or row[i].channel > 15):
+                        row[i].pitch > 127):
                     record.status = BAD_NOTES
                 song.notes[i].onset_tick = row[i].onset_tick
                 song.notes[i].offset_tick = row[i].offset_tick
                 song.notes[i].pitch = row[i].pitch
                 song.notes[i].channel = row[i].channel
+                song.notes[i].drums = row[i].drums
                 song.notes[i].track = row[i].track
             if song.n_tempos:
                 memcpy(song.tempos, &tempos[0], song.n_tempos * sizeof(Tempo))
@@ -1011,6 +1100,8 @@ cdef class Batch:
                     record.status = BAD_TEMPOS
             if song.n_pedals:
                 memcpy(song.pedals, &pedals[0], song.n_pedals * sizeof(Pedal))
+            if song.n_controls:
+                memcpy(song.controls, &controls[0], song.n_controls * sizeof(Control))
             if record.status == OK:
                 record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
                                          &self.spans_capacity, record)

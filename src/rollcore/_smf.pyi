@@ -7,6 +7,11 @@ def parse(
     bytes,
     bytes,
     bytes,
+    bytes,
+    bytes,
+    bytes,
+    list[tuple[int, int, int]],
+    int,
     list[int],
     tuple[int, int, int, int],
 ]:
@@ -20,7 +25,7 @@ def parse(
     Returns
     -------
     status
-        0 read, 1 empty, 2 not a MIDI file, 4 of 2 GiB or more.
+        0 read, 1 empty, 2 not a MIDI file, 4 of 2 GiB or more, 5 with line ends translated.
     header
         Format, ticks per beat (0 under SMPTE division), SMPTE frames per second and ticks per frame (0 under
         metrical division).
@@ -28,6 +33,10 @@ def parse(
         Rows of ``midi.NOTE_DTYPE`` (sorted by onset, track, channel, pitch, offset), of tick,
         microseconds per beat and track, of ``midi.PEDAL_DTYPE``, and of ``midi.TIME_SIGNATURE_DTYPE`` (these three
         sorted by tick).
+    controllers, setups, parts
+        Rows of ``midi.CONTROLLER_DTYPE``, of ``midi._SETUP_DTYPE`` and of ``midi.PART_DTYPE``, sorted by tick.
+    names, number of tracks
+        Of each name of a track its track, and its first byte and length in the file.
     repairs
         How often each repair was made, in the order of ``midi.REPAIR_CODES``, padded with zeros.
     first

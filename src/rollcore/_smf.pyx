@@ -1,15 +1,17 @@
-"""Standard MIDI File bytes to notes, tempos, pedals and time signatures: one tolerant pass, no object per event.
+"""Standard MIDI File bytes to notes, tempos, controllers and time signatures: a tolerant pass, no object per event.
 
 The rules are those of the Standard MIDI Files 1.0 specification where a file follows it, and of
 ``docs/reading.md`` where it does not. Every mending is counted in ``Song.repairs``; nothing raises.
 All bytes of a track are reached through `take`, which never passes the cursor's limit.
 """
 
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from rollcore._parts cimport DRUM_CHANNEL, N_CHANNELS, find_parts, mark_drums, setup_of_sysex
 
 cdef enum Repair:                # in the order of repairs.REPAIRS
     BYTES_BEFORE_HEADER
@@ -41,6 +43,8 @@ cdef enum Repair:                # in the order of repairs.REPAIRS
     ABSURD_SIGNATURE
     STRAY_NOTE_OFF
     UNENDED_NOTE
+    ALL_NOTES_OFF
+    HELD_TO_END
 
 cdef enum Stop:                  # why reading of a track ended
     GO_ON
@@ -54,7 +58,8 @@ cdef enum Stop:                  # why reading of a track ended
 cdef enum:
     LENGTH_CUT = -1
     LENGTH_TOO_LONG = -2
-    SUSTAIN_PEDAL = 64
+    LONGEST_HELD_BEATS = 16      # how long the end of a track may let a note sound that nothing else ends
+    LONGEST_HELD_SECONDS = 8     # the same with SMPTE time
     DEFAULT_TICKS_PER_BEAT = 480
     DEFAULT_SMPTE_TICKS = 40     # with 25 frames per second, the standard's own example: milliseconds
     MAX_DENOMINATOR_POWER = 8    # a time signature in 256ths
@@ -71,6 +76,16 @@ cdef struct Reader:
     const uint8_t *end           # end of the file, or of the wrapper's payload
     Cursor cursor
     bint limit_guessed           # the limit is the next MTrk, because the declared length cannot be right
+    Py_ssize_t n_open            # notes that no note-off ended, of the tracks read
+    # Of the track:
+    Port port
+    bint names_port
+    bint named
+    int channel_base             # 16 times the number of its port's place; -1 until an event needs it
+    Py_ssize_t scanned           # up to where its notes are in `struck`
+    int64_t struck[N_CHANNELS]   # the last onset of each channel, as far as scanned
+    int64_t due[N_CHANNELS]      # when another track silences the open notes of a channel
+    Py_ssize_t next_silence[N_CHANNELS]
 
 
 # ---------------------------------------------------------------- bytes
@@ -377,11 +392,86 @@ cdef Stop take_payload(
     return GO_ON
 
 
-cdef Stop read_sysex(Reader *reader, Cursor *cursor) noexcept nogil:
-    """Pass a sysex packet, first or continued, from its length on; whether F7 ends it does not matter."""
+cdef Stop claim_port(Reader *reader) noexcept nogil:
+    """Give the track's port its place among the ports: that of its number, or the next that is free."""
+    cdef Song *song = reader.song
+    cdef int first = reader.port.number & (N_PORTS - 1), place = first, i
+    cdef Port *port
+    cdef Py_ssize_t n
+    cdef void *larger
+    for i in range(N_PORTS):
+        place = (first + i) & (N_PORTS - 1)
+        port = &song.ports[place]
+        if not song.ports_taken >> place & 1:
+            port[0] = reader.port
+            song.ports_taken |= 1 << place
+            break
+        if port.number == reader.port.number and port.length == reader.port.length and (
+                port.length == 0 or memcmp(port.name, reader.port.name, port.length) == 0):
+            break
+    else:
+        place = first                        # none is free: it shares one
+    reader.channel_base = 16 * place
+    if place >= song.n_ports:
+        song.n_ports = place + 1
+    if song.n_ports > song.ports_capacity:
+        n = <Py_ssize_t>song.n_ports * PORT_QUEUES
+        larger = realloc(song.queues, <size_t>n * sizeof(Queue))
+        if larger == NULL:
+            return OUT_OF_MEMORY
+        song.queues = <Queue *>larger
+        larger = realloc(song.cuts, <size_t>n * sizeof(Cut))
+        if larger == NULL:
+            return OUT_OF_MEMORY
+        song.cuts = <Cut *>larger
+        i = song.ports_capacity * PORT_QUEUES
+        memset(&song.queues[i], 0xFF, <size_t>(n - i) * sizeof(Queue))       # every index -1
+        memset(&song.cuts[i], 0xFF, <size_t>(n - i) * sizeof(Cut))
+        song.ports_capacity = song.n_ports
+    return GO_ON
+
+
+cdef Stop add_setup(Reader *reader, const Setup *setup, int64_t tick, uint16_t track) noexcept nogil:
+    """Keep a setup. It holds from its tick on; behind a note-on of its track and channel, from the next tick on."""
+    cdef Song *song = reader.song
+    cdef Setup *added
+    cdef Py_ssize_t i = song.n_notes
+    cdef int channel
+    while i > reader.scanned and song.notes[i - 1].onset_tick == tick:
+        i -= 1
+        reader.struck[song.notes[i].channel] = tick
+    reader.scanned = song.n_notes
+    if not room(<void **>&song.setups, song.n_setups, &song.setups_capacity, sizeof(Setup)):
+        return OUT_OF_MEMORY
+    added = &song.setups[song.n_setups]
+    added[0] = setup[0]
+    channel = setup.channel
+    if setup.loose and reader.channel_base > 0:
+        channel |= reader.channel_base
+    added.tick = tick + (setup.kind != SETUP_SYSTEM and reader.struck[channel] == tick)
+    added.track = track
+    song.n_setups += 1
+    song.n_declared += setup.kind == SETUP_PART or setup.kind == SETUP_SYSTEM
+    return GO_ON
+
+
+cdef Stop read_sysex(Reader *reader, Cursor *cursor, bint first, int64_t tick, uint16_t track) noexcept nogil:
+    """Read a sysex packet, first or continued, from its length on; whether F7 ends it does not matter."""
     cdef const uint8_t *payload
     cdef int64_t length
-    return take_payload(reader, cursor, &payload, &length)
+    cdef Setup setup
+    cdef Stop stop = take_payload(reader, cursor, &payload, &length)
+    if stop != GO_ON or not first:
+        return stop
+    setup.channel = 0
+    if not setup_of_sysex(payload, length, &setup):
+        return GO_ON
+    setup.loose = not reader.names_port
+    if reader.names_port:
+        if reader.channel_base < 0 and claim_port(reader) != GO_ON:
+            return OUT_OF_MEMORY
+        setup.channel |= reader.channel_base
+    return add_setup(reader, &setup, tick, track)
 
 
 cdef bint event_follows(Cursor cursor) noexcept nogil:
@@ -459,6 +549,22 @@ cdef Stop read_meta(Reader *reader, Cursor *cursor, int64_t tick, uint16_t track
         # Sharps from -7 (flats) to 7 as a signed byte, then 0 major or 1 minor.
         if ((payload[0] + 7) & 0xFF) > 14 or payload[1] > 1:
             mend(reader, ABSURD_SIGNATURE, payload, payload[0] << 8 | payload[1])
+    elif kind == 0x03 and not reader.named:
+        if not room(<void **>&song.names, song.n_names, &song.names_capacity, sizeof(Name)):
+            return OUT_OF_MEMORY
+        song.names[song.n_names].start = payload - reader.data
+        song.names[song.n_names].length = length
+        song.names[song.n_names].track = track
+        song.n_names += 1
+        reader.named = True
+    elif kind == 0x09 or kind == 0x21:
+        if kind == 0x21:
+            reader.port.number = payload[0]
+        else:
+            reader.port.name = payload
+            reader.port.length = length
+        reader.names_port = True
+        reader.channel_base = -1
     return GO_ON
 
 
@@ -473,20 +579,218 @@ cdef Stop read_pedal(Song *song, int channel, bint down, int64_t tick, uint16_t 
     return GO_ON
 
 
-cdef void drop_open_notes(Reader *reader, Py_ssize_t start) noexcept nogil:
-    """Drop the notes from `start` on that no note-off ended, and empty their queues."""
+cdef Stop read_control(
+    Reader *reader, int channel, int number, int value, int64_t tick, uint16_t track
+) noexcept nogil:
+    """Read a control change; what it does to open notes is the caller's affair."""
     cdef Song *song = reader.song
+    cdef Setup setup
+    cdef Control *control
+    if number == SUSTAIN_PEDAL:
+        return read_pedal(song, channel, value >= 64, tick, track)
+    if number == RESET_CONTROLLERS and read_pedal(song, channel, False, tick, track) != GO_ON:
+        return OUT_OF_MEMORY
+    if number == BANK_SELECT:
+        setup.kind = SETUP_BANK
+        setup.channel = channel
+        setup.value = value
+        setup.loose = False
+        if add_setup(reader, &setup, tick, track) != GO_ON:
+            return OUT_OF_MEMORY
+    if not (song.all_controls or number == SOSTENUTO_PEDAL or (ALL_SOUND_OFF <= number <= RELEASE_ALL)):
+        return GO_ON
+    if not room(<void **>&song.controls, song.n_controls, &song.controls_capacity, sizeof(Control)):
+        return OUT_OF_MEMORY
+    control = &song.controls[song.n_controls]
+    control.tick = tick
+    control.track = track
+    control.channel = channel
+    control.number = number
+    control.value = value
+    song.n_controls += 1
+    return GO_ON
+
+
+cdef Stop read_program(Reader *reader, int channel, int program, int64_t tick, uint16_t track) noexcept nogil:
+    cdef Setup setup
+    setup.kind = SETUP_PROGRAM
+    setup.channel = channel
+    setup.value = program
+    setup.loose = False
+    return add_setup(reader, &setup, tick, track)
+
+
+# ---------------------------------------------------------------- notes that no note-off ends
+
+cdef Py_ssize_t end_notes(Song *song, int channel, int64_t tick) noexcept nogil:
+    """End the open notes of a channel; their note-offs may still come. Return how many there were."""
+    cdef Queue *queue
+    cdef Cut *cut
+    cdef Py_ssize_t n = 0
+    cdef int32_t i
+    cdef int key
+    for key in range(channel << 7, (channel + 1) << 7):
+        queue = &song.queues[key]
+        cut = &song.cuts[key]
+        cut.closed = -1
+        i = queue.first
+        if i < 0:
+            continue
+        if cut.first < 0:
+            cut.first = i
+        else:
+            song.notes[cut.last].next = i
+        cut.last = queue.last
+        queue.first = -1
+        while i >= 0:
+            song.notes[i].offset_tick = tick
+            n += 1
+            i = song.notes[i].next
+    return n
+
+
+cdef bint late_note_off(Song *song, int key, int64_t tick) noexcept nogil:
+    """Whether a note-off is one that a cut note still had to come.
+
+    Of two note-offs in a row for a cut note and one struck since, the first is that of the cut note.
+    """
+    cdef Cut *cut = &song.cuts[key]
+    if cut.first < 0:
+        return False
+    if cut.closed >= 0:
+        song.notes[cut.closed].offset_tick = tick
+    elif song.queues[key].first >= 0:
+        cut.closed = song.queues[key].first
+        return False
+    cut.first = song.notes[cut.first].next
+    if cut.first < 0:
+        cut.closed = -1
+    return True
+
+
+cdef int64_t next_silence(Reader *reader, int channel, int64_t tick, uint16_t track) noexcept nogil:
+    """When another track next silences a channel after a tick; the ticks asked for must not descend."""
+    cdef Song *song = reader.song
+    cdef Py_ssize_t low = reader.next_silence[channel], high = song.silences_at[channel + 1], middle
+    while low < high:
+        middle = (low + high) // 2
+        if song.silences[middle].tick <= tick:
+            low = middle + 1
+        else:
+            high = middle
+    high = song.silences_at[channel + 1]
+    while low < high and song.silences[low].track == track:
+        low += 1
+    reader.next_silence[channel] = low
+    return song.silences[low].tick if low < high else INT64_MAX
+
+
+cdef int64_t silence(Reader *reader, int64_t tick, Py_ssize_t *n_cut) noexcept nogil:
+    """End the open notes of the channels that are due at a tick; return when the next one is due."""
+    cdef int64_t next_due = INT64_MAX
+    cdef int channel
+    for channel in range(16 * reader.song.n_ports):
+        if reader.due[channel] <= tick:
+            n_cut[0] += end_notes(reader.song, channel, reader.due[channel])
+            reader.due[channel] = INT64_MAX
+        elif reader.due[channel] < next_due:
+            next_due = reader.due[channel]
+    return next_due
+
+
+cdef int64_t longest_held(const Song *song) noexcept nogil:
+    """Ticks that the end of its track may let a note sound, at most."""
+    if song.ticks_per_beat:
+        return <int64_t>LONGEST_HELD_BEATS * song.ticks_per_beat
+    if song.smpte_fps == 29:
+        return <int64_t>LONGEST_HELD_SECONDS * 30000 * song.smpte_ticks_per_frame // 1001
+    return <int64_t>LONGEST_HELD_SECONDS * song.smpte_fps * song.smpte_ticks_per_frame
+
+
+cdef void leave_notes(Reader *reader, Py_ssize_t start, int64_t end_tick) noexcept nogil:
+    """At the end of a track empty the queues, and tell open notes where that end might end them (-1: nowhere).
+
+    Their `offset_tick` is that tick's complement, or -1 where they can only be dropped.
+    """
+    cdef Song *song = reader.song
+    cdef int64_t longest = longest_held(song), length
     cdef Note *note
-    cdef Py_ssize_t i, kept = start
+    cdef Cut *cut
+    cdef Py_ssize_t i
+    cdef int key
     for i in range(start, song.n_notes):
         note = &song.notes[i]
+        key = note.channel << 7 | note.pitch
         if note.offset_tick < 0:
-            mend(reader, UNENDED_NOTE, reader.data + ~note.offset_tick, note.pitch)
-            song.queues[note.channel << 7 | note.pitch].first = -1
-        else:
-            song.notes[kept] = note[0]
+            song.queues[key].first = -1
+            length = end_tick - note.onset_tick
+            if 0 < length <= longest:
+                note.offset_tick = ~end_tick
+            reader.n_open += 1
+        cut = &song.cuts[key]
+        cut.closed = -1
+        while cut.first >= 0:
+            mend(reader, ALL_NOTES_OFF, reader.data + song.notes[cut.first].start, song.notes[cut.first].pitch)
+            cut.first = song.notes[cut.first].next
+
+
+cdef bint end_or_drop_notes(Reader *reader) noexcept nogil:
+    """End open notes with their track where their key is struck no more, and drop the others; false: no memory."""
+    cdef Song *song = reader.song
+    cdef Py_ssize_t n_keys = <Py_ssize_t>song.n_ports * PORT_QUEUES, first = 0, last, i, kept = 0
+    cdef int64_t *struck
+    cdef Note *note
+    cdef int key
+    if reader.n_open == 0:
+        return True
+    struck = <int64_t *>malloc(<size_t>n_keys * sizeof(int64_t))
+    if struck == NULL:
+        return False
+    memset(struck, 0xFF, <size_t>n_keys * sizeof(int64_t))
+    while first < song.n_notes:
+        last = first
+        while last < song.n_notes and (song.format != 2 or song.notes[last].track == song.notes[first].track):
+            note = &song.notes[last]
+            key = note.channel << 7 | note.pitch
+            struck[key] = max(struck[key], note.onset_tick)
+            last += 1
+        for i in range(first, last):
+            note = &song.notes[i]
+            if note.offset_tick < 0:
+                if note.offset_tick == -1 or struck[note.channel << 7 | note.pitch] > note.onset_tick:
+                    mend(reader, UNENDED_NOTE, reader.data + note.start, note.pitch)
+                    note.offset_tick = -1
+                else:
+                    mend(reader, HELD_TO_END, reader.data + note.start, note.pitch)
+                    note.offset_tick = ~note.offset_tick
+        if last < song.n_notes:
+            for i in range(first, last):
+                struck[song.notes[i].channel << 7 | song.notes[i].pitch] = -1
+        first = last
+    for i in range(song.n_notes):
+        if song.notes[i].offset_tick >= 0:
+            song.notes[kept] = song.notes[i]
             kept += 1
     song.n_notes = kept
+    free(struck)
+    return True
+
+
+cdef void begin_track(Reader *reader) noexcept nogil:
+    cdef int channel
+    reader.port.name = NULL
+    reader.port.length = 0
+    reader.port.number = 0
+    reader.names_port = False
+    reader.named = False
+    reader.channel_base = -1
+    reader.scanned = reader.song.n_notes
+    for channel in range(N_CHANNELS):
+        reader.struck[channel] = -1
+    if reader.song.silences != NULL:
+        for channel in range(N_CHANNELS):
+            reader.due[channel] = INT64_MAX
+            reader.next_silence[channel] = reader.song.silences_at[channel]
 
 
 cdef Stop read_track(Reader *reader) noexcept nogil:
@@ -504,13 +808,14 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
     cdef const uint8_t *byte
     cdef const uint8_t *data
     cdef void *larger
-    cdef Py_ssize_t n_notes = song.n_notes, first_note = song.n_notes, n_open = 0
-    cdef int64_t tick = 0, length
+    cdef Py_ssize_t n_notes = song.n_notes, first_note = song.n_notes, n_open = 0, n_cut = 0, n_ended
+    cdef int64_t tick = 0, length, due = INT64_MAX
     cdef int32_t i
     cdef uint16_t track = song.n_tracks if song.n_tracks < 0xFFFF else 0xFFFF
-    cdef int status = 0, pitch, velocity
-    cdef bint two_bytes
+    cdef int status = 0, base = -1, channel, pitch, velocity
+    cdef bint two_bytes, silenced = song.silences != NULL
     cdef Stop stop = GO_ON
+    begin_track(reader)
     while stop == GO_ON:
         start = cursor.at
         if start == cursor.limit or (start[0] == 0x4D and says(start, cursor.limit, b"MTrk\0", 5)):
@@ -523,6 +828,11 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 cursor.at = start
             break
         tick += length
+        if tick >= due:
+            n_ended = 0
+            due = silence(reader, tick, &n_ended)
+            n_open -= n_ended
+            n_cut += n_ended
         byte = take(&cursor, 1)
         if byte != NULL and (byte[0] | status) < 0x80:
             mend(reader, DATA_WITHOUT_STATUS, byte, byte[0])
@@ -534,10 +844,13 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
 
         if byte[0] >= 0xF0:
             lent = cursor
+            song.n_notes = n_notes
             if byte[0] == 0xFF:
                 stop = read_meta(reader, &lent, tick, track)
+                base = reader.channel_base
             elif byte[0] == 0xF0 or byte[0] == 0xF7:
-                stop = read_sysex(reader, &lent)
+                stop = read_sysex(reader, &lent, byte[0] == 0xF0, tick, track)
+                base = reader.channel_base
             else:
                 mend(reader, SYSTEM_MESSAGE, byte, byte[0])
                 skip_system_message(&lent, byte[0])
@@ -546,6 +859,11 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 status |= CANCELLED
             continue
 
+        if base < 0:
+            if claim_port(reader) != GO_ON:
+                stop = OUT_OF_MEMORY
+                break
+            base = reader.channel_base
         if byte[0] >= 0x80:
             status = byte[0]
             two_bytes = (status & 0xE0) != 0xC0
@@ -560,6 +878,7 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
             stop = CUT
             break
 
+        channel = base | (status & 0x0F)
         if status < 0xA0:
             pitch = data[0]
             velocity = data[1]
@@ -569,7 +888,7 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                     continue
                 mend(reader, DATA_ABOVE_127, data + 1, velocity)
                 velocity = 127
-            queue = &song.queues[(status & 0x0F) << 7 | pitch]
+            queue = &song.queues[channel << 7 | pitch]
             if status >= 0x90 and velocity:
                 if n_notes == song.notes_capacity:
                     larger = grown(notes, &song.notes_capacity, sizeof(Note))
@@ -579,12 +898,14 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                     song.notes = notes = <Note *>larger
                 note = &notes[n_notes]
                 note.onset_tick = tick
-                note.offset_tick = ~<int64_t>(byte - reader.data)
+                note.offset_tick = -1
                 note.next = -1
+                note.start = <int32_t>(byte - reader.data)
                 note.track = track
                 note.pitch = pitch
                 note.velocity = velocity
-                note.channel = status & 0x0F
+                note.channel = channel
+                note.drums = (status & 0x0F) == DRUM_CHANNEL
                 if queue.first < 0:
                     queue.first = <int32_t>n_notes
                 else:
@@ -592,7 +913,14 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 queue.last = <int32_t>n_notes
                 n_notes += 1
                 n_open += 1
+                if n_cut:
+                    song.cuts[channel << 7 | pitch].closed = -1
+                if silenced and reader.due[channel] == INT64_MAX:
+                    reader.due[channel] = next_silence(reader, channel, tick, track)
+                    due = min(due, reader.due[channel])
             else:
+                if n_cut and late_note_off(song, channel << 7 | pitch, tick):
+                    continue
                 i = queue.first
                 if i < 0:
                     mend(reader, STRAY_NOTE_OFF, byte, pitch)
@@ -604,13 +932,21 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
             if data[0] < 0x80:
                 data += 1
             mend(reader, DATA_ABOVE_127, data, data[0])
-        elif status < 0xC0 and status >= 0xB0 and data[0] == SUSTAIN_PEDAL:
-            stop = read_pedal(song, status & 0x0F, data[1] >= 64, tick, track)
+        elif status >= 0xB0 and status < 0xD0:
+            song.n_notes = n_notes
+            if status >= 0xC0:
+                stop = read_program(reader, channel, data[0], tick, track)
+                continue
+            stop = read_control(reader, channel, data[0], data[1], tick, track)
+            if (n_open or n_cut) and (data[0] == RELEASE_ALL or data[0] == ALL_SOUND_OFF):
+                n_ended = end_notes(song, channel, tick)
+                n_open -= n_ended
+                n_cut += n_ended
 
     reader.cursor = cursor
     song.n_notes = n_notes
-    if n_open:
-        drop_open_notes(reader, first_note)
+    if n_open or n_cut:
+        leave_notes(reader, first_note, tick if stop == AT_END_OF_TRACK else -1)
     if stop == AT_LIMIT:
         mend(reader, MISSING_END_OF_TRACK, cursor.at, 0)
     elif stop == CUT:
@@ -629,6 +965,9 @@ ctypedef fused Row:
     NoteRow
     Tempo
     Pedal
+    Control
+    Setup
+    Part
     Signature
 
 
@@ -713,21 +1052,23 @@ cdef bint keep_changes(Song *song) noexcept nogil:
 
     False when memory is out.
     """
-    cdef uint16_t one = 0
-    cdef uint16_t *down = &one               # one bit a channel; in format 2 for each of the tracks
-    cdef uint16_t *held
+    cdef uint8_t some[32]
+    cdef uint8_t *down = some                # one bit a channel; in format 2 for each of the tracks
+    cdef uint8_t *held
     cdef Pedal *pedal
     cdef Py_ssize_t i, kept = 0
     cdef bint by_track = song.format == 2
     if by_track:
-        down = <uint16_t *>calloc(0x10000, sizeof(uint16_t))
+        down = <uint8_t *>calloc(0x10000, sizeof(some))
         if down == NULL:
             return False
+    else:
+        memset(some, 0, sizeof(some))
     for i in range(song.n_pedals):
         pedal = &song.pedals[i]
-        held = &down[pedal.track] if by_track else down
-        if pedal.down != (held[0] >> pedal.channel & 1):
-            held[0] ^= 1 << pedal.channel
+        held = down + (<Py_ssize_t>pedal.track * sizeof(some) if by_track else 0) + (pedal.channel >> 3)
+        if pedal.down != (held[0] >> (pedal.channel & 7) & 1):
+            held[0] ^= 1 << (pedal.channel & 7)
             song.pedals[kept] = pedal[0]
             kept += 1
     song.n_pedals = kept
@@ -741,7 +1082,6 @@ cdef bint keep_changes(Song *song) noexcept nogil:
 cdef void song_init(Song *song) noexcept nogil:
     """Make a song that owns nothing yet."""
     memset(song, 0, sizeof(Song))
-    memset(song.queues, 0xFF, sizeof(song.queues))   # every index -1
 
 
 cdef void song_free(Song *song) noexcept nogil:
@@ -750,20 +1090,166 @@ cdef void song_free(Song *song) noexcept nogil:
     free(song.tempos)
     free(song.pedals)
     free(song.signatures)
+    free(song.controls)
+    free(song.setups)
+    free(song.parts)
+    free(song.names)
+    free(song.queues)
+    free(song.cuts)
+    free(song.silences)
     song_init(song)
+
+
+cdef void clear(Song *song) noexcept nogil:
+    """Forget what was read, and keep the arrays."""
+    song.n_notes = song.n_tempos = song.n_pedals = song.n_signatures = 0
+    song.n_controls = song.n_setups = song.n_parts = song.n_names = song.n_declared = 0
+    song.format = song.n_tracks = song.ticks_per_beat = song.smpte_fps = song.smpte_ticks_per_frame = 0
+    song.n_ports = 1
+    song.ports_taken = 0
+    memset(song.ports, 0, sizeof(song.ports))
+    memset(song.repairs, 0, sizeof(song.repairs))
+    song.first_repair = -1
+    song.first_repair_offset = song.first_repair_found = song.first_repair_expected = 0
+
+
+cdef bint list_silences(Song *song, Py_ssize_t *n) noexcept nogil:
+    """List where notes are switched off, by channel and tick; of controls in order of tick. False: no memory."""
+    cdef Control *control
+    cdef Py_ssize_t i
+    cdef int channel
+    n[0] = 0
+    memset(song.silences_at, 0, sizeof(song.silences_at))
+    for i in range(song.n_controls):
+        control = &song.controls[i]
+        if control.number == RELEASE_ALL or control.number == ALL_SOUND_OFF:
+            song.silences_at[control.channel] += 1
+            n[0] += 1
+    if n[0] == 0:
+        return True
+    song.silences = <Silence *>malloc(<size_t>n[0] * sizeof(Silence))
+    if song.silences == NULL:
+        return False
+    song.silences_at[N_CHANNELS] = n[0]
+    for channel in range(N_CHANNELS - 1, -1, -1):    # where the next channel begins, less their number
+        song.silences_at[channel] = song.silences_at[channel + 1] - song.silences_at[channel]
+    for i in range(song.n_controls):
+        control = &song.controls[i]
+        if control.number == RELEASE_ALL or control.number == ALL_SOUND_OFF:
+            song.silences[song.silences_at[control.channel]].tick = control.tick
+            song.silences[song.silences_at[control.channel]].track = control.track
+            song.silences_at[control.channel] += 1
+    for channel in range(N_CHANNELS, 0, -1):
+        song.silences_at[channel] = song.silences_at[channel - 1]
+    song.silences_at[0] = 0
+    return True
+
+
+cdef bint silences_others(Reader *reader) noexcept nogil:
+    """Whether a track switches off a note of another one."""
+    cdef Song *song = reader.song
+    cdef Note *note
+    cdef int64_t tick
+    cdef Py_ssize_t i
+    for i in range(song.n_notes):
+        note = &song.notes[i]
+        if i == 0 or note.track != song.notes[i - 1].track:
+            memcpy(reader.next_silence, song.silences_at, sizeof(reader.next_silence))
+        if song.silences_at[note.channel] < song.silences_at[note.channel + 1]:
+            tick = next_silence(reader, note.channel, note.onset_tick, note.track)
+            if tick != INT64_MAX and (note.offset_tick < 0 or tick <= note.offset_tick):
+                return True
+    return False
+
+
+cdef bint line_ends_translated(const uint8_t *p, const uint8_t *end) noexcept nogil:
+    """Whether every 0A from the header at `p` on stands behind a 0D, and chunks fill the file once those are gone."""
+    cdef const uint8_t *found = p
+    cdef uint8_t head[8]
+    cdef int64_t left
+    cdef int n_tracks = 0, i
+    cdef bint any_line_end = False
+    while True:
+        found = <const uint8_t *>memchr(found, 0x0A, end - found) if found < end else NULL
+        if found == NULL:
+            break
+        if found == p or (found - 1)[0] != 0x0D:
+            return False
+        any_line_end = True
+        found += 1
+    while any_line_end and p < end:
+        for i in range(8):
+            if p >= end:
+                return False
+            p += p[0] == 0x0D and end - p > 1 and p[1] == 0x0A
+            head[i] = p[0]
+            p += 1
+        if not names_chunk(head):
+            return False
+        n_tracks += memcmp(head, b"MTrk", 4) == 0
+        left = big_endian(&head[4])
+        while left:
+            if p >= end:
+                return False
+            p += p[0] == 0x0D and end - p > 1 and p[1] == 0x0A
+            p += 1
+            left -= 1
+    return n_tracks > 0
+
+
+cdef int read_chunks(Reader *reader, const uint8_t *header) noexcept nogil:
+    """Read everything from the header on; an SmfStatus."""
+    cdef Song *song = reader.song
+    cdef int count
+    cdef const uint8_t *p = read_header(reader, header, &count)
+    reader.n_open = 0
+    while p != reader.end:
+        p = read_chunk(reader, p)
+        if p == NULL:
+            return SMF_NO_MEMORY
+    if count >= 0 and count != song.n_tracks:
+        mend(reader, TRACK_COUNT, header + 10, count, song.n_tracks)
+    if song.format == 0 and song.n_tracks > 1:
+        mend(reader, FORMAT_0_TRACKS, header + 8, song.n_tracks, 1)
+    if song.repairs[<int>HEADER_LENGTH] or song.repairs[<int>TRACK_TOO_SHORT] or song.repairs[<int>TRACK_TOO_LONG] or (
+            song.repairs[<int>UNKNOWN_BYTES] or song.repairs[<int>TRAILING_BYTES]):
+        if line_ends_translated(header, reader.end):
+            return SMF_LINE_ENDS
+    return SMF_OK
+
+
+cdef bint assign_parts(Song *song) noexcept nogil:
+    """Find out which notes are drums, in format 2 track by track; sort the setups. False: no memory."""
+    cdef Py_ssize_t first = 0, last, first_note = 0, last_note, first_part
+    if song.n_declared == 0:
+        return sort(song.setups, song.n_setups)
+    while first < song.n_setups:
+        last = first
+        while last < song.n_setups and (song.format != 2 or song.setups[last].track == song.setups[first].track):
+            last += 1
+        last_note = song.n_notes
+        if song.format == 2:
+            while first_note < song.n_notes and song.notes[first_note].track < song.setups[first].track:
+                first_note += 1
+            last_note = first_note
+            while last_note < song.n_notes and song.notes[last_note].track == song.setups[first].track:
+                last_note += 1
+        first_part = song.n_parts
+        if not (sort(&song.setups[first], last - first) and find_parts(song, first, last)
+                and mark_drums(song, first_part, first_note, last_note)):
+            return False
+        first = last
+        first_note = last_note
+    return sort(song.setups, song.n_setups) and sort(song.parts, song.n_parts)
 
 
 cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept nogil:
     """Read a whole file into `song`, whose arrays are reused; an SmfStatus."""
     cdef Reader reader
     cdef const uint8_t *header
-    cdef const uint8_t *p
-    cdef int count
-    song.n_notes = song.n_tempos = song.n_pedals = song.n_signatures = 0
-    song.format = song.n_tracks = song.ticks_per_beat = song.smpte_fps = song.smpte_ticks_per_frame = 0
-    memset(song.repairs, 0, sizeof(song.repairs))
-    song.first_repair = -1
-    song.first_repair_offset = song.first_repair_found = song.first_repair_expected = 0
+    cdef Py_ssize_t n_silences = 0
+    cdef int status
+    clear(song)
     if size == 0:
         return SMF_EMPTY
     if size >= INT32_MAX:                    # the queues link notes by 32-bit indices
@@ -775,16 +1261,26 @@ cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept n
     header = unwrap(&reader, size)
     if header == NULL:
         return SMF_NOT_MIDI
-    p = read_header(&reader, header, &count)
-    while p != reader.end:
-        p = read_chunk(&reader, p)
-        if p == NULL:
-            return SMF_NO_MEMORY
-    if count >= 0 and count != song.n_tracks:
-        mend(&reader, TRACK_COUNT, header + 10, count, song.n_tracks)
-    if song.format == 0 and song.n_tracks > 1:
-        mend(&reader, FORMAT_0_TRACKS, header + 8, song.n_tracks, 1)
-    if not (sort(song.tempos, song.n_tempos) and sort(song.pedals, song.n_pedals)
+    status = read_chunks(&reader, header)
+    if status == SMF_OK and song.n_controls and not sort(song.controls, song.n_controls):
+        status = SMF_NO_MEMORY
+    if status == SMF_OK and song.n_controls and song.n_tracks > 1 and song.format != 2:
+        if not list_silences(song, &n_silences):
+            status = SMF_NO_MEMORY
+        elif n_silences and silences_others(&reader):
+            # Rare: another pass, which knows where the tracks silence each other.
+            clear(song)
+            reader.end = data + size
+            header = unwrap(&reader, size)
+            status = read_chunks(&reader, header)
+            if status == SMF_OK and not sort(song.controls, song.n_controls):
+                status = SMF_NO_MEMORY
+        free(song.silences)
+        song.silences = NULL
+    if status != SMF_OK:
+        return status
+    if not (end_or_drop_notes(&reader) and assign_parts(song)
+            and sort(song.tempos, song.n_tempos) and sort(song.pedals, song.n_pedals)
             and sort(song.signatures, song.n_signatures) and (song.n_pedals == 0 or keep_changes(song))):
         return SMF_NO_MEMORY
     return SMF_OK
@@ -800,6 +1296,7 @@ def parse(const uint8_t[::1] data not None):
     cdef Note *note
     cdef bint sorted_ = True
     song_init(&song)
+    song.all_controls = True
     try:
         with nogil:
             status = song_parse(&song, first, size)
@@ -816,6 +1313,7 @@ def parse(const uint8_t[::1] data not None):
                 rows[i].pitch = note.pitch
                 rows[i].velocity = note.velocity
                 rows[i].channel = note.channel
+                rows[i].drums = note.drums
                 rows[i].track = note.track
             sort_chords(rows, song.n_notes)
             sorted_ = sort(rows, song.n_notes)
@@ -828,6 +1326,11 @@ def parse(const uint8_t[::1] data not None):
             PyBytes_FromStringAndSize(<char *>song.tempos, song.n_tempos * <Py_ssize_t>sizeof(Tempo)),
             PyBytes_FromStringAndSize(<char *>song.pedals, song.n_pedals * <Py_ssize_t>sizeof(Pedal)),
             PyBytes_FromStringAndSize(<char *>song.signatures, song.n_signatures * <Py_ssize_t>sizeof(Signature)),
+            PyBytes_FromStringAndSize(<char *>song.controls, song.n_controls * <Py_ssize_t>sizeof(Control)),
+            PyBytes_FromStringAndSize(<char *>song.setups, song.n_setups * <Py_ssize_t>sizeof(Setup)),
+            PyBytes_FromStringAndSize(<char *>song.parts, song.n_parts * <Py_ssize_t>sizeof(Part)),
+            [(song.names[i].track, song.names[i].start, song.names[i].length) for i in range(song.n_names)],
+            song.n_tracks,
             [song.repairs[i] for i in range(N_REPAIRS)],
             (
                 song.first_repair,

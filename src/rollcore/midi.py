@@ -1,4 +1,4 @@
-"""MIDI files as columns of notes: a tolerant reader that says what it mended, and a writer.
+"""MIDI files as columns of notes: a tolerant reader that says what it mended.
 
 How damaged files are read, rule by rule, is in ``docs/reading.md``.
 """
@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from rollcore import _smf
 from rollcore.errors import MidiError, RollcoreError
-from rollcore.files import whole_file
 from rollcore.repairs import REPAIR_CODES, REPAIRS, first_bytes, skip_reason, strict_error
 
 __all__ = [
+    "CONTROLLER_DTYPE",
     "DEFAULT_TEMPO",
     "NOTE_DTYPE",
+    "PART_DTYPE",
     "PEDAL_DTYPE",
+    "PROGRAM_DTYPE",
     "REPAIRS",
     "REPAIR_CODES",
     "TEMPO_DTYPE",
@@ -32,7 +34,6 @@ __all__ = [
     "is_time_signature",
     "read_midi",
     "skip_reason",
-    "write_midi",
 ]
 
 Array = npt.NDArray[Any]
@@ -49,14 +50,36 @@ NOTE_DTYPE = np.dtype(
     align=True,
 )
 TEMPO_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4")], align=True)
+NOTE_ROW_DTYPE = np.dtype(  # as the kernel has it
+    [
+        ("onset_tick", "<i8"),
+        ("offset_tick", "<i8"),
+        ("pitch", "u1"),
+        ("velocity", "u1"),
+        ("channel", "u1"),
+        ("drums", "?"),
+        ("track", "<u2"),
+    ],
+    align=True,
+)
+PROGRAM_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("program", "u1")], align=True)
+CONTROLLER_DTYPE = np.dtype(
+    [("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("number", "u1"), ("value", "u1")], align=True
+)
+PART_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("drums", "?")], align=True)
 PEDAL_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("down", "?")], align=True)
 TIME_SIGNATURE_DTYPE = np.dtype([("tick", "<i8"), ("beats", "<u2"), ("value", "<u2"), ("track", "<u2")], align=True)
 TEMPO_ROW_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
 
+_SETUP_DTYPE = np.dtype(  # of which only the programs are kept
+    [("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("kind", "u1"), ("program", "u1"), ("loose", "u1")],
+    align=True,
+)
+_PROGRAM = 0  # the kind of a setup
+
 #: Microseconds per beat before the first tempo event: 120 beats per minute.
 DEFAULT_TEMPO = 500_000
-MAX_DELTA = (1 << 28) - 1
-_NO_SIGNATURE = "a time signature must be 1 to 255 beats of a power of two up to 256, at a tick of 0 or more, not {}"
+NO_SIGNATURE = "a time signature must be 1 to 255 beats of a power of two up to 256, at a tick of 0 or more, not {}"
 
 
 def _no_pedals() -> Array:
@@ -65,6 +88,18 @@ def _no_pedals() -> Array:
 
 def _no_time_signatures() -> Array:
     return np.empty(0, TIME_SIGNATURE_DTYPE)
+
+
+def _no_programs() -> Array:
+    return np.empty(0, PROGRAM_DTYPE)
+
+
+def _no_controllers() -> Array:
+    return np.empty(0, CONTROLLER_DTYPE)
+
+
+def _no_parts() -> Array:
+    return np.empty(0, PART_DTYPE)
 
 
 def _no_tracks() -> Array:
@@ -99,7 +134,8 @@ class Midi:
     ----------
     notes
         ``NOTE_DTYPE`` array sorted by onset, track, channel, pitch, offset. A note ends where its note-off
-        stands, at ``offset_tick >= onset_tick``. Channels count from 0: channel 9 is drums.
+        stands, at ``offset_tick >= onset_tick``. Channels count from 0, those of port p from ``16 * p``: channel 9 of a
+        port is drums, unless `parts` says otherwise.
     tempos
         ``TEMPO_DTYPE`` array sorted by tick, as found in the file; 500000 microseconds per beat hold before
         the first one.
@@ -116,6 +152,16 @@ class Midi:
     time_signatures
         ``TIME_SIGNATURE_DTYPE`` array sorted by tick, as found in the file: `beats` in a bar, of note value `value`
         (a power of two, 4 is a quarter), and the track each one stands in; 4/4 holds before the first one.
+    programs
+        ``PROGRAM_DTYPE`` array sorted by tick: the program, 0 to 127, of a channel from a tick on; 0 before the first
+        one. Tracks of one channel share it; in format 2 each has its own.
+    controllers
+        ``CONTROLLER_DTYPE`` array sorted by tick: every control change but controller 64, which is in `pedals`.
+    parts
+        ``PART_DTYPE`` array sorted by tick: where the part of a channel becomes one of drums, or one of melody, by what
+        General MIDI 2, GS and XG define.
+    track_names
+        The name of each track in order of number, empty where it has none.
     smpte
         Frames per second (24, 25, 29 or 30; 29 means 30000/1001) and ticks per frame of a file in absolute
         time, otherwise None.
@@ -130,6 +176,10 @@ class Midi:
     tempo_tracks: Array = field(default_factory=_no_tracks)
     pedals: Array = field(default_factory=_no_pedals)
     time_signatures: Array = field(default_factory=_no_time_signatures)
+    programs: Array = field(default_factory=_no_programs)
+    controllers: Array = field(default_factory=_no_controllers)
+    parts: Array = field(default_factory=_no_parts)
+    track_names: tuple[str, ...] = ()
     smpte: tuple[int, int] | None = None
     repairs: dict[str, int] = field(default_factory=dict)
 
@@ -179,6 +229,36 @@ class Midi:
         tracks = np.zeros(len(changes), np.uint16)
         return cls(rows, changes, ticks_per_beat, tempo_tracks=tracks, time_signatures=bars)
 
+    @property
+    def drums(self) -> npt.NDArray[np.bool_]:
+        """Whether each note is one of drums, as its part is when it is struck: bool array parallel to `notes`.
+
+        Examples
+        --------
+        >>> Midi.from_notes([(0, 480, 60, 80, 0, 0), (0, 480, 36, 80, 9, 0)]).drums
+        array([False,  True])
+        """
+        return self._in_force(self.parts, "drums", self.notes["channel"] & 15 == 9)
+
+    @property
+    def note_programs(self) -> npt.NDArray[np.uint8]:
+        """The program of each note's channel when it is struck: uint8 array parallel to `notes`."""
+        return self._in_force(self.programs, "program", np.zeros(len(self.notes), np.uint8))
+
+    def _in_force(self, changes: Array, name: str, before: Array) -> Array:
+        """Return, for each note, what the last change of its channel until its onset says, else its value `before`."""
+        found = before.copy()
+        whose, notes = changes["channel"].astype(np.int64), self.notes["channel"].astype(np.int64)
+        if self.format == 2:
+            whose, notes = whose + 256 * changes["track"].astype(np.int64), notes + 256 * self.notes["track"]
+        for lane in np.unique(whose):
+            mine = changes[whose == lane]
+            mine = mine[np.argsort(mine["tick"], kind="stable")]
+            of_lane = np.flatnonzero(notes == lane)
+            at = np.searchsorted(mine["tick"], self.notes["onset_tick"][of_lane], side="right") - 1
+            found[of_lane[at >= 0]] = mine[name][at[at >= 0]]
+        return found
+
     def bar_at(self, tick: int, track: int | None = None) -> tuple[int, int] | None:
         """Return the time signature to count bars by at a tick, such as ``(6, 8)``; None where the file has none.
 
@@ -196,7 +276,7 @@ class Midi:
         Parameters
         ----------
         drums
-            Whether a note of channel 10 counts.
+            Whether a note of a drum part counts.
 
         Returns
         -------
@@ -215,7 +295,7 @@ class Midi:
         Opening(tempo=None, time_signature=(3, 4), upbeat=Fraction(1, 1))
         """
         check_division(self)
-        notes = self.notes if drums else self.notes[self.notes["channel"] != 9]
+        notes = self.notes if drums else self.notes[~self.drums]
         track = int(notes["track"].min()) if self.format == 2 and len(notes) else None
         if track is not None:
             notes = notes[notes["track"] == track]
@@ -342,7 +422,7 @@ def read_midi(
     -------
     Midi
         Its arrays are read-only. Notes pair with note-offs per track, channel and pitch, first in, first
-        out. A note without a note-off is left out and counted in ``repairs["unended_note"]``.
+        out. A note that nothing ends is left out and counted in ``repairs["unended_note"]``.
 
     Raises
     ------
@@ -360,7 +440,11 @@ def read_midi(
     ([(0, 96, 60)], {})
     """
     name, data = _load(source)
-    status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, signatures, counts, first = _smf.parse(data)
+    parsed = _smf.parse(data)
+    status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, signatures = parsed[:6]
+    controllers, setups, parts, names, n_tracks, counts, first = parsed[6:]
+    if status == 5:
+        raise MidiError(name, 0, "bytes as they were written", f"{skip_reason(status, data)}: fetch it as binary")
     if status:
         found = first_bytes(data) if status == 2 else skip_reason(status, data)
         raise MidiError(name, 0, "a MIDI file (MThd)", found)
@@ -379,9 +463,36 @@ def read_midi(
         tempo_tracks=rows["track"],
         pedals=np.frombuffer(pedals, PEDAL_DTYPE),
         time_signatures=np.frombuffer(signatures, TIME_SIGNATURE_DTYPE),
+        programs=_programs(np.frombuffer(setups, _SETUP_DTYPE)),
+        controllers=np.frombuffer(controllers, CONTROLLER_DTYPE),
+        parts=np.frombuffer(parts, PART_DTYPE),
+        track_names=_track_names(data, names, n_tracks),
         smpte=(fps, ticks) if fps else None,
         repairs={code: count for code, count in zip(REPAIR_CODES, counts, strict=False) if count},
     )
+
+
+def _programs(setups: Array) -> Array:
+    found = setups[setups["kind"] == _PROGRAM]
+    programs = np.empty(len(found), PROGRAM_DTYPE)
+    for key in PROGRAM_DTYPE.names or ():
+        programs[key] = found[key]
+    programs.flags.writeable = False
+    return programs
+
+
+def _track_names(data: bytes, names: list[tuple[int, int, int]], n_tracks: int) -> tuple[str, ...]:
+    """Decode the names of tracks, which may be in any encoding: UTF-8, or Latin-1 where they cannot be."""
+    if not names:
+        return ()
+    decoded = [""] * n_tracks
+    for track, start, length in names:
+        text = data[start : start + length]
+        try:
+            decoded[track] = text.decode()
+        except UnicodeDecodeError:
+            decoded[track] = text.decode("latin-1")
+    return tuple(decoded)
 
 
 def check_midi(midi: Midi) -> None:
@@ -396,15 +507,18 @@ def check_midi(midi: Midi) -> None:
     refuse(notes["offset_tick"] < notes["onset_tick"], "offset_tick must not be before onset_tick")
     refuse(notes["pitch"] > 127, "pitch must be from 0 to 127")
     refuse((notes["velocity"] < 1) | (notes["velocity"] > 127), "velocity must be from 1 to 127")
-    refuse(notes["channel"] > 15, "channel must be from 0 to 15")
     tempo = tempos["microseconds_per_beat"]
     if (tempo < 1).any() or (tempo >= 1 << 24).any() or (tempos["tick"] < 0).any():
         raise RollcoreError("a tempo must be from 1 to 16777215 microseconds per beat, at a tick of 0 or more")
-    if (midi.pedals["tick"] < 0).any() or (midi.pedals["channel"] > 15).any():
-        raise RollcoreError("a pedal must be of a channel from 0 to 15, at a tick of 0 or more")
+    for what in ("pedals", "programs", "controllers", "parts"):
+        rows = getattr(midi, what)
+        if (rows["tick"] < 0).any() or any(
+            (rows[key] > 127).any() for key in ("program", "number", "value") if key in rows.dtype.names
+        ):
+            raise RollcoreError(f"{what}: expected a tick of 0 or more, and values from 0 to 127")
     for tick, beats, value, _ in midi.time_signatures.tolist():
         if tick < 0 or not is_time_signature(beats, value):
-            raise RollcoreError(_NO_SIGNATURE.format(f"{beats}/{value} at tick {tick}"))
+            raise RollcoreError(NO_SIGNATURE.format(f"{beats}/{value} at tick {tick}"))
     check_division(midi)
 
 
@@ -427,116 +541,3 @@ def is_time_signature(beats: int, value: int) -> bool:
 def counted_bar(beats: int, value: int) -> tuple[int, int] | None:
     """Return the time signature where bars are counted by it; see `Midi.bar_at`."""
     return (beats, value) if beats > 1 and is_time_signature(beats, value) else None
-
-
-def _delta_messages(events: list[tuple[int, int, Any]], end_tick: int) -> list[Any]:
-    """Messages in order of tick, then rank, with their delta times set, and the end of the track."""
-    from mido import MetaMessage
-
-    messages, now = [], 0
-    events.append((max([end_tick, *(tick for tick, _, _ in events)]), 9, MetaMessage("end_of_track")))
-    for tick, _, message in sorted(events, key=lambda event: event[:2]):
-        if tick - now > MAX_DELTA:
-            raise RollcoreError(f"tick {tick}: more than {MAX_DELTA} ticks after the event before it")
-        message.time = tick - now
-        messages.append(message)
-        now = tick
-    return messages
-
-
-def write_midi(
-    midi: Midi,
-    target: str | os.PathLike[str] | BinaryIO,
-    *,
-    track_names: Sequence[str] = (),
-    time_signature: tuple[int, int] | None = None,
-    key_signature: str | None = None,
-    end_tick: int = 0,
-) -> None:
-    """Write a format 1 file: a tempo track, then one track for each track of `midi` with notes or pedals.
-
-    Equal input gives equal bytes. Instruments, lyrics and whatever else is in no column of `midi` is not in the file.
-    Reading the file back gives the same notes, except that tracks are numbered
-    anew from 1, and that notes of one channel and pitch of which one lies within the other come back paired
-    first in, first out.
-
-    Parameters
-    ----------
-    midi
-        The piece; its tempos and time signatures all go to the tempo track.
-    target
-        A path, or a file open for writing in binary mode.
-    track_names
-        Names of those tracks in their order; missing ones stay unnamed.
-    time_signature
-        Beats in a bar and the note value of a beat, throughout; by default the time signatures of `midi`, or 4/4
-        where it has none.
-    key_signature
-        Such as ``"C"``, ``"F#m"`` or ``"Bb"``.
-    end_tick
-        Where the tracks end at the earliest: the rest after the last note belongs to the piece.
-
-    Raises
-    ------
-    RollcoreError
-        When a value does not fit a MIDI file, `midi` is of format 2 (several pieces), or the target cannot
-        be written.
-
-    Examples
-    --------
-    >>> import io
-    >>> file = io.BytesIO()
-    >>> write_midi(Midi.from_notes([(0, 480, 60, 80, 0, 0)]), file, track_names=["Piano"])
-    >>> read_midi(file.getvalue(), strict=True).notes["offset_tick"]
-    array([480])
-    """
-    from mido import Message, MetaMessage, MidiFile, MidiTrack
-
-    check_midi(midi)
-    if midi.format == 2:
-        raise RollcoreError("a format 2 file holds several pieces; write its tracks one by one")
-    if time_signature is not None or not len(midi.time_signatures):
-        beats, value = time_signature or (4, 4)
-        if not is_time_signature(beats, value):
-            raise RollcoreError(_NO_SIGNATURE.format(f"{beats}/{value}"))
-        bars = [(0, beats, value, 0)]
-    else:
-        bars = midi.time_signatures.tolist()
-
-    events = [
-        (tick, 0, MetaMessage("time_signature", numerator=beats, denominator=value)) for tick, beats, value, _ in bars
-    ]
-    if key_signature is not None:
-        try:
-            events.append((0, 1, MetaMessage("key_signature", key=key_signature)))
-        except ValueError:
-            raise RollcoreError(f"key_signature must be such as 'C', 'F#m' or 'Bb', not {key_signature!r}") from None
-    for tick, tempo in midi.tempos.tolist():
-        events.append((tick, 2, MetaMessage("set_tempo", tempo=tempo)))
-    tracks = [MidiTrack(_delta_messages(events, end_tick))]
-
-    for index, track in enumerate(np.union1d(midi.notes["track"], midi.pedals["track"])):
-        events = []
-        if index < len(track_names):
-            # A name taken from a file may hold bytes that are no UTF-8.
-            name = track_names[index].encode("utf-8", "backslashreplace").decode()
-            events.append((0, 0, MetaMessage("track_name", name=name)))
-        for tick, _, channel, down in midi.pedals[midi.pedals["track"] == track].tolist():
-            control = Message("control_change", channel=channel, control=64, value=127 if down else 0)
-            events.append((tick, 2, control))
-        # At one tick: note-offs, the pedal, note-ons, then the note-offs of notes without length.
-        for onset, offset, pitch, velocity, channel, _ in midi.notes[midi.notes["track"] == track].tolist():
-            events.append((onset, 3, Message("note_on", channel=channel, note=pitch, velocity=velocity)))
-            end = Message("note_off", channel=channel, note=pitch, velocity=0)
-            events.append((offset, 1 if offset > onset else 4, end))
-        tracks.append(MidiTrack(_delta_messages(events, end_tick)))
-
-    division = midi.ticks_per_beat
-    if midi.smpte is not None:
-        division = (-midi.smpte[0] << 8) | midi.smpte[1]
-    file = MidiFile(type=1, ticks_per_beat=division, charset="utf-8", tracks=tracks)
-    if hasattr(target, "write"):
-        file.save(file=target)
-        return
-    with whole_file(target) as whole:
-        file.save(file=whole)

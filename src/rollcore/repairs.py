@@ -34,7 +34,9 @@ REPAIRS: dict[str, str] = {
     "zero_tempo": "a tempo of 0 was ignored",
     "absurd_signature": "an impossible key or time signature was ignored",
     "stray_note_off": "a note-off with no note to end was ignored",
-    "unended_note": "a note with no note-off was dropped",
+    "unended_note": "a note that nothing ends was dropped",
+    "all_notes_off": "a note with no note-off was ended by a controller that switches off all notes of its channel",
+    "held_to_end": "a note with no note-off was ended by the end of its track",
 }
 REPAIR_CODES: tuple[str, ...] = tuple(REPAIRS)
 
@@ -69,6 +71,8 @@ _STRICT_WORDING: dict[str, tuple[str, str]] = {
     "absurd_signature": ("a possible key or time signature", "0x{found:04X}"),
     "stray_note_off": ("a note-off for a sounding note", "one for pitch {found}"),
     "unended_note": ("a note that has a note-off", "pitch {found} without one"),
+    "all_notes_off": ("a note that has a note-off", "pitch {found} with controller 120 or 123 alone"),
+    "held_to_end": ("a note that has a note-off", "pitch {found} with the end of its track alone"),
 }
 
 
@@ -131,7 +135,7 @@ def skip_reason(status: int, head: bytes) -> str:
     Parameters
     ----------
     status
-        The parser's status: 1 empty, 2 not MIDI, 3 out of memory, 4 too large.
+        The parser's status: 1 empty, 2 not MIDI, 3 out of memory, 4 too large, 5 with line ends translated.
     head
         The file's first bytes: some 250 are enough.
 
@@ -148,6 +152,8 @@ def skip_reason(status: int, head: bytes) -> str:
         return "out of memory"
     if status == 4:
         return "file of 2 GiB or more"
+    if status == 5:
+        return "line ends translated (0D 0A where 0A was)"
     return f"not a MIDI file ({_kind(head)})"
 
 

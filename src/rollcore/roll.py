@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from rollcore import _roll
 from rollcore.errors import RollcoreError
 from rollcore.grid import MAX_MINUTES, MAX_TEMPO_BPM, Grid, choose_grid
-from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TEMPO_ROW_DTYPE, Midi, check_division
+from rollcore.midi import (
+    CONTROLLER_DTYPE,
+    NOTE_DTYPE,
+    NOTE_ROW_DTYPE,
+    PEDAL_DTYPE,
+    TEMPO_DTYPE,
+    TEMPO_ROW_DTYPE,
+    Midi,
+    check_division,
+)
 
 PLANES = ("sounding", "onset")
 ROW_BYTES = 16
@@ -52,7 +61,7 @@ assert RECORD_DTYPE.itemsize == _roll.RECORD_BYTES
 _REFUSALS = {
     _roll.STATUS_TOO_LONG: "piece: longer than {minutes:g} minutes",
     _roll.STATUS_NO_BEATS: "SMPTE time division has no beats: choose a grid in frames per second (fps)",
-    _roll.STATUS_BAD_NOTES: "notes: expected pitches 0-127, channels 0-15 and 0 <= onset_tick <= offset_tick",
+    _roll.STATUS_BAD_NOTES: "notes: expected pitches 0-127 and 0 <= onset_tick <= offset_tick",
     _roll.STATUS_BAD_TEMPOS: "tempos: expected ticks in ascending order and at least 1 microsecond per beat",
 }
 
@@ -174,9 +183,10 @@ def piano_roll(
         ``("sounding", "onset")`` or ``"sounding"``; the onset plane has a bit only where a note begins. Without it,
         notes of one pitch that touch on the grid are one.
     drums
-        Keep channel 10 (9 in ``notes["channel"]``).
+        Keep the notes of drum parts (``midi.drums``), as a rule those of channel 10.
     sustain
-        Extend notes while controller 64 is 64 or more on their channel, up to the next onset of the same pitch.
+        Extend notes while controller 64 is 64 or more on their channel, up to the next onset of the same pitch, and
+        those that the sostenuto pedal (66) has caught; "all sound off" (120) ends them.
     align
         On the grid of beats, shift the notes of a piece whose onsets all lie beside the sixteenths by one and the same
         offset, as docs/format.md says. Notes and pedals move, tempos and bar lines do not. What lies on the grid
@@ -213,7 +223,12 @@ def piano_roll(
     batch = options.kernel()
     check_division(midi)
     smpte_fps, smpte_ticks = midi.smpte or (0, 0)
-    notes = midi.notes
+    if midi.notes.dtype != NOTE_DTYPE:
+        raise RollcoreError(f"notes: expected an array of dtype NOTE_DTYPE, found {midi.notes.dtype}")
+    notes = np.zeros(len(midi.notes), NOTE_ROW_DTYPE)
+    for name in NOTE_DTYPE.names or ():
+        notes[name] = midi.notes[name]
+    notes["drums"] = midi.drums
     tempos = np.zeros(len(midi.tempos), TEMPO_ROW_DTYPE)
     for name in TEMPO_DTYPE.names or ():
         tempos[name] = midi.tempos[name]
@@ -224,18 +239,20 @@ def piano_roll(
             )
         notes = notes[np.argsort(notes["track"], kind="stable")]
         tempos["track"] = midi.tempo_tracks
-    pedals = midi.pedals
+    pedals, controllers = midi.pedals, midi.controllers
     if sustain:
         pedals = pedals[np.argsort(pedals["tick"], kind="stable")]
+        controllers = controllers[np.argsort(controllers["tick"], kind="stable")]
     record = np.zeros(1, RECORD_DTYPE)
     batch.load_notes(
         midi.format,
         0 if midi.smpte else midi.ticks_per_beat,
         smpte_fps,
         smpte_ticks,
-        _bytes_of(notes, NOTE_DTYPE, "notes"),
+        notes.view(np.uint8),
         tempos.view(np.uint8),
         _bytes_of(pedals, PEDAL_DTYPE, "pedals"),
+        _bytes_of(controllers, CONTROLLER_DTYPE, "controllers"),
         record.view(np.uint8),
     )
     status = int(record["status"][0])

@@ -235,7 +235,6 @@ def test_pieces_that_no_file_can_hold_are_refused(fields, message):
     ("column", "value", "message"),
     [
         ("pitch", 128, "pitches 0-127"),
-        ("channel", 16, "channels 0-15"),
         ("onset_tick", -1, "0 <= onset_tick"),
         ("offset_tick", 479, "onset_tick <= offset_tick"),
     ],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from agreement import agrees_with_the_twin
 from rollcore import MidiError, read_midi
 from rollcore.midi import REPAIR_CODES
 from rollcore.repairs import REPAIRS
-from smf_cases import ALLOWED, CASES, Case, dump
+from smf_cases import ALLOWED, CASES, Case, dump, track
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -22,6 +23,11 @@ def test_rule(case: Case) -> None:
     assert midi.tempos.tolist() == case.tempos
     assert midi.pedals.tolist() == case.pedals
     assert midi.time_signatures.tolist() == case.time_signatures
+    assert midi.parts.tolist() == case.parts
+    drums = [i for i, note in enumerate(case.notes) if note[4] == 9] if case.drums is None else case.drums
+    assert np.flatnonzero(midi.drums).tolist() == drums
+    assert case.track_names is None or midi.track_names == case.track_names
+    assert case.programs is None or midi.programs.tolist() == case.programs
     assert (midi.ticks_per_beat, midi.format, midi.smpte) == (case.ticks_per_beat, case.format, case.smpte)
     if case.strict is None:
         assert read_midi(case.data, strict=True).notes.tolist() == case.notes
@@ -41,6 +47,19 @@ def test_names_and_coverage_of_the_suite() -> None:
     assert seen == set(REPAIR_CODES) == set(REPAIRS)
 
 
+# Ten ticks lie before its note, and a delta of 1290 is 8A 0A.
+LINE_ENDS = dump(
+    '"MThd" 00000006 0001 0002 0060' + track("0A 90 3C 50  60 3C 00  8A 0A 3C 50  60 3C 00") + track("0A C0 0A")
+)
+
+
+def test_line_ends_as_they_were_written() -> None:
+    assert len(read_midi(LINE_ENDS, strict=True).notes) == 2
+    # A bare 0A anywhere, or chunks that do not fill the file, and it is something else.
+    assert read_midi(LINE_ENDS.replace(b"\n", b"\r\n", 2)).repairs
+    assert read_midi(LINE_ENDS.replace(b"\n", b"\r\n") + b"MTrk").repairs
+
+
 @pytest.mark.parametrize(
     ("data", "found"),
     [
@@ -55,10 +74,14 @@ def test_names_and_coverage_of_the_suite() -> None:
             b"MTrk\x00\x00\x00\x04\x00\xff\x2f\x00",
             "4d 54 72 6b 00",
         ),  # a track with no header has no time base
+        (LINE_ENDS.replace(b"\n", b"\r\n"), "line ends translated (0D 0A where 0A was)"),
+        (b"foreign bytes" + LINE_ENDS.replace(b"\n", b"\r\n"), "line ends translated"),
     ],
 )
 def test_what_is_no_midi_file_says_what_it_is(data: bytes, found: str) -> None:
-    with pytest.raises(MidiError, match=r"byte 0: expected a MIDI file \(MThd\), found ") as raised:
+    with pytest.raises(
+        MidiError, match=r"byte 0: expected (a MIDI file \(MThd\)|bytes as they were written), found "
+    ) as raised:
         read_midi(data)
     assert found in str(raised.value)
     agrees_with_the_twin(data)

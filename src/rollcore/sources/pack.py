@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rollcore.errors import RollcoreError
-from rollcore.midi import Midi, write_midi
+from rollcore.midi import Midi
+from rollcore.midi_writer import write_midi
 from rollcore.sources.chords import SCALES, stack_thirds, tonics
 
 __all__ = ["make_chords"]
