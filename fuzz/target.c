@@ -33,11 +33,11 @@ static void check_song(const Song *song, Py_ssize_t size) {
   PROMISE(song->format >= 0 && song->format <= 2);
   PROMISE((song->ticks_per_beat > 0) == (song->smpte_fps == 0));
   PROMISE(song->smpte_fps == 0 || (song->smpte_fps >= 24 && song->smpte_fps <= 30 && song->smpte_ticks_per_frame > 0));
-  PROMISE(song->n_notes + song->n_tempos + song->n_pedals + song->n_signatures <= size);
+  PROMISE(song->n_notes + song->n_tempos + song->n_pedals + song->n_signatures + song->n_controls <= 2 * size);
   PROMISE(song->first_repair_offset >= 0 && song->first_repair_offset <= size);
   for (i = 0; i < song->n_notes; i++) {
     PROMISE(song->notes[i].onset_tick >= 0 && song->notes[i].offset_tick >= song->notes[i].onset_tick);
-    PROMISE(song->notes[i].pitch < 128 && song->notes[i].channel < 16);
+    PROMISE(song->notes[i].pitch < 128 && song->notes[i].channel < 16 * song->n_ports);
     PROMISE(song->notes[i].velocity > 0 && song->notes[i].velocity < 128);
     if (i && song->notes[i].track == song->notes[i - 1].track)
       PROMISE(song->notes[i].onset_tick >= song->notes[i - 1].onset_tick);
@@ -54,7 +54,13 @@ static void check_song(const Song *song, Py_ssize_t size) {
     PROMISE(song->signatures[i].beats > 0 && value > 0 && value <= 256 && (value & (value - 1)) == 0);
     PROMISE(i == 0 || song->signatures[i].tick >= song->signatures[i - 1].tick);
   }
-  for (i = 0; i < 2048; i++) PROMISE(song->queues[i].first == -1);
+  for (i = 1; i < song->n_controls; i++) PROMISE(song->controls[i].tick >= song->controls[i - 1].tick);
+  for (i = 1; i < song->n_setups; i++) PROMISE(song->setups[i].tick >= song->setups[i - 1].tick);
+  for (i = 1; i < song->n_parts; i++) PROMISE(song->parts[i].tick >= song->parts[i - 1].tick);
+  for (i = 0; i < song->n_names; i++) PROMISE(song->names[i].start + song->names[i].length <= size);
+  PROMISE(song->silences == NULL && song->n_ports >= 1 && song->n_ports <= 16);
+  for (i = 0; i < 2048 * song->ports_capacity; i++)
+    PROMISE(song->queues[i].first == -1 && song->cuts[i].first == -1 && song->cuts[i].closed == -1);
 }
 
 /* Frame by frame, the obvious way. */

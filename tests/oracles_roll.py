@@ -41,37 +41,44 @@ def seconds_of(tick, tempos, ticks_per_beat):
     return seconds + Fraction((tick - at) * tempo, ticks_per_beat * 1_000_000)
 
 
-def sustained(notes, pedals, drums=True):
-    """Move note-offs under the pedal to its release or to the next onset of the pitch, whichever is first.
+def hold(changes, tick):
+    """When a pedal went down that is down at `tick`, and when it comes up (None: never); None where it is up."""
+    pressed = None
+    for at, down in changes:
+        if at > tick:
+            break
+        pressed = (at if pressed is None else pressed) if down else None
+    if pressed is None:
+        return None
+    return pressed, next((at for at, down in changes if at > tick and not down), None)
 
-    A pedal that is never released holds to the last note-off of a note that is kept.
+
+def sustained(notes, pedals, drums=True, controls=()):
+    """Move note-offs under a pedal to its release or to the next onset of the pitch, whichever is first.
+
+    A pedal that is never released holds to the last note-off of a note that is kept. `controls` are (tick, channel,
+    number, value): 66 holds what was struck before it went down and not yet ended, 121 lifts it, 120 silences.
     """
     end = max((note[1] for note in notes if drums or note[3] != 9), default=0)
+    controls = sorted(controls, key=lambda control: control[0])
     longer = []
     for onset, offset, pitch, channel, track in notes:
-        down = False
-        until = None
-        for tick, pedal_channel, pedal_down in sorted(pedals, key=lambda pedal: pedal[0]):
-            if pedal_channel != channel:
-                continue
-            if tick <= offset:
-                down = pedal_down
-            elif not pedal_down:
-                until = tick
-                break
-        if down:
+        sustain = [pedal[::2] for pedal in sorted(pedals, key=lambda pedal: pedal[0]) if pedal[1] == channel]
+        sostenuto = [(c[0], c[2] == 66 and c[3] >= 64) for c in controls if c[1] == channel and c[2] in (66, 121)]
+        until = offset
+        if found := hold(sustain, until):
+            until = end if found[1] is None else found[1]
+        if (found := hold(sostenuto, offset)) and onset < found[0] < offset:
+            caught = end if found[1] is None else found[1]
+            if caught > until:
+                until = caught
+                if found := hold(sustain, until):
+                    until = end if found[1] is None else found[1]
+        if until > offset:
             following = [n[0] for n in notes if n[2:4] == (pitch, channel) and n[0] >= offset and n[0] > onset]
-            longer.append(
-                (
-                    onset,
-                    max(offset, min([end if until is None else until, *following])),
-                    pitch,
-                    channel,
-                    track,
-                )
-            )
-        else:
-            longer.append((onset, offset, pitch, channel, track))
+            silences = [c[0] for c in controls if c[1:3] == (channel, 120) and c[0] >= offset and c[0] > onset]
+            until = min([until, *following, *silences])
+        longer.append((onset, max(offset, until), pitch, channel, track))
     return longer
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import warnings
@@ -175,6 +176,22 @@ def test_sustain_holds_to_the_release_or_the_next_onset():
     assert rolled[:, 60].tolist() == [1] * 200  # to the next onset at tick 960, then to the release at tick 2000
     assert rolled[:, 64].sum() == 5  # ended before the pedal went down
     assert rolled[:, 67].sum() == 48  # another channel has its own pedal
+
+
+def test_sostenuto_holds_the_notes_that_were_down_and_all_sound_off_ends_them():
+    notes = notes_of((0, 480, 60), (300, 480, 62), (0, 480, 64, 1), (960, 1440, 65), (1440, 1920, 67))
+    rows = [(240, 0, 0, 66, 127), (960, 0, 0, 66, 0), (1680, 0, 0, 66, 127), (1700, 0, 0, 121, 0)]
+    controls = np.array(rows, rollcore.CONTROLLER_DTYPE)
+    midi = dataclasses.replace(Midi.from_notes(notes), controllers=controls)
+    rolled = bits(rollcore.piano_roll(midi, steps_per_beat=4, sustain=True))
+    assert rolled[:, 60].sum() == 8, "held until the pedal comes up"
+    assert [rolled[:, pitch].sum() for pitch in (62, 64, 65, 67)] == [2, 4, 4, 4], (
+        "struck too late, or of another channel"
+    )
+    silenced = np.append(controls, np.array([(720, 0, 0, 120, 0)], controls.dtype))
+    rolled = bits(rollcore.piano_roll(dataclasses.replace(midi, controllers=silenced), steps_per_beat=4, sustain=True))
+    assert rolled[:, 60].sum() == 6
+    assert not bits(rollcore.piano_roll(midi, steps_per_beat=4))[4:8, 60].any(), "only with sustain"
 
 
 def test_what_is_left_out_holds_no_note():
@@ -396,15 +413,25 @@ def test_random_pieces_equal_the_oracle(rows, tempos, ticks_per_beat, rate, beat
 
 
 @settings(max_examples=100, deadline=None)
-@given(random_notes, st.lists(st.tuples(ticks, st.sampled_from([0, 1, 9]), st.booleans()), max_size=12), st.booleans())
-def test_random_pedals_equal_the_oracle(rows, pedal_rows, drums):
+@given(
+    random_notes,
+    st.lists(st.tuples(ticks, st.sampled_from([0, 1, 9]), st.booleans()), max_size=12),
+    st.lists(
+        st.tuples(ticks, st.sampled_from([0, 1, 9]), st.sampled_from([66, 66, 120, 121, 7]), st.sampled_from([0, 127])),
+        max_size=12,
+    ),
+    st.booleans(),
+)
+def test_random_pedals_equal_the_oracle(rows, pedal_rows, control_rows, drums):
     notes = [(on, on + length, pitch % 4, channel, 0) for on, length, pitch, channel in rows]
     pedals = np.zeros(len(pedal_rows), Midi.from_notes(notes_of()).pedals.dtype)  # in any order, as the notes
     for i, (tick, channel, down) in enumerate(pedal_rows):
         pedals["tick"][i], pedals["channel"][i], pedals["down"][i] = tick, channel, down
     midi = Midi(notes_of(*(n[:4] for n in notes)), np.zeros(0, TEMPO_DTYPE), ticks_per_beat=480, pedals=pedals)
-    pedal_rows = sorted(pedal_rows, key=lambda pedal: pedal[0])
-    expected = oracle.roll(480, oracle.sustained(notes, pedal_rows, drums), [], fps=50, drums=drums)
+    controls = np.array([(tick, 0, *rest) for tick, *rest in control_rows], midi.controllers.dtype)
+    midi = dataclasses.replace(midi, controllers=controls)
+    held = oracle.sustained(notes, pedal_rows, drums, control_rows)
+    expected = oracle.roll(480, held, [], fps=50, drums=drums)
     ours = rollcore.piano_roll(midi, fps=50, sustain=True, drums=drums)
     assert oracle.cells(ours[:, 0]) == expected[0]
 
