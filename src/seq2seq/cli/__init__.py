@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
     "models": "List the models that come with the package.",
-    "push": "Copy a run to storage in the cloud.",
+    "push": "Send runs to storage in the cloud, or to an MLflow server.",
 }
 
 
@@ -32,6 +32,8 @@ EXTRAS = {
     "torch": "'rollcore[torch]'",
     "jax": "jax",
     "matplotlib": "'rollcore[plot]'",
+    "mlflow": "'rollcore[mlflow]'",
+    "tensorboard": "'rollcore[tensorboard]'",
 }
 
 

@@ -1,30 +1,63 @@
-"""Copy a run folder to ADDRESS in storage: az://container/path, s3://, gs:// or hf://.
+"""Send runs to where others find them: a copy to storage, or what an MLflow server has not got yet.
 
-Credentials come from the environment, as the tools of each service read them. `seq2seq generate ADDRESS` makes music
-with the copy.
+ADDRESS is that of one run in storage: az://container/path, s3://, gs:// or hf://; `seq2seq generate ADDRESS` makes
+music with the copy. Credentials come from the environment, as the tools of each service read them.
+
+To MLflow go parameters, metrics of every epoch, evaluation, pictures and samples; what is there already stays as it is,
+so a run can be sent again at any time.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 
 import click
 
 from rollcore import RollcoreError
 from rollcore.storage import is_remote, publish
 from seq2seq.cli.options import CONTEXT
+from seq2seq.errors import RunError, one_line
 from seq2seq.run import Run
 
 
 @click.command(help=__doc__, context_settings=CONTEXT)
-@click.argument("run_dir", metavar="RUN")
-@click.argument("address")
+@click.argument("names", nargs=-1, required=True, metavar="RUN... [ADDRESS]")
+@click.option("--mlflow", "uri", metavar="URI", help="Address of an MLflow server.  [default: MLFLOW_TRACKING_URI]")
+@click.option("--parent", metavar="NAME", help="MLflow: nest the runs in one of this name, such as that of a sweep.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-def cli(run_dir: str, address: str, quiet: bool) -> None:
-    """Copy a run."""
-    if not is_remote(address):
-        raise click.UsageError(f"{address}: expected an address such as az://models/run", click.get_current_context())
-    run = Run.open(run_dir)
-    if not run.has_model():
-        raise RollcoreError(f"{run_dir}: holds no model yet: let an epoch end")
-    publish(run_dir, address, quiet=quiet)
-    if not quiet:
-        click.echo(f"{address}: a copy of {run_dir}")
+def cli(names: tuple[str, ...], uri: str | None, parent: str | None, quiet: bool) -> None:
+    """Send runs."""
+    context = click.get_current_context()
+    address = names[-1] if is_remote(names[-1]) else None
+    folders = names if address is None else names[:-1]
+    uri = uri or (os.environ.get("MLFLOW_TRACKING_URI") if address is None else None)
+    if address is not None and len(folders) != 1:
+        raise click.UsageError(f"{address}: an address in storage is that of one run, not of {len(folders)}", context)
+    if address is None and uri is None:
+        raise click.UsageError("name an address such as az://models/run, or a server with --mlflow URI", context)
+    runs = [Run.open(folder) for folder in folders]  # a wrong folder shows before anything is sent
+    if address is not None:
+        if not runs[0].has_model():
+            raise RollcoreError(f"{folders[0]}: holds no model yet: let an epoch end")
+        publish(folders[0], address, quiet=quiet)
+        if not quiet:
+            click.echo(f"{address}: a copy of {folders[0]}")
+    if uri is not None:
+        _log(runs, uri, parent, quiet)
+
+
+def _log(runs: Sequence[Run], uri: str, parent: str | None, quiet: bool) -> None:
+    """Send runs to an MLflow server."""
+    from mlflow.exceptions import MlflowException
+
+    from seq2seq.training.mlflow_mirror import MlflowMirror
+
+    mirror = MlflowMirror(uri, parent=parent, timeout_s=60)
+    for run in runs:
+        try:
+            identity = mirror.push(run)
+        except (MlflowException, OSError) as error:
+            raise RunError(f"{run.path}: not sent: {one_line(error)}") from error
+        if not quiet:
+            click.echo(f"{run.path}: {len(run.history(empty=True))} epochs are in MLflow's run {identity}")
