@@ -458,7 +458,7 @@ def test_runs_are_compared_at_their_best_epochs(run, tmp_path):
 
 def test_a_run_without_its_model_or_with_another_dataset_is_refused(data, run, tmp_path):
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
-    with pytest.raises(DatasetError, match="no model here"):
+    with pytest.raises(RunError, match="no model here"):
         evaluate(tmp_path)
     config = json.loads((run / "config.json").read_text())
     config["dataset"]["path"] = str(tmp_path / "gone.h5")
