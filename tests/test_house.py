@@ -67,6 +67,7 @@ ORDER = {
         "models.config",
         "models.echo",
         "models.weights",
+        "models.archive",
         "shipped",
         "run",
         "training.startup",
@@ -88,6 +89,7 @@ ORDER = {
         "output.resemblance",
         "output.page",
         "output.export",
+        "sampling.endings",
         "sampling.corpus",
         "sampling.request",
         "output.losses",
@@ -175,8 +177,8 @@ def test_rollcore_knows_nothing_of_the_models():
 
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
-    # How both packages meet a command line, use Numba, write files, and reach storage.
-    shared = {"console", "entry", "compiled", "files", "storage", None}
+    # How both packages meet a command line, use Numba, write files, check HDF5, and reach storage.
+    shared = {"console", "entry", "compiled", "files", "hdf5", "storage", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"

@@ -133,6 +133,30 @@ def rows(file: h5py.File, count: int) -> list[Place]:
     return places
 
 
+def check_all(file: h5py.File, most_objects: int) -> None:
+    """Look at every object of a file that another library is to read, at most so many of them.
+
+    Raises
+    ------
+    Refused
+        If one is reached by a link that is not a hard one, is neither a group nor a dataset in one piece, or there are
+        more.
+    """
+    groups, seen = [file.id], 0
+    while groups:
+        group = groups.pop()
+        for name in group:
+            seen += 1
+            if seen > most_objects:
+                raise Refused(f"it holds more than {most_objects:,} objects")
+            _hard(group, name)
+            found = h5py.h5o.open(group, name)
+            if isinstance(found, h5py.h5g.GroupID):
+                groups.append(found)
+            else:
+                _plain(group, name)
+
+
 def _hard(group: h5py.h5g.GroupID, name: bytes) -> None:
     """Raise unless a member of a group is reached by a hard link: others may lead into another file."""
     if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:

@@ -46,12 +46,20 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     metavar="DIR",
     help="Folder that the files are written to.",
 )
-@click.option("--seconds", type=float, help="Length of the new music.  [default: 30, or the melody's]")
-@click.option("--frames", "--steps", type=int, metavar="N", help="Length of the new music in frames instead.")
+@click.option("--bars", type=int, metavar="N", help="End after N bars.  [default: until the piece ends, or the melody]")
+@click.option("--seconds", type=float, help="Cut the new music after so many seconds instead.")
+@click.option("--frames", "--steps", type=int, metavar="N", help="Cut it after N frames instead.")
 @click.option("--num-outputs", type=int, default=1, show_default=True, help="How many pieces; alike at temperature 0.")
+@click.option("--candidates", type=int, default=1, show_default=True, metavar="K", help="Each is the best of K drawn.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same music.")
 @click.option(
     "--temperature", type=float, default=1.0, show_default=True, help="Below 1 takes fewer risks; 0 takes none."
+)
+@click.option(
+    "--phrasing/--no-phrasing",
+    default=True,
+    show_default=True,
+    help="Cooler where a phrase returns, warmer where nothing moves.",
 )
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
 @click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")
@@ -75,6 +83,7 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
 @click.option("--max-polyphony", type=int, metavar="N", help="At most N notes at once.")
 @click.option("--harmonize", "melody", metavar="FILE", help="Hold the melody of a MIDI file and play around it.")
+@click.option("--flat", is_flag=True, help="One velocity for all notes, no accents.")
 @click.option("--data", metavar="FILE", help="The dataset that PIECE is of, if not where it was at the training.")
 @click.option("--json", "as_json", is_flag=True, help="Print files and figures as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")

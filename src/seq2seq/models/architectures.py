@@ -24,19 +24,18 @@ activations, no mask, no recurrent dropout; :func:`assert_cudnn_eligible` holds 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import keras
 import numpy as np
 from keras import ops
 
-from rollcore import DatasetError
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.models.archive import check_archive, unloadable
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
-from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, RollLoss, UnpackRoll, register
+from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
 from seq2seq.models.recurrence import LSTM
 
 Inputs = dict[str, Any]
@@ -98,7 +97,7 @@ class _Conditional(RollModel):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         if config.input_frames < 2:
-            raise DatasetError(f"model {config.model} needs at least 2 input frames")
+            raise ConfigError(f"model {config.model} needs at least 2 input frames")
         self.encoder = _lstm_stack("encoder", config)
         self.decoder = _lstm_stack("decoder", config)
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
@@ -307,59 +306,27 @@ def wants_jit() -> bool:
     return bool(keras.config.backend() == "jax")
 
 
-# What a saved model is made of, by package and class; which module of Keras has Adam depends on the backend.
-_PARTS = {
-    *(("seq2seq", kind.__name__) for kind in (Blog, Seq2Seq, Tied, RollLoss)),
-    ("keras", "Adam"),
-    ("keras", "CosineDecay"),
-}
-
-
 def load_model(path: str | Path, config: ModelConfig | None = None) -> RollModel:
     """Return the model saved at *path*, safe mode on, its LSTMs checked once more; *config* is what it is to be.
 
     Raises
     ------
-    DatasetError
+    RunError
         If there is no such file, or it is not a model of this package, or another one than *config* describes.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DatasetError(f"{path}: no model here: train one with seq2seq-train")
+    check_archive(path, config)
     try:
-        with ZipFile(path) as archive:
-            _check_parts(json.loads(archive.read("config.json")))
         model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras and its backends raise whatever a damaged file leads them to
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DatasetError(f"{path}: not a model that can be loaded ({reason}): train it anew") from error
+        raise unloadable(path, error) from error
     if not isinstance(model, RollModel):
-        raise DatasetError(f"{path}: a Keras model, but not one of this package")
-    if config is not None and model.config != config:
-        raise DatasetError(f"{path}: not the model that config.json describes: put its own back, or train anew")
+        raise RunError(f"{path}: a Keras model, but not one of this package")
     # A model says how it was trained, which may have been on another backend.
     model.steps_per_execution = min(model.steps_per_execution, most_steps_per_execution())
     model.jit_compile = wants_jit()
     assert_cudnn_eligible(model)
     return model
-
-
-def _check_parts(config: Any) -> None:
-    """Raise ValueError unless a saved configuration names nothing but what a model of this package is made of.
-
-    Keras's safe mode refuses lambdas, but releases of it have called whatever function of whatever module a
-    configuration named (CVE-2025-1550).
-    """
-    if isinstance(config, dict):
-        if "class_name" in config:
-            module, name = str(config.get("module")), config["class_name"]
-            if (module.partition(".")[0], name) not in _PARTS:
-                raise ValueError(f"it names {module}.{name}, which no model here has")
-        for value in config.values():
-            _check_parts(value)
-    elif isinstance(config, list):
-        for value in config:
-            _check_parts(value)
 
 
 def assert_cudnn_eligible(model: keras.Model) -> None:

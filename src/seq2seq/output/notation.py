@@ -23,6 +23,7 @@ DEFAULT_TEMPO_US = 500_000  # microseconds per beat: 120 beats per minute
 
 #: Velocities: a note off the beat, and what is added on a beat, on the middle of a bar and on its first beat.
 _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
+_FLAT = 80
 #: The top voice sings; the others make room for each other.
 _TOP, _INNER, _LEAST = 6, -2, -12
 
@@ -117,6 +118,7 @@ def make_score(
     tempo_us_per_beat: int = DEFAULT_TEMPO_US,
     time_signature: tuple[int, int] = (4, 4),
     key_signature: str | None = None,
+    flat: bool = False,
 ) -> Score:
     """Set voices as a score, one track each.
 
@@ -130,6 +132,8 @@ def make_score(
         Microseconds per beat.
     time_signature, key_signature
         As `rollcore.write_midi` takes them.
+    flat
+        Whether all notes have one velocity.
 
     Raises
     ------
@@ -137,7 +141,7 @@ def make_score(
         If the grid is finer than MIDI ticks.
     """
     together = np.bitwise_or.reduce([rows for _, rows in voices])
-    shape = partial(velocities, together, grid=grid, time_signature=time_signature)
+    shape = _FLAT if flat else partial(velocities, together, grid=grid, time_signature=time_signature)
     parts: list[npt.NDArray[np.void]] = []
     names: list[str] = []
     for name, rows in voices:

@@ -64,7 +64,7 @@ def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
     log_weight = 0.0
     logit = logits[n, 0, p]
     if rule == FREE:
-        sounds = uniform(states, n) < _chance(logit, temperature, top_p)
+        sounds = uniform(states, n) < _chance(logit, temperature[n], top_p)
     else:
         sounds = rule != SILENT
         log_weight += _log_sigmoid(logit if sounds else -logit)
@@ -72,7 +72,7 @@ def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
     if frame.shape[1] == 2:
         struck = False
         if sounds and rule == FREE:
-            struck = not may_hold[n, p] or uniform(states, n) < _chance(logits[n, 1, p], temperature, top_p)
+            struck = not may_hold[n, p] or uniform(states, n) < _chance(logits[n, 1, p], temperature[n], top_p)
         elif sounds:
             struck = rule == STRUCK
             log_weight += _log_sigmoid(logits[n, 1, p] if struck else -logits[n, 1, p])
@@ -88,6 +88,8 @@ def draw_independent(logits, may_hold, rules, temperature, top_p, states, todo, 
     -----------------------------------------------
     may_hold, rules : (n, p) uint8
         Whether a sounding pitch may be a held one; what is imposed on it (FREE, SILENT, HELD, STRUCK).
+    temperature : (n,) float64
+        What the logits of each output are divided by.
     states : (n,) uint64
         The random streams, advanced in place.
     todo : (n,) bool

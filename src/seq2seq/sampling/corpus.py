@@ -12,9 +12,13 @@ import numpy as np
 
 import rollcore
 from seq2seq.output.figures import Figures, figures
+from seq2seq.output.notation import bar_frames
+from seq2seq.sampling.endings import Endings, Metre
 
 #: Pieces of the training split that figures are made of, spread evenly over it.
 COMPARED_PIECES = 200
+#: Figures by which candidates are told from pieces.
+COMPARED = ("polyphony", "density", "pitch_class_entropy", "silence", "repetition")
 #: Beats per minute that music may have.
 SLOWEST, FASTEST = 4, 1000
 # How the files of the dataset were turned into rolls: options of `rollcore.piano_roll`.
@@ -37,6 +41,10 @@ class Corpus:
         The median tempo of its pieces; None where they name none.
     time_signature
         The most common one.
+    spread
+        Mean and standard deviation of the figures `COMPARED` over pieces.
+    endings
+        Where its pieces end; None where there are none.
     """
 
     grid: rollcore.Grid
@@ -44,22 +52,29 @@ class Corpus:
     figures: Figures
     tempo_bpm: float | None
     time_signature: tuple[int, int]
+    spread: Mapping[str, tuple[float, float]]
+    endings: Endings | None
 
     @classmethod
     def of(cls, dataset: rollcore.Dataset) -> Corpus:
         """Return what there is to know of the training split of a dataset."""
         pieces = dataset.split("train")
         chosen = np.unique(np.linspace(0, len(pieces) - 1, min(COMPARED_PIECES, len(pieces))).round().astype(int))
-        rolls = (dataset.rows(int(pieces[i])) for i in chosen)
+        rolls = [dataset.rows(int(pieces[i])) for i in chosen]
+        rate = float(dataset.grid.rate)
+        singly = [figures([rows], rate) for rows in rolls]
+        metres = [metre_of(dataset.grid, dataset.bar(int(i)), int(dataset.pieces["upbeat"][i])) for i in pieces[chosen]]
         tempos = [bpm for tempo in dataset.pieces["tempo"][pieces] if (bpm := beats_per_minute(tempo)) is not None]
         bars = Counter(dataset.bar(int(piece)) for piece in pieces)
         return cls(
             grid=dataset.grid,
             reading={name: bool(dataset.options[name]) for name in _READING if name in dataset.options},
-            figures=figures(rolls, float(dataset.grid.rate)),
+            figures=figures(rolls, rate),
             tempo_bpm=round(float(np.median(tempos)), 3) if tempos else None,
             # Of equals the first in the order of numbers, whatever the order of the pieces.
             time_signature=min(bars, key=lambda bar: (-bars[bar], bar)) if bars else (4, 4),
+            spread={name: _spread([getattr(one, name) for one in singly]) for name in COMPARED},
+            endings=Endings.fit(list(zip(rolls, metres, strict=True))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +85,8 @@ class Corpus:
             "figures": asdict(self.figures),
             "tempo_bpm": self.tempo_bpm,
             "time_signature": list(self.time_signature),
+            "spread": {name: list(values) for name, values in self.spread.items()},
+            "endings": None if self.endings is None else self.endings.to_dict(),
         }
 
     @classmethod
@@ -94,7 +111,23 @@ class Corpus:
         if not rollcore.is_time_signature(beats, value):
             raise ValueError(f"time signature {beats}/{value}")
         grid = rollcore.Grid(facts["grid"]["unit"], Fraction(facts["grid"]["rate"]))
-        return cls(grid, reading, found, tempo_bpm, (beats, value))
+        spread = {name: (float(facts["spread"][name][0]), float(facts["spread"][name][1])) for name in COMPARED}
+        endings = None if facts["endings"] is None else Endings.from_dict(facts["endings"])
+        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, endings)
+
+    def strangeness(self, found: Figures) -> float:
+        """Return how far figures are from those of the pieces: the mean square of standard scores, each up to 9."""
+        scores = [(getattr(found, name) - mean) / max(std, 1e-3) for name, (mean, std) in self.spread.items()]
+        return float(np.mean(np.minimum(np.square(scores), 9.0)))
+
+
+def metre_of(grid: rollcore.Grid, time_signature: tuple[int, int], upbeat: int = 0) -> Metre:
+    """Return how the frames of a grid are counted."""
+    return Metre(grid.rate, bar_frames(grid, time_signature), upbeat)
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    return (round(float(np.mean(values)), 6), round(float(np.std(values)), 6)) if values else (0.0, 0.0)
 
 
 def beats_per_minute(tempo_us_per_beat: Any) -> float | None:

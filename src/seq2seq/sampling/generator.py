@@ -28,16 +28,19 @@ from seq2seq.models.weights import Arrays, read_weights
 from seq2seq.output.composition import Composition
 from seq2seq.output.export import Exported, export
 from seq2seq.output.figures import degeneration, figures
-from seq2seq.output.notation import detach, make_score, without
+from seq2seq.output.notation import bar_frames, detach, make_score, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
-from seq2seq.sampling.corpus import Corpus
+from seq2seq.sampling.corpus import Corpus, metre_of
 from seq2seq.sampling.primer import Primer, Source
-from seq2seq.sampling.request import Request
-from seq2seq.sampling.sampler import Sampler, Steering
+from seq2seq.sampling.request import MOST_FRAMES, Request
+from seq2seq.sampling.sampler import Phrasing, Sampler, Steering
 from seq2seq.shipped import shipped_models, weights_path
 
+# Where the model knows no endings.
 _DEFAULT_SECONDS = 30.0
+# Bars before an end that are drawn so many times more, and bars that new music has at least room for.
+_CADENCE_BARS, _CLOSES, _LEAST_BARS = 2, 15, 8
 _DEFAULT_TEMPO_BPM = 120.0
 
 Rows = npt.NDArray[np.uint8]
@@ -54,6 +57,10 @@ class _Plan:
     tempo_bpm: float
     time_signature: tuple[int, int]
     allowed: npt.NDArray[np.bool_]
+    ends: bool
+    """Whether the music comes to an end, instead of being cut."""
+    cadence: int
+    """Frames before the end that are drawn several times over."""
 
 
 class Generator:
@@ -123,7 +130,7 @@ class Generator:
         Parameters
         ----------
         request
-            What is asked for; half a minute from nothing by default. The files that it names are read.
+            What is asked for; one piece from nothing by default. The files that it names are read.
         progress
             Called from time to time, by the threads that draw, with the frames drawn so far and in all.
 
@@ -136,16 +143,7 @@ class Generator:
         """
         plan = self._plan(request or Request())
         request, primer, held = plan.request, plan.primer, plan.melody
-        drawn = self._sampler.sample(
-            primer.rows,
-            plan.frames,
-            outputs=request.num_outputs,
-            temperature=request.temperature,
-            top_p=request.top_p,
-            seed=request.seed,
-            steering=Steering(None if plan.allowed.all() else plan.allowed, request.max_polyphony, held),
-            progress=progress,
-        )
+        drawn = self._draw(plan, progress)
         grid = self.corpus.grid
         score = partial(
             make_score,
@@ -153,6 +151,7 @@ class Generator:
             tempo_us_per_beat=round(60_000_000 / plan.tempo_bpm),
             time_signature=plan.time_signature,
             key_signature=None if request.scale is None else key_signature(request.scale),
+            flat=request.flat,
         )
         facts, series, one_pitch = self._facts(plan), self._series(request, primer), int(plan.allowed.sum()) == 1
         made = []
@@ -181,6 +180,57 @@ class Generator:
         """Write compositions of one request as files, and a page of all; see `seq2seq.output.export.export`."""
         return export(compositions, Path(folder))
 
+    def _draw(self, plan: _Plan, progress: Callable[[int, int], None] | None) -> list[Rows]:
+        """Return the new music of a plan, the best of the candidates for each output."""
+        request = plan.request
+        draw = partial(
+            self._sampler.sample,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            steering=Steering(None if plan.allowed.all() else plan.allowed, request.max_polyphony, plan.melody),
+            phrasing=Phrasing() if request.phrasing else None,
+        )
+        outputs = request.num_outputs * request.candidates
+        drawn = draw(plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress)
+        if plan.ends:
+            pieces = [self._ended(new, plan, number, draw) for number, new in enumerate(drawn)]
+        else:
+            pieces = list(drawn)
+        if request.candidates == 1:
+            return pieces
+        one_pitch, rate = int(plan.allowed.sum()) == 1, float(self.corpus.grid.rate)
+
+        def strangeness(new: Rows) -> tuple[bool, float]:
+            degenerate = degeneration(new, one_pitch=one_pitch) is not None
+            return degenerate, self.corpus.strangeness(figures([detach(new)], rate))
+
+        groups = (pieces[first : first + request.candidates] for first in range(0, outputs, request.candidates))
+        return [min(group, key=strangeness) for group in groups]
+
+    def _ended(self, new: Rows, plan: _Plan, number: int, draw: Callable[..., Rows]) -> Rows:
+        """Return new music with an end: where it is likely to be over, or after the bars that were asked for.
+
+        Its last bars are drawn several times over, and one of the draws is taken at random, weighed by how likely a
+        piece is to be over after it: as their number grows, that is a draw from the music that ends there.
+        """
+        endings, request = self.corpus.endings, plan.request
+        assert endings is not None
+        stream = np.random.SeedSequence([request.seed, number, 1])
+        rng = np.random.default_rng(stream)
+        metre = metre_of(self.corpus.grid, plan.time_signature)
+        whole = np.concatenate([plan.primer.rows, new])
+        before, end = len(plan.primer.rows), len(whole)
+        if request.bars is None:
+            end = max(before + 1, endings.draw(whole, metre, before + plan.cadence, rng))
+        kept = max(before, end - plan.cadence)
+        seed = int(stream.generate_state(1)[0])
+        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed)
+        every = [new[: end - before], *(np.concatenate([whole[before:kept], close]) for close in closes)]
+        logits = np.array([endings.logits(np.concatenate([plan.primer.rows, one]), metre)[-1] for one in every])
+        if request.temperature > 0:
+            logits += rng.gumbel(size=len(logits))
+        return every[int(np.argmax(logits))]
+
     def _plan(self, request: Request) -> _Plan:
         """Return a request with all that it leaves open settled, its files read."""
         time_signature, melody = request.time_signature, None
@@ -190,7 +240,9 @@ class Generator:
         primer = self._source.primer(request, time_signature)
         known = (request.tempo_bpm, None if melody is None else melody.tempo_bpm, primer.tempo_bpm)
         tempo_bpm = float(next((tempo for tempo in known if tempo is not None), _DEFAULT_TEMPO_BPM))
-        frames = self._length(request, tempo_bpm, None if melody is None else len(melody.rows))
+        time_signature = time_signature or primer.time_signature or (4, 4)
+        ends = request.frames is None and request.seconds is None and melody is None and self.corpus.endings is not None
+        frames = self._length(request, tempo_bpm, time_signature, len(primer.rows), melody)
         if melody is not None and not melody.rows[:frames].any():
             raise RollcoreError(
                 f"{melody.name}: its first note comes after the {frames:,} frames asked for: ask for more"
@@ -204,8 +256,10 @@ class Generator:
             melody=None if melody is None else melody.rows[:frames],
             frames=frames,
             tempo_bpm=tempo_bpm,
-            time_signature=time_signature or primer.time_signature or (4, 4),
+            time_signature=time_signature,
             allowed=allowed,
+            ends=ends,
+            cadence=_CADENCE_BARS * self._bar(time_signature),
         )
 
     def _melody(self, request: Request) -> Primer:
@@ -219,14 +273,38 @@ class Generator:
             )
         return melody
 
-    def _length(self, request: Request, tempo_bpm: float, melody: int | None) -> int:
-        """Return the frames to draw."""
+    def _bar(self, time_signature: tuple[int, int]) -> int:
+        """Return the frames of a bar; on the grid of seconds, and where bars are not whole, those of two beats."""
+        return bar_frames(self.corpus.grid, time_signature) or max(1, round(2 * self.corpus.grid.rate))
+
+    def _length(
+        self,
+        request: Request,
+        tempo_bpm: float,
+        time_signature: tuple[int, int],
+        primer: int,
+        melody: Primer | None,
+    ) -> int:
+        """Return the frames to draw; of music that goes on until it ends, as many as it may have."""
+        grid, endings = self.corpus.grid, self.corpus.endings
         if request.frames is not None:
             return int(request.frames)
+        if request.bars is not None:
+            bar = bar_frames(grid, time_signature)
+            if bar is None:
+                raise ConfigError(
+                    f"bars of {'{}/{}'.format(*time_signature)} are not whole frames at {grid}: give frames"
+                )
+            if request.bars * bar > MOST_FRAMES:
+                raise ConfigError(f"{request.bars:,} bars are more than {MOST_FRAMES:,} frames: ask for fewer")
+            return int(request.bars) * bar
         if request.seconds is None and melody is not None:
-            return melody
+            return len(melody.rows)
+        if request.seconds is None and endings is not None:
+            bar = self._bar(time_signature)
+            least = _LEAST_BARS * bar
+            return -(-max(least, endings.lengths[-1] - primer) // bar) * bar
         seconds = _DEFAULT_SECONDS if request.seconds is None else request.seconds
-        grid = self.corpus.grid
         rate = grid.rate * (Fraction(tempo_bpm) / 60 if grid.unit == "beats" else 1)
         return max(1, round(Fraction(seconds) * rate))
 
@@ -240,6 +318,7 @@ class Generator:
             request.scale,
             request.pitch_range,
             None if request.max_polyphony is None else f"max{request.max_polyphony}",
+            None if request.candidates == 1 else f"best-of-{request.candidates}",
             None if request.temperature == 1 else f"t{request.temperature:g}",
             None if request.top_p == 1 else f"p{request.top_p:g}",
             f"seed{request.seed}",
@@ -259,9 +338,16 @@ class Generator:
             "scale": request.scale,
             "pitch range": request.pitch_range,
             "notes at once": request.max_polyphony,
-            "length": f"{plan.frames:,} frames, {self.corpus.grid}",
+            "best of": request.candidates if request.candidates > 1 else None,
+            "length": f"{_length_in_words(plan)}, {self.corpus.grid}",
             "tempo": "{:g} beats per minute, {}/{}".format(plan.tempo_bpm, *plan.time_signature),
         }
+
+
+def _length_in_words(plan: _Plan) -> str:
+    if plan.request.bars is not None:
+        return f"{plan.request.bars:,} bars"
+    return "until it ends" if plan.ends else f"{plan.frames:,} frames"
 
 
 def _voices(rows: Rows, before: int, melody: Rows | None) -> list[tuple[str, Rows]]:

@@ -13,7 +13,8 @@ from seq2seq.output.theory import parse_pitches, range_mask, scale_mask
 from seq2seq.sampling.corpus import FASTEST, SLOWEST
 
 _LONGEST_SECONDS = 1e6
-_MOST_FRAMES = 2**31 - 1
+#: Frames that may be asked for.
+MOST_FRAMES = 2**31 - 1
 
 Source = str | int | os.PathLike[str] | rollcore.Midi
 
@@ -24,9 +25,10 @@ class Request:
 
     Attributes
     ----------
-    frames, seconds
-        The length of the new music: one of the two, or the melody's length, or 30 seconds. On the musical grid
-        seconds are frames at the tempo, rounded.
+    bars, frames, seconds
+        The length of the new music: one of the three. By default it is the melody's where there is one, and otherwise
+        the music goes on until it ends. With *bars* it comes to an end there; *frames* and *seconds* cut it. On the
+        musical grid seconds are frames at the tempo, rounded.
     primer
         What to go on from: a MIDI file, a piece of the dataset by name or number, or a `rollcore.Midi`. Without one the
         model begins by itself.
@@ -42,8 +44,12 @@ class Request:
         music does.
     num_outputs
         How many compositions, each with random numbers of its own.
+    candidates
+        Each is the best of so many: the one whose figures are nearest to those of the training data.
     temperature
         Divides the logits: below 1 is more careful, 0 takes what is likeliest.
+    phrasing
+        Whether the temperature follows the echo, cooler where a phrase returns and warmer where nothing moves.
     top_p
         The nucleus of each yes-or-no question; see `seq2seq.sampling.sampler`.
     seed
@@ -54,8 +60,11 @@ class Request:
         Beats in a bar and the note value of a beat; that of the melody, the primer or the training data by default.
     scale, pitch_range, max_polyphony
         What may sound, such as ``"A minor"``, ``"C2:C6"`` and 4.
+    flat
+        Whether all notes have one velocity, instead of accents by metre and voice.
     """
 
+    bars: int | None = None
     frames: int | None = None
     seconds: float | None = None
     primer: Source | None = None
@@ -64,7 +73,9 @@ class Request:
     include_primer: bool = False
     melody: str | os.PathLike[str] | rollcore.Midi | None = None
     num_outputs: int = 1
+    candidates: int = 1
     temperature: float = 1.0
+    phrasing: bool = True
     top_p: float = 1.0
     seed: int = 0
     tempo_bpm: float | None = None
@@ -72,17 +83,23 @@ class Request:
     scale: str | None = None
     pitch_range: str | None = None
     max_polyphony: int | None = None
+    flat: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no model could answer."""
-        if self.frames is not None and self.seconds is not None:
-            raise ConfigError("give the length in frames or in seconds, not both")
+        if sum(length is not None for length in (self.bars, self.frames, self.seconds)) > 1:
+            raise ConfigError("give the length in bars, in frames or in seconds, not in two of them")
+        if self.bars is not None and self.melody is not None:
+            raise ConfigError(
+                "music around a melody is as long as the melody, or cut after frames or seconds, not bars"
+            )
         if self.primer is not None and self.primer_pitches is not None:
             raise ConfigError("give a primer or the pitches of one, not both")
-        for name in ("frames", "primer_frames", "max_polyphony"):
+        for name in ("bars", "frames", "primer_frames", "max_polyphony"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1, _MOST_FRAMES)
-        _whole("num_outputs", self.num_outputs, 1, _MOST_FRAMES)
+                _whole(name, getattr(self, name), 1, MOST_FRAMES)
+        _whole("num_outputs", self.num_outputs, 1, MOST_FRAMES)
+        _whole("candidates", self.candidates, 1, 1000)
         _whole("seed", self.seed, 0, None)
         for name, value in (("seconds", self.seconds), ("tempo_bpm", self.tempo_bpm)):
             if value is not None and not _is_number(value):

@@ -6,6 +6,9 @@ How a frame is drawn
     likelier answer. *Top-p* keeps its nucleus: where the likelier answer has probability *top_p* or more,
     that is the answer, else both stay as they are. So 0.9 never plays a note of probability under 0.1.
 
+    Where the echo says that the music repeats itself, one temperature does not fit all: what a piece says again it says
+    exactly, and where nothing moves it moves on. So the temperature follows the echo, see `Phrasing`.
+
 How it is steered
     Some pitches are imposed: silent ones (outside a scale or a range), sounding ones (a melody). A head
     that goes up from the lowest pitch could not know, below the melody, that the melody will come. So several
@@ -45,6 +48,42 @@ MASKED_CANDIDATES = 4
 #: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
 #: to depend.
 GROUP = 4
+
+
+#: Frames that tell whether the music moves.
+RECENT = 8
+
+
+@dataclass(frozen=True)
+class Phrasing:
+    """How the temperature follows the echo, for models that have one.
+
+    Attributes
+    ----------
+    cool
+        What the temperature is multiplied by while a phrase returns: the echo has a run of at least `run` frames, and
+        at least `moving` of the last `RECENT` frames were unlike the one before.
+    warm
+        The same while the music stands still: at most `still` of them were.
+    run, moving, still
+        See above.
+    """
+
+    cool: float = 0.6
+    warm: float = 1.15
+    run: int = 3
+    moving: int = 4
+    still: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if not (0 < self.cool <= 4 and 0 < self.warm <= 4 and self.run >= 1 and self.still < self.moving):
+            raise ConfigError(f"phrasing {self}: expected factors above 0 and up to 4, and still below moving")
+
+    def factors(self, match: npt.NDArray[np.uint8], changes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the factor of each output, from the run of its echo and how many recent frames changed."""
+        factor = np.where((match >= self.run) & (changes >= self.moving), self.cool, 1.0)
+        return np.where(changes <= self.still, self.warm, factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +140,7 @@ class Sampler:
         top_p: float = 1.0,
         seed: int = 0,
         steering: Steering | None = None,
+        phrasing: Phrasing | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Continue a primer.
@@ -116,6 +156,8 @@ class Sampler:
             Continuations, each with random numbers of its own, drawn from *seed* and its place.
         temperature, top_p, seed, steering
             See the module.
+        phrasing
+            How the temperature follows the echo; by default it is the same throughout.
         progress
             Called from time to time, by the threads that draw, with the frames so far and in all.
 
@@ -152,7 +194,9 @@ class Sampler:
 
             # A stepper holds the state of its outputs, so each group has its own while it is drawn.
             stepper = copy.deepcopy(self._stepper)
-            drawer = _Drawer(stepper, self.config, steering, groups[number], float(temperature), float(top_p))
+            drawer = _Drawer(stepper, self.config, steering, groups[number], (float(temperature), float(top_p)))
+            if phrasing is not None and self.config.echo:
+                drawer.phrasing = phrasing
             return drawer.continuation(primer, steps, go_on)
 
         if len(groups) == 1:
@@ -173,8 +217,7 @@ class _Drawer:
         config: Any,
         steering: Steering,
         states: npt.NDArray[np.uint64],
-        temperature: float,
-        top_p: float,
+        how: tuple[float, float],
     ) -> None:
         from seq2seq.models.echo import Echoes
         from seq2seq.sampling import _kernels as kernels
@@ -182,7 +225,8 @@ class _Drawer:
         self._kernels, self._echoes = kernels, Echoes
         self._stepper, self._config = stepper, config
         self._limit = steering.max_polyphony
-        self._how = (temperature, top_p)
+        self._hot, self._top_p = how
+        self.phrasing: Phrasing | None = None
         self._states = states.copy()
         shape = (len(states), len(config.planes), config.pitches)
         self._free = np.full(config.pitches, kernels.FREE, np.uint8)
@@ -239,12 +283,19 @@ class _Drawer:
                 stepper.read(bits, valid, len(primer) + step - heard, echo, match)
             listen(place)
             stepper.advance(place)
-            bits[:, place] = self.draw(bits[:, place - 1, 0], step)
+            temperature = np.full(n, self._hot)
+            if self.phrasing is not None:
+                recent = bits[:, place - RECENT - 1 : place] if place > RECENT else bits[:, :place]
+                changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
+                temperature *= self.phrasing.factors(match[:, place], changes)
+            bits[:, place] = self.draw(bits[:, place - 1, 0], step, temperature)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
         return rows[:, len(primer) :]
 
-    def draw(self, sounding_before: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
+    def draw(
+        self, sounding_before: npt.NDArray[np.uint8], step: int, temperature: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.uint8]:
         """Return the frames ``(n, c, p)`` number *step*, those before having left *sounding_before* ``(n, p)``."""
         kernels = self._kernels
         n = len(sounding_before)
@@ -263,13 +314,12 @@ class _Drawer:
         best, chosen = np.full(n, -np.inf), np.zeros_like(self._frame)
         # How many draws there are to choose from; without chance all are the same.
         enough = 1
-        if self._how[0] > 0 and rules.any():
+        if self._hot > 0 and rules.any():
             enough = CANDIDATES if (rules > kernels.SILENT).any() else MASKED_CANDIDATES
-        most = CANDIDATES if self._how[0] > 0 else 1
+        most = CANDIDATES if self._hot > 0 else 1
         for count in range(1, most + 1):
-            self._stepper.draw(
-                self._logits, may_hold, everywhere, *self._how, self._states, todo, self._frame, self._weights
-            )
+            how = temperature, self._top_p, self._states
+            self._stepper.draw(self._logits, may_hold, everywhere, *how, todo, self._frame, self._weights)
             score = np.zeros(n)
             if enough > 1:
                 kernels.gumbel(self._states, self._noise)

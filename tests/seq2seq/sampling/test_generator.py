@@ -1,5 +1,6 @@
 """Generator and `seq2seq generate` with an untrained model: files, lengths, steering, errors. Keras is not needed."""
 
+import dataclasses
 import importlib
 import json
 import re
@@ -392,7 +393,7 @@ def test_without_a_primer_the_model_begins_by_itself(run, tmp_path):
 def test_what_is_known_of_the_training_data(run, tmp_path):
     dataset = rollcore.open_dataset(run.parent / "chords.h5")
     corpus = Generator.load(run).corpus
-    assert corpus == Corpus.of(dataset)
+    assert corpus.to_dict() == json.loads(json.dumps(Corpus.of(dataset).to_dict()))
     assert (corpus.grid, corpus.figures.pieces) == (dataset.grid, len(dataset.split("train")))
     assert corpus.figures == figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4)
     rollcore.build_dataset(run.parent / "midi", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=(0, 1, 0))
@@ -605,7 +606,7 @@ def test_noise_is_called_so(run, tmp_path, monkeypatch, capsys):
     music[::4, :, 7] = 1
     noise[::2, :, 5:13] = 255
     monkeypatch.setattr("seq2seq.sampling.sampler.Sampler.sample", lambda *_, **__: [music, noise])
-    assert main([str(run), "--output-dir", str(tmp_path)]) == 0
+    assert main([str(run), "--output-dir", str(tmp_path), "--frames", "32"]) == 0
     dataset = rollcore.open_dataset(run.parent / "chords.h5")
     usual = figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4).density
     said = capsys.readouterr().out
@@ -618,7 +619,7 @@ def test_a_loop_is_called_so(run, tmp_path, monkeypatch, capsys):
     loop[::4, :, 7] = 1
     music[:, 0] = np.random.default_rng(1).integers(0, 2, (256, 16), np.uint8)
     monkeypatch.setattr("seq2seq.sampling.sampler.Sampler.sample", lambda *_, **__: [loop, music])
-    assert main([str(run), "--output-dir", str(tmp_path)]) == 0
+    assert main([str(run), "--output-dir", str(tmp_path), "--frames", "256"]) == 0
     said = capsys.readouterr().out
     assert "1: a loop, most likely: " in said
     assert "2: a loop" not in said
@@ -631,7 +632,7 @@ def test_the_sound_has_the_rest_at_the_end_too(run, seconds_run, tmp_path, monke
         monkeypatch.setattr(
             "seq2seq.sampling.sampler.Sampler.sample", lambda *_, planes=planes, **__: music[:, :, :planes]
         )
-        made = generate(folder, tmp_path, primer_pitches="C4", tempo_bpm=120).outputs[0]
+        made = generate(folder, tmp_path, primer_pitches="C4", tempo_bpm=120, frames=100).outputs[0]
         with wave.open(str(made.sound)) as sound:
             assert sound.getnframes() / sound.getframerate() == lasts
 
@@ -663,7 +664,11 @@ def test_a_wrong_dataset_is_told_before_anything_is_drawn(run, tmp_path, riff, c
         (["--output-dir", __file__], 1, "is a file or lies in one"),
         (["--primer", "none.mid"], 1, "none.mid: no such MIDI file"),
         (["--primer", "none.mid", "--primer-pitches", "C4"], 2, "not both"),
-        (["--frames", "4", "--seconds", "1"], 2, "not both"),
+        (["--frames", "4", "--seconds", "1"], 2, "not in two of them"),
+        (["--bars", "4", "--harmonize", "x.mid"], 2, "as long as the melody"),
+        (["--bars", "10000000000"], 2, "bars must be a whole number"),
+        (["--bars", "2000000000"], 2, "ask for fewer"),
+        (["--candidates", "0"], 2, "candidates must be"),
         (["--steps", "0"], 2, "at least 1"),
         (["--seconds", "-3"], 2, "above 0"),
         (["--seconds", "inf"], 2, "below 1,000,000"),
@@ -776,6 +781,60 @@ def test_the_dataset_may_be_gone_but_not_needed(run, tmp_path, riff, capsys):
     assert "error: primer 3: no such MIDI file: give a MIDI file, or a dataset with --data" in capsys.readouterr().err
 
 
+def test_bars_end_there_and_nothing_asked_ends_where_it_is_over(run, seconds_run, tmp_path):
+    generator = Generator.load(run)
+    dataset = rollcore.open_dataset(run.parent / "chords.h5")
+    lengths = [len(dataset.rows(int(piece))) for piece in dataset.split("train")]
+    made = generator.compose(Request(bars=3, num_outputs=2, seed=5, time_signature=(3, 4)))
+    assert [len(one.rows) for one in made] == [36, 36]
+    assert made[0].facts["length"] == "3 bars, 4 steps per beat"
+    again = generator.compose(Request(bars=3, num_outputs=2, seed=5, time_signature=(3, 4)))
+    assert [one.rows.tobytes() for one in again] == [one.rows.tobytes() for one in made]
+    # Before the last bars it is the music that is cut after frames.
+    cut = generator.compose(Request(frames=36, num_outputs=2, seed=5, time_signature=(3, 4)))
+    assert all(np.array_equal(one.rows[:12], other.rows[:12]) for one, other in zip(made, cut, strict=True))
+    made = generator.compose(Request(num_outputs=4, seed=5))
+    assert all(32 < len(one.rows) <= max(lengths) for one in made)
+    assert made[0].facts["length"] == "until it ends, 4 steps per beat"
+    with pytest.raises(ConfigError, match="bars of 4/4 are not whole frames at 50 fps"):
+        Generator.load(seconds_run).compose(Request(bars=3))
+    assert len(Generator.load(seconds_run).compose(Request(seed=5))[0].rows) > 100
+
+
+def test_the_last_bars_are_such_as_end_a_piece(run, monkeypatch):
+    """With endings that know but one thing, that nothing sounds: of sixteen closes one with a rest."""
+    generator = Generator.load(run)
+    weights = np.zeros_like(generator.corpus.endings.weights)
+    weights[-1] = 50
+    ending = dataclasses.replace(generator.corpus.endings, weights=weights)
+    generator.corpus = dataclasses.replace(generator.corpus, endings=ending)
+    silent = [
+        sum(not one.rows[-1].any() for one in generator.compose(Request(num_outputs=12, seed=2, **length)))
+        for length in ({"frames": 64}, {"bars": 4})
+    ]
+    assert silent[0] < silent[1] > 6
+
+
+def test_the_best_of_several_is_nearest_to_the_training_data(run):
+    generator = Generator.load(run)
+    every = generator.compose(Request(frames=96, num_outputs=6, seed=3))
+    best = generator.compose(Request(frames=96, num_outputs=2, candidates=3, seed=3))
+    strange = [generator.corpus.strangeness(one.figures) + 100 * (one.degenerate is not None) for one in every]
+    for number, one in enumerate(best):
+        chosen = every[3 * number + int(np.argmin(strange[3 * number : 3 * number + 3]))]
+        assert one.rows.tobytes() == chosen.rows.tobytes()
+    assert best[0].name.startswith("tiny-best-of-3-seed3-1")
+    assert best[0].facts["best of"] == 3
+
+
+def test_all_velocities_alike(run):
+    generator = Generator.load(run)
+    flat, shaped = (generator.compose(Request(frames=64, seed=7, flat=flat))[0].score.midi.notes for flat in (1, 0))
+    assert set(flat["velocity"]) == {80}
+    assert len(set(shaped["velocity"])) > 1
+    assert np.array_equal(flat["onset_tick"], shaped["onset_tick"])
+
+
 def test_a_generator_is_loaded_once_and_asked_again_and_again(run, riff, tmp_path, monkeypatch):
     generator = Generator.load(run)
     request = Request(frames=40, seed=3, num_outputs=2, primer=riff)
@@ -816,8 +875,8 @@ def test_one_pitch_that_was_asked_for_is_not_a_drone(run, tmp_path, monkeypatch)
     music[0, ::2, :, 7] = 16
     monkeypatch.setattr("seq2seq.sampling.sampler.Sampler.sample", lambda *_, **__: music)
     generator = Generator.load(run)
-    assert generator.compose(Request(pitch_range="C4:C4"))[0].degenerate is None
-    assert generator.compose(Request())[0].degenerate == "a drone: C4 is the only pitch in 64 frames"
+    assert generator.compose(Request(frames=64, pitch_range="C4:C4"))[0].degenerate is None
+    assert generator.compose(Request(frames=64))[0].degenerate == "a drone: C4 is the only pitch in 64 frames"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
-from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
+from seq2seq.sampling.sampler import Phrasing, Sampler, Steering, pack, unpack  # noqa: E402
 from seq2seq.sampling.stepping import stepper_of  # noqa: E402
 
 BOTH = ("sounding", "onset")
@@ -106,7 +106,8 @@ def stepped(model, rows, valid, start, echo, match):
         stepper.advance(config.input_frames + step)
         now = np.zeros_like(logits[:, 0])
         everything = np.ones(n, bool)
-        stepper.draw(now, wanted[:, 0] * 0, rules, 1.0, 1.0, np.zeros(n, np.uint64), everything, frame, weight)
+        how = np.ones(n), 1.0, np.zeros(n, np.uint64)
+        stepper.draw(now, wanted[:, 0] * 0, rules, *how, everything, frame, weight)
         assert np.array_equal(frame, wanted)
         logits[:, step] = now
     return logits
@@ -273,6 +274,27 @@ def test_onsets_and_sounding_agree(onset_sampler, rng):
     assert not (onset & ~sounding).any()
     assert not (begins & ~onset[:, 1:]).any()
     assert (onset[:, 1:] & sounding[:, :-1]).any(), "no note was struck again"
+
+
+def test_the_temperature_follows_the_echo():
+    phrasing = Phrasing(cool=0.5, warm=2.0, run=3, moving=4, still=1)
+    match, changes = np.array([0, 3, 3, 2, 9, 32]), np.array([4, 4, 3, 8, 1, 0])
+    assert phrasing.factors(match, changes).tolist() == [1, 0.5, 1, 1, 2, 2]
+    for wrong in ({"cool": 0}, {"warm": 5}, {"run": 0}, {"still": 4}):
+        with pytest.raises(ConfigError):
+            Phrasing(**wrong)
+
+
+def test_phrasing_is_heard_where_there_is_an_echo(rng):
+    for kind, differs in (("tied with echo", True), ("tied with lags", False)):
+        sampler = sampler_of(tiny(**KINDS[kind]))
+        primer = np.tile(random_rows(rng, sampler.config, 4), (5, 1, 1))
+        plain, shaped = (sampler.sample(primer, 40, phrasing=phrasing) for phrasing in (None, Phrasing(1e-3, 1e-3)))
+        assert (plain.tobytes() != shaped.tobytes()) == differs
+    # Factors that are all 1 are no factors.
+    sampler = sampler_of(tiny(**KINDS["tied with echo"]))
+    one = sampler.sample(primer, 40, phrasing=Phrasing(1.0, 1.0))
+    assert one.tobytes() == sampler.sample(primer, 40).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["tied", "tied bernoulli", "seq2seq"])
