@@ -42,8 +42,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "folk": {
         "steps_per_beat": 4,
-        "model": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 128, "low": 52, "high": 93},
-        "train": {"epochs": 2, "batch_size": 6, "learning_rate": 5e-3},
+        "model": {"units": 48, "dropout": 0.05, "input_frames": 32, "target_frames": 128, "low": 53, "high": 90},
+        "train": {"epochs": 1, "batch_size": 6, "learning_rate": 5e-3, "transpose": 3},
     },
     "chords": {
         "steps_per_beat": 4,
@@ -97,7 +97,7 @@ def pack(name: str, data: Path, run_dir: Path, parameters: int) -> None:
     weights = SHIPPED / f"{name}.safetensors"
     write_weights(load_model(run.best_model, run.config), weights, Corpus.of(dataset).to_dict())
     scores = evaluate(run_dir, data)["scores"]
-    compared = evaluate_samples(SAMPLES, run, data)
+    compared = evaluate_samples(SAMPLES, run_dir, data)
     facts = {
         "pieces": [len(dataset.split(split)) for split in ("train", "validation", "test")],
         "parameters": parameters,

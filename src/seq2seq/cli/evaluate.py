@@ -78,7 +78,7 @@ def _compare(run_dir: str | None, samples: str, reference: str | None, picture: 
     try:
         found = evaluate_samples(
             int(samples) if samples.isdecimal() else samples,
-            None if run_dir is None else Run.open(run_dir),
+            run_dir,
             reference,
             picture=picture,
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import rollcore
-from rollcore import DatasetError
+from rollcore import DatasetError, Grid
 from rollcore.files import whole_file
 from seq2seq.errors import ConfigError
 from seq2seq.output.measures import LAGS, MEASURES, Piece, dataset_pieces, measure, piece_of
@@ -23,11 +23,11 @@ from seq2seq.run import Run
 from seq2seq.sampling.generator import Generator
 from seq2seq.sampling.request import Request
 
-STEPS_PER_BEAT = 4
+SIXTEENTHS = rollcore.Grid.beats(4)
 
 
-def read_folder(source: str | Path) -> list[Piece]:
-    """Return the pieces of a folder, an archive or a MIDI file, on the grid of sixteenths.
+def read_folder(source: str | Path, grid: Grid = SIXTEENTHS) -> list[Piece]:
+    """Return the pieces of a folder, an archive or a MIDI file, on a grid of beats.
 
     Raises
     ------
@@ -36,50 +36,66 @@ def read_folder(source: str | Path) -> list[Piece]:
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "pieces.h5"
-        rollcore.build_dataset(source, path, steps_per_beat=STEPS_PER_BEAT, planes=("sounding", "onset"))
+        rollcore.build_dataset(source, path, steps_per_beat=grid.rate, planes=("sounding", "onset"))
         dataset = rollcore.open_dataset(path)
         return dataset_pieces(dataset, range(len(dataset)))
 
 
-def read_reference(source: str | Path) -> tuple[list[Piece], list[Piece]]:
+def read_reference(source: str | Path, grid: Grid = SIXTEENTHS) -> tuple[list[Piece], list[Piece]]:
     """Return the real pieces to compare with, and those that a model was trained on: none for a folder.
+
+    Parameters
+    ----------
+    source
+        A dataset, whose validation and test pieces are returned, or MIDI files.
+    grid
+        That of MIDI files.
 
     Raises
     ------
     DatasetError
-        If the dataset is not on the musical grid, or has no validation and test pieces.
+        If the dataset is not on a grid of beats, or has no validation and test pieces.
     RollcoreError
         If nothing there is music.
     """
-    if Path(source).is_dir() or Path(source).suffix.lower() not in (".h5", ".hdf5"):
-        return read_folder(source), []
+    if not _is_dataset(source):
+        return read_folder(source, grid), []
     dataset = rollcore.open_dataset(source)
-    if dataset.grid.unit != "beats":
-        raise DatasetError(
-            f"{dataset.path}: its grid is one of seconds, but bars and beats are compared: "
-            "build it with --steps-per-beat 4, or name a folder of MIDI files"
-        )
+    _check_grid(dataset.path, dataset.grid)
     held_out = [*dataset.split("validation"), *dataset.split("test")]
     if not held_out:
         raise DatasetError(f"{dataset.path}: no validation or test pieces to compare with: name a folder of MIDI files")
     return dataset_pieces(dataset, held_out), dataset_pieces(dataset, dataset.split("train"))
 
 
+def _is_dataset(source: str | Path) -> bool:
+    return Path(source).suffix.lower() in (".h5", ".hdf5") and not Path(source).is_dir()
+
+
+def _check_grid(path: str | Path, grid: Grid) -> None:
+    if grid.unit != "beats":
+        raise DatasetError(
+            f"{path}: its grid is one of seconds, but bars and beats are compared: "
+            "build the dataset with --steps-per-beat 4, or compare folders of MIDI files"
+        )
+
+
 def evaluate_samples(
     samples: int | str | Path,
-    run: Run | None = None,
+    model: str | Path | None = None,
     reference: str | Path | None = None,
     *,
     picture: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Return what `compare_samples` finds, of MIDI files or of music drawn from a run.
+    """Return what `compare_samples` finds, of MIDI files or of music drawn from a model.
 
     Parameters
     ----------
     samples
-        How many pieces to draw from *run*, each as long as the median real piece; or a folder of MIDI files.
-    run
-        The run to draw from. Its dataset is the reference by default, and its training pieces those that may be copied.
+        How many pieces to draw from *model*, each as long as the median real piece; or a folder of MIDI files.
+    model
+        What `seq2seq.Generator.load` takes. The dataset of a run is the reference by default, and its training pieces
+        are those that may be copied.
     reference
         Real music: a dataset, whose validation and test pieces count, or a folder of MIDI files.
     picture
@@ -90,35 +106,41 @@ def evaluate_samples(
     ConfigError
         If there is nothing to draw from, or no reference.
     RollcoreError
-        If a file, a folder, the dataset or the run cannot be read, or holds too few pieces.
+        If a file, a folder, the dataset or the model cannot be read, or holds too few pieces.
     """
-    if run is None:
-        if reference is None:
-            raise ConfigError("nothing to compare with: name a run, or a dataset or a folder with --reference")
-        if isinstance(samples, int):
-            raise ConfigError("nothing to draw samples from: name a run, or a folder of MIDI files with --samples")
-        real, training = read_reference(reference)
+    run = Run.open(model) if model is not None and Path(model).is_dir() else None
+    generator = Generator.load(model) if model is not None and (run is None or isinstance(samples, int)) else None
+    if generator is None and isinstance(samples, int):
+        raise ConfigError("nothing to draw samples from: name a run, or a folder of MIDI files with --samples")
+    known = None if run is None else run.dataset["path"]
+    reference = known if reference is None else reference
+    if reference is None:
+        raise ConfigError("nothing to compare with: name a run, or a dataset or a folder with --reference")
+    if generator is not None:
+        grid = generator.corpus.grid
+    elif run is not None:
+        grid = run.grid
     else:
-        known = run.dataset["path"]
-        real, training = read_reference(known if reference is None else reference)
-        if not training and Path(known).exists():
-            training = read_reference(known)[1]
-    made = _draw(run, samples, real) if isinstance(samples, int) and run is not None else read_folder(str(samples))
+        grid = rollcore.open_dataset(reference).grid if _is_dataset(reference) else SIXTEENTHS
+    _check_grid(reference if model is None else model, grid)
+    real, training = read_reference(reference, grid)
+    if not training and known is not None and Path(known).exists():
+        training = read_reference(known)[1]
+    if generator is not None and isinstance(samples, int):
+        made = _draw(generator, samples, real)
+    else:
+        made = read_folder(str(samples), grid)
     found = compare_samples(made, real, training)
     if picture is not None:
         plot_samples(made, real, picture)
     return found
 
 
-def _draw(run: Run, count: int, real: Sequence[Piece]) -> list[Piece]:
-    """Return *count* pieces of a run, from nothing, each as long as the median real piece."""
-    if run.grid.unit != "beats":
-        raise ConfigError(f"{run.path}: its grid is one of seconds, but bars and beats are compared")
-    generator = Generator.load(run.path)
-    rate = float(run.grid.rate)
+def _draw(generator: Generator, count: int, real: Sequence[Piece]) -> list[Piece]:
+    """Return *count* pieces of a model, from nothing, each as long as the median real piece."""
+    rate, planes = float(generator.corpus.grid.rate), generator.config.planes
     beats = np.median([min(len(piece.sounding), piece.head().stop) / piece.steps_per_beat for piece in real])
     made = generator.compose(Request(frames=max(1, round(float(beats) * rate)), num_outputs=count))
-    planes = generator.config.planes
     return [piece_of(one.name, one.rows, planes, rate, one.score.time_signature) for one in made]
 
 

@@ -12,9 +12,10 @@ import pytest
 
 import rollcore
 from made_music import phrases
-from rollcore import DatasetError
+from rollcore import DatasetError, Grid
 from seq2seq.cli import main
-from seq2seq.training.samples import compare_samples, read_folder, read_reference, samples_table
+from seq2seq.sampling.generator import Generator
+from seq2seq.training.samples import compare_samples, evaluate_samples, read_folder, read_reference, samples_table
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,8 @@ def test_too_few_pieces_are_refused():
     ("args", "said"),
     [
         ([], "name a RUN"),
-        (["--samples", "3"], "nothing to compare with"),
+        (["--samples", "3"], "nothing to draw samples from"),
+        (["--samples", "folder"], "nothing to compare with"),
         (["--samples", "3", "--reference", "x.h5"], "nothing to draw samples from"),
         (["run", "--picture", "x.png"], "go with --samples"),
     ],
@@ -109,3 +111,29 @@ def test_what_cannot_be_compared_is_bad_usage(args, said, capsys):
 def test_folders_that_are_not_there_are_one_line(tmp_path, capsys):
     assert main(["evaluate", "--samples", str(tmp_path / "no"), "--reference", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_pieces_are_drawn_from_a_model_and_laid_beside_a_folder(folders, monkeypatch):
+    asked = []
+    compose = Generator.compose
+    monkeypatch.setattr(Generator, "compose", lambda self, request: asked.append(request) or compose(self, request))
+    found = evaluate_samples(3, "chorales", folders[0])
+    (request,) = asked
+    beats = [min(len(piece.sounding), piece.head().stop) / 2 for piece in read_folder(folders[0], Grid.beats(2))]
+    assert request.frames == round(2 * float(np.median(beats)))
+    assert (found["samples"], found["real"]) == (3, 12)
+    assert found["measures"]["notes on the beat"]["samples"] > 0.6
+    assert "copied" not in found
+
+
+def test_midi_files_are_read_on_the_grid_of_the_dataset_and_copies_of_the_training_are_told(folders, tmp_path):
+    path = tmp_path / "tunes.h5"
+    rollcore.build_dataset(folders[1], path, steps_per_beat=2, planes=("sounding", "onset"), split=(2, 1, 1))
+    dataset = rollcore.open_dataset(path)
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for piece in dataset.split("train")[:4]:
+        shutil.copy(folders[1] / dataset.name(int(piece)), copies)
+    found = evaluate_samples(copies, None, path)
+    assert found["copied"]["samples"]["share"] == 1
+    assert found["copied"]["real"]["share"] < 0.5
