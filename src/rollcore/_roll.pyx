@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EFBIG, EINTR, EINVAL, ENOMEM, errno
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
@@ -816,6 +816,95 @@ cdef int quantise(
     return OK
 
 
+# ---- what the music is --------------------------------------------------------------------------------------------
+
+# A piece is known by its notes but the drums, before any selection: by how often each pitch is struck, and by pitches and
+# onsets. Its keys are 128 counts, 32 bits each, and onset * 128 + pitch of every note, sorted, each once; an onset is
+# counted from the first one, in 24ths of a beat or, with SMPTE time, in 24 ms, to the nearest.
+cdef enum:
+    COUNT_KEYS = 64              # 128 counts in places of 64 bits
+    ONSETS_PER_BEAT = 24
+    MS_PER_ONSET = 24
+# Farther onsets are taken for this one: so far no product overflows, and no piece that is kept has notes there.
+cdef int64_t FARTHEST_KEY = <int64_t> 1 << 46
+
+
+cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ssize_t *capacity) noexcept nogil:
+    """Append the keys of a piece, nothing where it has drums alone; false when memory is out."""
+    cdef Py_ssize_t i, n = 0, n_unique = 0
+    cdef int64_t first = SATURATED, numerator, divisor, ticks, place, most = 0
+    cdef int64_t *found
+    cdef uint32_t *counts
+    cdef double inverse
+    cdef const Note *note
+    if not grow(<void **> keys, capacity, n_keys[0] + COUNT_KEYS + 2 * song.n_notes, sizeof(int64_t)):
+        return False
+    counts = <uint32_t *> (keys[0] + n_keys[0])
+    found = keys[0] + n_keys[0] + COUNT_KEYS
+    memset(counts, 0, COUNT_KEYS * sizeof(int64_t))
+    if song.ticks_per_beat:
+        numerator, divisor = ONSETS_PER_BEAT, song.ticks_per_beat
+    else:
+        numerator, divisor = 1000, <int64_t> MS_PER_ONSET * song.smpte_fps * song.smpte_ticks_per_frame
+        if song.smpte_fps == 29:
+            numerator, divisor = 1001, <int64_t> MS_PER_ONSET * 30 * song.smpte_ticks_per_frame
+    inverse = 1.0 / <double> (2 * divisor)
+    for i in range(song.n_notes):
+        note = &song.notes[i]
+        if note.channel != 9 and note.onset_tick < first:
+            first = note.onset_tick
+    for i in range(song.n_notes):
+        note = &song.notes[i]
+        if note.channel == 9:
+            continue
+        counts[note.pitch] += 1
+        ticks = min(note.onset_tick - first, FARTHEST_KEY)
+        place = 2 * ticks * numerator + divisor
+        # As in clock_frame: below 2^50 the floor needs no division.
+        place = <int64_t> ((<double> place + 0.5) * inverse) if place < <int64_t> 1 << 50 else place // (2 * divisor)
+        found[n] = place << 7 | note.pitch
+        most |= found[n]
+        n += 1
+    if n:
+        sort_keys(found, found + n, n, most)
+        for i in range(n):
+            if i == 0 or found[i] != found[i - 1]:
+                found[n_unique] = found[i]
+                n_unique += 1
+        n_keys[0] += COUNT_KEYS + n_unique
+    return True
+
+
+cdef void sort_keys(int64_t *keys, int64_t *scratch, Py_ssize_t n, int64_t most) noexcept nogil:
+    """Sort numbers whose bits are all among those of `most`: radix sort in digits of 11 bits."""
+    cdef Py_ssize_t i
+    cdef int shift = 0
+    cdef int32_t at, count, digit
+    cdef int32_t places[2048]
+    cdef int64_t *source = keys
+    cdef int64_t *target = scratch
+    cdef int64_t *swapped
+    while most >> shift:
+        memset(places, 0, sizeof(places))
+        for i in range(n):
+            places[source[i] >> shift & 2047] += 1
+        at = 0
+        for digit in range(2048):
+            count = places[digit]
+            places[digit] = at
+            at += count
+        for i in range(n):
+            digit = source[i] >> shift & 2047
+            target[places[digit]] = source[i]
+            places[digit] += 1
+        swapped = source
+        source = target
+        target = swapped
+        shift += 11
+    if source != keys:
+        memcpy(keys, source, n * sizeof(int64_t))
+
+
 # ---- spans to rows ------------------------------------------------------------------------------------------------
 
 cdef void sort_spans(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames) noexcept nogil:
@@ -955,6 +1044,9 @@ cdef class Batch:
     cdef Py_ssize_t rows_capacity
     cdef uint8_t *content        # files as they are read
     cdef Py_ssize_t content_capacity
+    cdef int64_t *keys           # of the members whose digests are still to be taken
+    cdef Py_ssize_t n_keys
+    cdef Py_ssize_t keys_capacity
     cdef Py_ssize_t member       # the painter's place: member, its first span
     cdef Py_ssize_t span
 
@@ -971,6 +1063,7 @@ cdef class Batch:
         free(self.scratch)
         free(self.rows)
         free(self.content)
+        free(self.keys)
 
     def reset(self):
         """Forget the batch and keep its memory for the next: fresh pages cost more than what is done in them."""
@@ -989,6 +1082,8 @@ cdef class Batch:
                 record.repairs[i] = <int32_t> min(self.song.repairs[i], 0x7FFFFFFF)
             status = quantise(&self.song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
                               &self.spans_capacity, record)
+            if status == OK and not music_keys(&self.song, &self.keys, &self.n_keys, &self.keys_capacity):
+                status = NO_MEMORY
         else:
             memcpy(record.head, data, min(size, <int64_t> sizeof(record.head)))
         record.status = status
@@ -997,13 +1092,14 @@ cdef class Batch:
         """Read, parse and quantise members: paths to open, or contents.
 
         `records` holds a zeroed Record for each; those whose status is set already are left alone. Returns a list of
-        what `digest` made of each content, None where there is none. It ends where the spans take `SPAN_BYTES`, however
+        what `digest` made of each content, None where there is none; for members that can be painted, that followed by
+        the digests of pitches and of notes, which are the content's once more where there are drums alone. It ends where the spans take `SPAN_BYTES`, however
         many members follow: that depends on the files alone.
         """
         cdef Py_ssize_t n = len(members), first = 0, stop, i
         cdef Record *record = <Record *> &records[0] if n else NULL
         cdef const char **paths = <const char **> malloc(n * sizeof(char *) + 1)
-        cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)
+        cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)     # in the contents, then in keys
         cdef Py_ssize_t used
         cdef list digests = [None] * n
         cdef bytes content
@@ -1036,7 +1132,9 @@ cdef class Batch:
                     with nogil:
                         for i in range(first, stop):
                             if record[i].status == OK:
-                                self.take(self.content + starts[i], record[i].size, &record[i])
+                                used = starts[i]
+                                starts[i] = self.n_keys
+                                self.take(self.content + used, record[i].size, &record[i])
                 else:
                     stop = first
                     used = 0
@@ -1049,14 +1147,31 @@ cdef class Batch:
                     with nogil:
                         for i in range(first, stop):
                             if record[i].status == OK:
+                                starts[i] = self.n_keys
                                 self.take(<const uint8_t *> paths[i], record[i].size, &record[i])
+                for i in range(stop - 1, first - 1, -1):
+                    if record[i].status == OK:
+                        digests[i] += self.music_digests(digests[i], starts[i], digest)
+                        self.n_keys = starts[i]
+                self.n_keys = 0
                 first = stop
         finally:
             free(paths)
             free(starts)
             slim(<void **> &self.content, &self.content_capacity, 1)
             slim(<void **> &self.song.notes, &self.song.notes_capacity, sizeof(Note))
+            slim(<void **> &self.keys, &self.keys_capacity, sizeof(int64_t))
         return digests[:first]
+
+    cdef music_digests(self, content, Py_ssize_t start, digest):
+        """Return the digests of pitches and of notes, of the keys from `start` on; those of the content without keys."""
+        cdef Py_ssize_t size = self.n_keys - start
+        if size == 0:
+            return content + content
+        return digest(
+            PyMemoryView_FromMemory(<char *> (self.keys + start), COUNT_KEYS * sizeof(int64_t), PyBUF_READ)
+        ) + digest(PyMemoryView_FromMemory(
+            <char *> (self.keys + start + COUNT_KEYS), (size - COUNT_KEYS) * sizeof(int64_t), PyBUF_READ))
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
                    const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,

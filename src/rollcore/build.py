@@ -156,6 +156,15 @@ def check_split(split: Sequence[int] | Mapping[str, str]) -> None:
         raise RollcoreError(f"split {split}: expected three whole shares such as (80, 10, 10)")
 
 
+def check_dedupe(dedupe: bool | str) -> str | None:
+    """Return what copies are known by, ``"notes"`` or ``"bytes"``; None where they are kept."""
+    if isinstance(dedupe, bool | np.bool_):
+        return "notes" if dedupe else None
+    if dedupe not in ("notes", "bytes"):
+        raise RollcoreError(f"dedupe {dedupe!r}: expected notes or bytes, True or False")
+    return dedupe
+
+
 def build_dataset(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -169,7 +178,7 @@ def build_dataset(
     align: bool = True,
     max_minutes: float = MAX_MINUTES,
     split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
-    dedupe: bool = False,
+    dedupe: bool | str = False,
     column: str | None = None,
     part: tuple[int, int] | None = None,
     threads: int | None = None,
@@ -192,11 +201,13 @@ def build_dataset(
     planes, drums, sustain, align, max_minutes
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
-        Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its content
-        alone. Or ``"train"``, ``"validation"`` or ``"test"`` for each file, by its name in the folder or archive, with
-        or without folders and ending; files without one are skipped.
+        Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its pitches
+        alone, so that copies which were saved again are in one split. Or ``"train"``, ``"validation"`` or ``"test"``
+        for each file, by its name in the folder or archive, with or without its ending; files without one are skipped.
     dedupe
-        Keep the first of each set of files with identical content.
+        Keep the first of each set of files with the same notes: pitches and onsets of all that are not drums, whatever
+        the tempo, the tracks, the velocities and the lengths (True or ``"notes"``), or with identical content
+        (``"bytes"``).
     column
         Column of Parquet tables that holds the files; the only one that can, when not given.
     part
@@ -231,10 +242,11 @@ def build_dataset(
     sources = _sources(inputs)
     loader = Loader(reading)
     places = _places(split)
-    ledger = Ledger(places, max_minutes=max_minutes, dedupe=dedupe)
+    by = check_dedupe(dedupe)
+    ledger = Ledger(places, max_minutes=max_minutes, dedupe=by)
     options: dict[str, Any] = {
         **reading.stored(),
-        "dedupe": bool(dedupe),
+        "dedupe": by or False,
         "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
     }
     found = _found(sources, column)

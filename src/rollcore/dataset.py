@@ -72,6 +72,9 @@ class _Contents(NamedTuple):
     offsets: NDArray[np.uint64]
 
 
+DIGEST_BYTES = 16
+
+
 def checksum(data: Any) -> int:
     """XXH3 (64 bits) of a contiguous buffer."""
     return int(xxhash.xxh3_64_intdigest(data))

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollcore import _roll
-from rollcore.dataset import FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
+from rollcore.dataset import DIGEST_BYTES, FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
 from rollcore.loading import STATUS_GIVEN, Loaded
 from rollcore.repairs import skip_reason
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
-__all__ = ["SAME_CONTENT", "Ledger", "copies_by", "sorted_reasons"]
+__all__ = ["SAME_CONTENT", "SAME_NOTES", "Ledger", "copies_by", "sorted_reasons"]
 
-SAME_CONTENT = "same content as an earlier file (--dedupe)"
+SAME_CONTENT = "same content as an earlier file (--dedupe-by bytes)"
+SAME_NOTES = "same notes as an earlier file (--dedupe)"
 
 _REASONS = {
     _roll.STATUS_NO_NOTES: "no notes",
@@ -39,7 +40,7 @@ class Ledger:
     max_minutes
         The longest piece, for the wording of a reason.
     dedupe
-        Whether only the first of files with identical content becomes a piece.
+        ``"notes"`` or ``"bytes"`` where only the first of files with the same notes, or content, becomes a piece.
 
     Attributes
     ----------
@@ -57,7 +58,9 @@ class Ledger:
         The first file skipped for each reason.
     """
 
-    def __init__(self, split: tuple[int, int, int] | NamedSplits, *, max_minutes: float, dedupe: bool = False) -> None:
+    def __init__(
+        self, split: tuple[int, int, int] | NamedSplits, *, max_minutes: float, dedupe: str | None = None
+    ) -> None:
         self.names: list[bytes] = []
         self.skipped: dict[str, int] = {}
         self.first: dict[str, bytes] = {}
@@ -67,7 +70,8 @@ class Ledger:
         self.gridless = 0
         self._split = split
         self._max_minutes = max_minutes
-        self._seen: set[bytes] | None = set() if dedupe else None
+        self._dedupe = dedupe
+        self._seen: set[bytes] = set()
         self._pieces: list[NDArray[np.void]] = []
         self._files: list[NDArray[np.void]] = []
         self._repairs: list[NDArray[np.void]] = []
@@ -113,15 +117,16 @@ class Ledger:
         """Say which members are skipped, and why."""
         reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(loaded.records["status"])}
         places = self._places(loaded)
-        for i, content in enumerate(loaded.digests):
+        for i, digests in enumerate(loaded.digests):
             if i in reasons:
                 continue
             if i in places and places[i] is None:
                 reasons[i] = "in none of the splits given"
-            elif self._seen is not None and content is not None:
-                if content in self._seen:
-                    reasons[i] = SAME_CONTENT
-                self._seen.add(content)
+            elif self._dedupe is not None and digests is not None:
+                same = digests[:DIGEST_BYTES] if self._dedupe == "bytes" else digests[-DIGEST_BYTES:]
+                if same in self._seen:
+                    reasons[i] = SAME_CONTENT if self._dedupe == "bytes" else SAME_NOTES
+                self._seen.add(same)
         return reasons
 
     def _places(self, loaded: Loaded) -> dict[int, int | None]:
@@ -152,13 +157,14 @@ class Ledger:
         for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "shift", "microseconds"):
             pieces[column] = loaded.records[column][chosen]
         if len(chosen):
-            halves = b"".join(loaded.digests[i] or b"" for i in chosen)
-            pieces["digest"] = np.frombuffer(halves, ">u8").reshape(-1, 2)
+            halves = np.frombuffer(b"".join(loaded.digests[i] or b"" for i in chosen), ">u8").reshape(-1, 3, 2)
+            for column, digest in zip(("digest", "pitch_digest", "note_digest"), halves.swapaxes(0, 1), strict=True):
+                pieces[column] = digest
             if isinstance(self._split, NamedSplits):
                 places = self._places(loaded)
                 pieces["split"] = [places[i] for i in chosen.tolist()]
             else:
-                pieces["split"] = split_of(pieces["digest"], self._split)
+                pieces["split"] = split_of(pieces["pitch_digest"], self._split)
         self._pieces.append(pieces)
         self.off_grid += int(loaded.records["moved"][chosen].sum())
         self.gridless += int(loaded.records["free"][chosen].sum())
@@ -180,7 +186,8 @@ class Ledger:
 
 def copies_by(options: Mapping[str, Any]) -> tuple[str | None, str]:
     """Return the column of the pieces that tells copies of each other, None where copies are kept, and the reason."""
-    return ("digest" if options.get("dedupe") else None), SAME_CONTENT
+    by = options.get("dedupe")
+    return {"notes": "note_digest", "bytes": "digest"}.get(str(by)), SAME_CONTENT if by == "bytes" else SAME_NOTES
 
 
 def sorted_reasons(files: NDArray[np.void], reasons: Sequence[str]) -> list[str]:

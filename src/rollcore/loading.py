@@ -43,7 +43,8 @@ class Loaded:
     records
         What is known of each, of `RECORD_DTYPE`.
     digests
-        The digest of each content; None where a file was not read.
+        The digest of each content, and of a member that can be painted those of its pitches and of its notes behind
+        it, `DIGEST_BYTES` each; None where a file was not read.
     rest
         Members of the batch that found no room, to be loaded next; None where there are none.
     keep

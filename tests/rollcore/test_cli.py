@@ -138,7 +138,7 @@ def test_build_options_reach_the_dataset(run, midi, tmp_path):
         "sustain": True,
         "max_minutes": 30.0,
         "split": [1, 1, 1],
-        "dedupe": True,
+        "dedupe": "notes",
     }
     rows = rollcore.piano_roll(rollcore.read_midi(midi / "C_major.mid"), steps_per_beat=8, planes=("sounding", "onset"))
     np.testing.assert_array_equal(dataset.rows(dataset.find("C_major.mid")), rows)

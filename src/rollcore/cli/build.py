@@ -67,10 +67,15 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     metavar="A/B/C|@FILE",
     show_default=True,
     callback=_split,
-    help="Shares of train, validation and test; a piece's place depends on its content alone. Or a table with the "
+    help="Shares of train, validation and test; a piece's place depends on its pitches alone. Or a table with the "
     "split of each file, such as @maestro-v3.0.0.csv: names and train, validation or test, with commas or tabs.",
 )
-@click.option("--dedupe", is_flag=True, help="Keep one of each set of files with identical content.")
+@click.option("--dedupe", is_flag=True, help="Keep one of each set of files with the same notes, however saved.")
+@click.option(
+    "--dedupe-by",
+    type=click.Choice(["notes", "bytes"]),
+    help="What --dedupe goes by: pitches and onsets, or the very bytes of the files.  [default: notes]",
+)
 @click.option(
     "--column",
     metavar="NAME",
@@ -99,6 +104,7 @@ def build_dataset(
     max_minutes: float | None,
     split: tuple[int, int, int] | dict[str, str],
     dedupe: bool,
+    dedupe_by: str | None,
     column: str | None,
     part: tuple[int, int] | None,
     threads: int | None,
@@ -140,7 +146,7 @@ def build_dataset(
             align=not no_align,
             max_minutes=longest,
             split=split,
-            dedupe=dedupe,
+            dedupe=dedupe_by or dedupe,
             column=column,
             part=part,
             threads=threads,

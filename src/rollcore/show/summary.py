@@ -111,7 +111,8 @@ def file_outcomes(dataset: Dataset) -> dict[str, Any]:
     -------
     dict
         ``skipped``: list of ``name`` and ``reason``; ``repaired``: list of ``name`` and ``repairs``, a count for each
-        code; ``read``: list of names. Together they are all files found.
+        code; ``read``: list of names. Together they are all files found. ``same_notes``: lists of the names of pieces
+        that have the same notes, whatever their bytes.
     """
     repairs: dict[int, dict[str, int]] = {}
     for file, code, count in dataset.repairs.tolist():
@@ -127,6 +128,10 @@ def file_outcomes(dataset: Dataset) -> dict[str, Any]:
             listed["repaired"].append({"name": name, "repairs": repairs.get(file, {})})
         else:
             listed["read"].append(name)
+    groups: dict[bytes, list[str]] = {}
+    for piece, digest in enumerate(dataset.pieces["note_digest"]):
+        groups.setdefault(digest.tobytes(), []).append(dataset.name(piece))
+    listed["same_notes"] = [names for names in groups.values() if len(names) > 1]
     return listed
 
 
@@ -151,3 +156,9 @@ def outcome_lines(listed: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"read as they are: {len(read):,}"
     yield from (f"    {printable(name)}" for name in read)
+    if groups := listed["same_notes"]:
+        yield ""
+        pieces = sum(map(len, groups))
+        yield f"same notes: {pieces:,} pieces in {len(groups):,} groups; --dedupe keeps the first of each"
+        for group in groups:
+            yield f"    {'; '.join(map(printable, group))}"

@@ -94,7 +94,8 @@ def import_mat(
                 pieces[row]["tempo"] = DEFAULT_TEMPO
                 pieces[row]["time_signature"] = 4, 4
                 pieces[row]["microseconds"] = len(roll) * DEFAULT_TEMPO // grid.rate
-                pieces[row]["digest"] = np.frombuffer(digest(array.tobytes()), ">u8")
+                for column in ("digest", "pitch_digest", "note_digest"):
+                    pieces[row][column] = np.frombuffer(digest(array.tobytes()), ">u8")
                 pieces[row]["split"] = split
                 files[row]["bytes"] = array.nbytes
                 rolls.append(roll)
