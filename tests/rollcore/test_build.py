@@ -248,7 +248,7 @@ def test_splits_by_name(tmp_path):
     folder = tmp_path / "in"
     names = ["a.mid", "sub/b.mid", "c,d.mid", "h\xe9.mid", "copy.mid", "left out.mid"]
     for i, name in enumerate(names):
-        write(folder / name, (0, 480 + i, 60, 0))
+        write(folder / name, (0, 480, 60 + i, 0))
     shutil.copy(folder / "a.mid", folder / "copy.mid")
     split = dict(zip(names[:5], ["test", "train", "validation", "train", "validation"], strict=True))
     report = rollcore.build_dataset(folder, tmp_path / "x.h5", split={**split, "absent.mid": "test"}, threads=2)
@@ -258,7 +258,7 @@ def test_splits_by_name(tmp_path):
     assert found == split
     assert dataset.options["split"] == "given"
     report = rollcore.build_dataset(folder, tmp_path / "x.h5", split=split, dedupe=True)
-    assert report.reasons == {"in none of the splits given": 1, "same content as an earlier file (--dedupe)": 1}
+    assert report.reasons == {"in none of the splits given": 1, "same notes as an earlier file (--dedupe)": 1}
     with pytest.raises(RollcoreError, match=r"none of 6 files .*in none of the splits"):
         rollcore.build_dataset(folder, tmp_path / "x.h5", split={"z.mid": "train"})
 
@@ -266,7 +266,7 @@ def test_splits_by_name(tmp_path):
 def test_duplicates_share_a_split_and_dedupe_keeps_the_first(tmp_path):
     folder = tmp_path / "in"
     for i in range(40):
-        write(folder / f"{i:02}.mid", (0, 480 + i, 60, 0))
+        write(folder / f"{i:02}.mid", (0, 480, 60 + i, 0))
         shutil.copy(folder / f"{i:02}.mid", folder / f"copy of {i:02}.mid")
     rollcore.build_dataset(folder, tmp_path / "all.h5")
     dataset = rollcore.open_dataset(tmp_path / "all.h5")
