@@ -851,11 +851,11 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
     inverse = 1.0 / <double> (2 * divisor)
     for i in range(song.n_notes):
         note = &song.notes[i]
-        if note.channel != 9 and note.onset_tick < first:
+        if not note.drums and note.onset_tick < first:
             first = note.onset_tick
     for i in range(song.n_notes):
         note = &song.notes[i]
-        if note.channel == 9:
+        if note.drums:
             continue
         counts[note.pitch] += 1
         ticks = min(note.onset_tick - first, FARTHEST_KEY)

@@ -30,7 +30,7 @@ def digests_of(data, **options):
 
 def digests_by_hand(midi):
     """Digests of pitches and of notes by their definition: of packed numbers, with plain loops."""
-    notes = [(int(n["onset_tick"]), int(n["pitch"])) for n in midi.notes if n["channel"] != 9]
+    notes = [(int(n["onset_tick"]), int(n["pitch"])) for n in midi.notes[~midi.drums]]
     if midi.smpte:
         fps, ticks_per_frame = midi.smpte
         per_second = Fraction(30000, 1001) * ticks_per_frame if fps == 29 else Fraction(fps * ticks_per_frame)
