@@ -97,7 +97,7 @@ def pack(name: str, data: Path, run_dir: Path, parameters: int) -> None:
     weights = SHIPPED / f"{name}.safetensors"
     write_weights(load_model(run.best_model, run.config), weights, Corpus.of(dataset).to_dict())
     scores = evaluate(run_dir, data)["scores"]
-    compared = evaluate_samples(SAMPLES, run_dir, data)
+    compared = evaluate_samples(SAMPLES, weights, data)
     facts = {
         "pieces": [len(dataset.split(split)) for split in ("train", "validation", "test")],
         "parameters": parameters,

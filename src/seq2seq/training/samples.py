@@ -92,7 +92,7 @@ def evaluate_samples(
     Parameters
     ----------
     samples
-        How many pieces to draw from *model*, each as long as the median real piece; or a folder of MIDI files.
+        How many pieces to draw from *model*, from nothing, with the defaults of a request; or a folder of MIDI files.
     model
         What `seq2seq.Generator.load` takes. The dataset of a run is the reference by default, and its training pieces
         are those that may be copied.
@@ -127,7 +127,7 @@ def evaluate_samples(
     if not training and known is not None and Path(known).exists():
         training = read_reference(known)[1]
     if generator is not None and isinstance(samples, int):
-        made = _draw(generator, samples, real)
+        made = _draw(generator, samples)
     else:
         made = read_folder(str(samples), grid)
     found = compare_samples(made, real, training)
@@ -136,11 +136,10 @@ def evaluate_samples(
     return found
 
 
-def _draw(generator: Generator, count: int, real: Sequence[Piece]) -> list[Piece]:
-    """Return *count* pieces of a model, from nothing, each as long as the median real piece."""
+def _draw(generator: Generator, count: int) -> list[Piece]:
+    """Return *count* pieces of a model, from nothing, each to the end that the model gives it."""
     rate, planes = float(generator.corpus.grid.rate), generator.config.planes
-    beats = np.median([min(len(piece.sounding), piece.head().stop) / piece.steps_per_beat for piece in real])
-    made = generator.compose(Request(frames=max(1, round(float(beats) * rate)), num_outputs=count))
+    made = generator.compose(Request(num_outputs=count))
     return [piece_of(one.name, one.rows, planes, rate, one.score.time_signature) for one in made]
 
 
