@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Make music with a trained model.",
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
+    "report": "Write a page about one run.",
     "models": "List the models that come with the package.",
     "push": "Send runs to storage in the cloud, or to an MLflow server.",
 }

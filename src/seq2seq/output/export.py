@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,12 +87,15 @@ def _write(composition: Composition, folder: Path, staging: Path) -> Files:
 
 def _write_page(path: Path, compositions: Sequence[Composition], files: Sequence[Files]) -> None:
     first = compositions[0]
-    pieces = [_piece(composition, one) for composition, one in zip(compositions, files, strict=True)]
+    pieces = [
+        composition_piece(composition, file_links(one.midi, one.sound))
+        for composition, one in zip(compositions, files, strict=True)
+    ]
     write_page(path, first.series, first.facts, pieces, figure_rows(figure_columns(compositions), first.unit))
 
 
-def _piece(composition: Composition, files: Files) -> Piece:
-    """Return a composition as a page has it."""
+def composition_piece(composition: Composition, links: Mapping[str, str] | None = None) -> Piece:
+    """Return a composition as a page has it, with links to its files."""
     score = composition.score
     beats, value = score.time_signature
     return Piece.from_midi(
@@ -103,7 +106,7 @@ def _piece(composition: Composition, files: Files) -> Piece:
         primer_s=composition.primer_frames * composition.seconds_per_frame,
         bar_s=240 * beats / value / composition.tempo_bpm if composition.grid.unit == "beats" else None,
         remarks=composition.remarks(),
-        links=file_links(files.midi, files.sound),
+        links=links or {},
     )
 
 

@@ -17,11 +17,12 @@ import pretty_midi
 import pytest
 
 import rollcore
+from fake_runs import untrained
 from rollcore import RollcoreError
 from seq2seq.cli import run_one
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.config import ModelConfig
-from seq2seq.models.weights import read_weights, save_weights, weight_shapes
+from seq2seq.models.weights import read_weights, save_weights
 from seq2seq.output.figures import figures
 from seq2seq.output.notation import make_score, velocities
 from seq2seq.output.theory import range_mask, scale_mask
@@ -33,20 +34,6 @@ main = partial(run_one, "generate")
 
 BEATS = rollcore.Grid.beats(4)
 PLANES = ("sounding", "onset")
-
-
-def untrained(config, seed=1):
-    """Weights as Keras begins with them, by and large: it plays now and then."""
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for name, shape in weight_shapes(config):
-        values = rng.normal(size=shape) * np.sqrt(2 / max(1, sum(shape)))
-        if len(shape) < 2:
-            values = np.full(shape, 1.0 if name.endswith(("gamma", "variance")) else 0.0)
-        if name == "logits/bias" or name.endswith("logit/bias"):
-            values = np.full(shape, -2.5)
-        arrays[name] = values.astype(np.float32)
-    return arrays
 
 
 def make_run(folder, dataset, **changes):
