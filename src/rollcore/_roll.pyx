@@ -1197,16 +1197,18 @@ cdef class Batch:
             song.n_notes = 0
             raise MemoryError
         with nogil:
+            # The copy is checked: another thread may write to the caller's array meanwhile.
             for i in range(song.n_notes):
-                if row[i].onset_tick < 0 or row[i].offset_tick < row[i].onset_tick or (
-                        row[i].pitch > 127):
-                    record.status = BAD_NOTES
                 song.notes[i].onset_tick = row[i].onset_tick
                 song.notes[i].offset_tick = row[i].offset_tick
                 song.notes[i].pitch = row[i].pitch
                 song.notes[i].channel = row[i].channel
                 song.notes[i].drums = row[i].drums
                 song.notes[i].track = row[i].track
+            for i in range(song.n_notes):
+                if song.notes[i].onset_tick < 0 or song.notes[i].offset_tick < song.notes[i].onset_tick or (
+                        song.notes[i].pitch > 127):
+                    record.status = BAD_NOTES
             if song.n_tempos:
                 memcpy(song.tempos, &tempos[0], song.n_tempos * sizeof(Tempo))
             for i in range(song.n_tempos):

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -187,12 +188,11 @@ def _draw_time(
     """Rule the time axis: seconds, or bar lines with fainter lines for the beats where there is room."""
     axes.set_xlim(begin, end)
     if unit == "s":
-        step: float = next((s for s in _SECONDS_A_TICK if (end - begin) / s <= width * 2), _SECONDS_A_TICK[-1])
+        step = _step(_SECONDS_A_TICK, (end - begin) / (width * 2))
         minor = step / 2
         label = "seconds" if end < 120 else "minutes:seconds"
     else:
-        bars = (end - begin) / beats_per_bar
-        step = next((b for b in _BARS_A_TICK if bars / b <= width * 1.6), _BARS_A_TICK[-1]) * beats_per_bar
+        step = _step(_BARS_A_TICK, (end - begin) / beats_per_bar / (width * 1.6)) * beats_per_bar
         minor = step / 2
         label = f"bars of {beats_per_bar:g} beats"
     zero = upbeat if unit == "beats" else 0.0  # where lines are counted from
@@ -211,6 +211,11 @@ def _draw_time(
     axes.vlines(np.setdiff1d(between, ticks), *axes.get_ylim(), color=_FAINT, lw=0.5, zorder=1)
     axes.tick_params(axis="x", length=3, color=_LINE, labelsize=9, labelcolor=_INK)
     axes.set_xlabel(label, fontsize=9, color=_INK, labelpad=4)
+
+
+def _step(steps: Sequence[float], least: float) -> float:
+    """Return the first step that is large enough, or a multiple of the last: however long the piece, lines are few."""
+    return next((step for step in steps if step >= least), steps[-1] * math.ceil(least / steps[-1]))
 
 
 def _multiples(step: float, zero: float, begin: float, end: float) -> NDArray[Any]:

@@ -161,4 +161,6 @@ def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
         ]
         said = {2: "in nats and in F1", 1: "in nats only" if better[0] else "in F1 only", 0: "in neither nats nor F1"}
         print(f"better than {name} {said[sum(better)]}")
+    if not found["trained_on_it"]:
+        print(f"{data} was replaced during the training: it may have learnt pieces that are scored here")
     print(f"run folder: {run_dir}")

@@ -164,6 +164,7 @@ class RollBatches(keras.utils.PyDataset):
         train = self.train
         if train is None:
             return
+        self.windows.dataset.check_whole()  # once an epoch: to read beyond the end of the map ends the process
         self.epoch = epoch
         rng = np.random.default_rng((train.seed, epoch))
         phase = None

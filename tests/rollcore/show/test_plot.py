@@ -177,3 +177,14 @@ def test_matplotlib_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(RollcoreError, match=r"pip install 'rollcore\[plot\]'"):
         plot_roll(np.zeros((1, 1, 16), np.uint8), SECONDS, tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    "grid", [rollcore.Grid.seconds("1/1000000"), rollcore.Grid.beats("1/1000000")], ids=["seconds", "beats"]
+)
+def test_a_piece_of_years_has_few_lines(tmp_path, grid):
+    """A dataset may say that its frames are days apart: that is drawn, and not for ever."""
+    rows = np.zeros((2000, 1, 16), np.uint8)
+    rows[:, 0, 7] = 1
+    plot_roll(rows, grid, tmp_path / "x.png", beats_per_bar=4)
+    assert (tmp_path / "x.png").stat().st_size > 1000

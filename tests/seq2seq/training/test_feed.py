@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -250,3 +252,11 @@ def test_an_empty_split_is_refused(tmp_path):
     dataset.pieces = pieces
     with pytest.raises(DatasetError, match="validation split is empty"):
         RollBatches(dataset, CONFIG, split="validation")
+
+
+def test_a_dataset_cut_short_is_told_before_the_next_epoch(dataset, tmp_path):
+    shutil.copy(dataset.path, tmp_path / "x.h5")
+    batches = RollBatches(open_dataset(tmp_path / "x.h5"), CONFIG, TrainConfig())
+    os.truncate(tmp_path / "x.h5", 4096)
+    with pytest.raises(DatasetError, match=r"x\.h5: was cut short since it was opened"):
+        batches.on_epoch_end()
