@@ -142,6 +142,32 @@ def test_torch(race: Any, dataset: Any) -> None:
 
 
 @pytest.mark.only_full
+@pytest.mark.parametrize("preset", ["blog", "seq2seq"])
+def test_fused(race: Any, dataset: Any, preset: str) -> None:
+    """TensorFlow's fused LSTM against Keras's loop; one thread (`TF_NUM_INTRAOP_THREADS=1`) is where it is used."""
+    _, fused, batches = _prepare(dataset, preset)
+    _, loop, _ = _prepare(dataset, preset)
+    batch = batches[0]
+    from seq2seq.models.recurrence import LSTM
+
+    for model, is_fused in ((fused, True), (loop, False)):
+        for layer in model._flatten_layers(include_self=False):
+            if isinstance(layer, LSTM):
+                layer.__dict__["_fused"] = is_fused
+
+    def check(results: dict[str, Any]) -> None:
+        assert abs(results["fused"] - results["loop"]) < 0.05 * results["loop"]
+
+    race(
+        {"fused": lambda: float(fused.train_on_batch(*batch)), "loop": lambda: float(loop.train_on_batch(*batch))},
+        question=f"One update of `{preset}`, batch {BATCH_SIZE}, TensorFlow's fused LSTM and Keras's loop",
+        unit="update",
+        check=check,
+        rounds=15,
+    )
+
+
+@pytest.mark.only_full
 def test_fit(race: Any, dataset: Any) -> None:
     """A whole `fit`, feed and all, against the same updates on one batch that is always at hand."""
     _, model, batches = _prepare(dataset, "blog")
