@@ -59,7 +59,7 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     "--phrasing/--no-phrasing",
     default=True,
     show_default=True,
-    help="Cooler where a phrase returns, warmer where nothing moves.",
+    help="Whether phrases return as in the training data, for models with an echo.",
 )
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
 @click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")

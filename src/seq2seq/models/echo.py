@@ -23,6 +23,8 @@ from rollcore.compiled import compiled
 
 #: Longer runs count as this long.
 LONGEST = 32
+#: The run of a lag at which something is to come again.
+TOLD = 24
 #: Lengths of a run that a model tells apart.
 TRUST = (1, 2, 3, 4, 6, 8, 12, 16, 24, LONGEST)
 
@@ -83,14 +85,21 @@ class Echoes:
         self._runs = np.zeros((len(rows), min(reach, rows.shape[1])), np.uint8)
         self._next = 0
 
-    def next(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return echo ``(n, c, 16)`` and run ``(n,)`` of the next frame, from all frames before it."""
+    def next(
+        self, told: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+        """Return echo ``(n, c, 16)``, run ``(n,)`` and lag ``(n,)`` of the next frame, from all frames before it.
+
+        *told* ``(n,)`` are lags, 0 for none, whose runs are to count as `TOLD` frames from here on at least: what was
+        played so long ago is to come again.
+        """
         n, _, planes, width = self._rows.shape
-        echo, match = np.zeros((n, planes, width), np.uint8), np.zeros(n, np.uint8)
+        echo, match, lags = np.zeros((n, planes, width), np.uint8), np.zeros(n, np.uint8), np.zeros(n, np.int64)
         if self._next and self._runs.size:
-            _next(self._rows, self._words, self._keys, self._next, self._runs, echo, match)
+            told = lags if told is None else told
+            _next(self._rows, self._words, self._keys, self._next, self._runs, told.copy(), echo, match, lags)
         self._next += 1
-        return echo, match
+        return echo, match, lags
 
 
 @compiled
@@ -139,9 +148,14 @@ def _find(keys, rows, start, runs, echo, match):
 
 
 @compiled
-def _next(rows, words, keys, t, runs, echo, match):
+def _next(rows, words, keys, t, runs, told, echo, match, lags):
     for n in range(len(rows)):
         _mix(words[n, t - 1 : t], keys[n, t - 1 : t])
-        lag, match[n] = _listen(keys[n], t, runs[n])
-        if lag:
-            echo[n] = rows[n, t - lag]
+        lags[n], match[n] = _listen(keys[n], t, runs[n])
+        if 0 < told[n] <= min(t, runs.shape[1]):
+            begun = max(runs[n, runs.shape[1] - told[n]], np.uint8(TOLD))
+            runs[n, runs.shape[1] - told[n]] = begun
+            if match[n] < begun:
+                lags[n], match[n] = told[n], begun
+        if lags[n]:
+            echo[n] = rows[n, t - lags[n]]

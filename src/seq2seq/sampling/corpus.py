@@ -14,6 +14,7 @@ import rollcore
 from seq2seq.output.figures import Figures, figures
 from seq2seq.output.notation import bar_frames
 from seq2seq.sampling.endings import Endings, Metre
+from seq2seq.sampling.phrasing import RETURNS, find_returns
 
 #: Pieces of the training split that figures are made of, spread evenly over it.
 COMPARED_PIECES = 200
@@ -43,6 +44,8 @@ class Corpus:
         The most common one.
     spread
         Mean and standard deviation of the figures `COMPARED` over pieces.
+    returns
+        How often its phrases return, as `seq2seq.sampling.phrasing.Phrasing` takes it.
     endings
         Where its pieces end; None where there are none.
     """
@@ -53,6 +56,7 @@ class Corpus:
     tempo_bpm: float | None
     time_signature: tuple[int, int]
     spread: Mapping[str, tuple[float, float]]
+    returns: tuple[tuple[int, float], ...]
     endings: Endings | None
 
     @classmethod
@@ -74,6 +78,7 @@ class Corpus:
             # Of equals the first in the order of numbers, whatever the order of the pieces.
             time_signature=min(bars, key=lambda bar: (-bars[bar], bar)) if bars else (4, 4),
             spread={name: _spread([getattr(one, name) for one in singly]) for name in COMPARED},
+            returns=find_returns(list(zip(rolls, metres, strict=True))),
             endings=Endings.fit(list(zip(rolls, metres, strict=True))),
         )
 
@@ -86,6 +91,7 @@ class Corpus:
             "tempo_bpm": self.tempo_bpm,
             "time_signature": list(self.time_signature),
             "spread": {name: list(values) for name, values in self.spread.items()},
+            "returns": [list(pair) for pair in self.returns],
             "endings": None if self.endings is None else self.endings.to_dict(),
         }
 
@@ -113,7 +119,10 @@ class Corpus:
         grid = rollcore.Grid(facts["grid"]["unit"], Fraction(facts["grid"]["rate"]))
         spread = {name: (float(facts["spread"][name][0]), float(facts["spread"][name][1])) for name in COMPARED}
         endings = None if facts["endings"] is None else Endings.from_dict(facts["endings"])
-        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, endings)
+        returns = tuple((int(bars), float(chance)) for bars, chance in facts["returns"])
+        if not all(bars in RETURNS and 0 <= chance <= 1 for bars, chance in returns):
+            raise ValueError(f"phrases that return: {returns}")
+        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings)
 
     def strangeness(self, found: Figures) -> float:
         """Return how far figures are from those of the pieces: the mean square of standard scores, each up to 9."""

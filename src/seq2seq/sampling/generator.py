@@ -32,9 +32,10 @@ from seq2seq.output.notation import bar_frames, detach, make_score, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
 from seq2seq.sampling.corpus import Corpus, metre_of
+from seq2seq.sampling.phrasing import Phrasing
 from seq2seq.sampling.primer import Primer, Source
 from seq2seq.sampling.request import MOST_FRAMES, Request
-from seq2seq.sampling.sampler import Phrasing, Sampler, Steering
+from seq2seq.sampling.sampler import Sampler, Steering
 from seq2seq.shipped import shipped_models, weights_path
 
 # Where the model knows no endings.
@@ -188,7 +189,7 @@ class Generator:
             temperature=request.temperature,
             top_p=request.top_p,
             steering=Steering(None if plan.allowed.all() else plan.allowed, request.max_polyphony, plan.melody),
-            phrasing=Phrasing() if request.phrasing else None,
+            phrasing=self._phrasing(plan) if request.phrasing else None,
         )
         outputs = request.num_outputs * request.candidates
         drawn = draw(plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress)
@@ -206,6 +207,11 @@ class Generator:
 
         groups = (pieces[first : first + request.candidates] for first in range(0, outputs, request.candidates))
         return [min(group, key=strangeness) for group in groups]
+
+    def _phrasing(self, plan: _Plan) -> Phrasing:
+        """Return how what was played comes again, in bars of the plan."""
+        bar = bar_frames(self.corpus.grid, plan.time_signature)
+        return Phrasing(bar=bar, returns=() if bar is None else self.corpus.returns)
 
     def _ended(self, new: Rows, plan: _Plan, number: int, draw: Callable[..., Rows]) -> Rows:
         """Return new music with an end: where it is likely to be over, or after the bars that were asked for.

@@ -49,7 +49,8 @@ class Request:
     temperature
         Divides the logits: below 1 is more careful, 0 takes what is likeliest.
     phrasing
-        Whether the temperature follows the echo, cooler where a phrase returns and warmer where nothing moves.
+        Whether phrases return as those of the training data do, and the temperature follows the echo: see
+        `seq2seq.sampling.phrasing`. For models that have an echo.
     top_p
         The nucleus of each yes-or-no question; see `seq2seq.sampling.sampler`.
     seed

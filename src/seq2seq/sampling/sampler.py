@@ -7,7 +7,7 @@ How a frame is drawn
     that is the answer, else both stay as they are. So 0.9 never plays a note of probability under 0.1.
 
     Where the echo says that the music repeats itself, one temperature does not fit all: what a piece says again it says
-    exactly, and where nothing moves it moves on. So the temperature follows the echo, see `Phrasing`.
+    exactly, and where nothing moves it moves on. So the temperature follows the echo, see `seq2seq.sampling.phrasing`.
 
 How it is steered
     Some pitches are imposed: silent ones (outside a scale or a range), sounding ones (a melody). A head
@@ -39,6 +39,7 @@ import numpy.typing as npt
 from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.weights import Arrays
+from seq2seq.sampling.phrasing import RECENT, Phrasing
 
 #: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
 CANDIDATES = 16
@@ -48,42 +49,6 @@ MASKED_CANDIDATES = 4
 #: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
 #: to depend.
 GROUP = 4
-
-
-#: Frames that tell whether the music moves.
-RECENT = 8
-
-
-@dataclass(frozen=True)
-class Phrasing:
-    """How the temperature follows the echo, for models that have one.
-
-    Attributes
-    ----------
-    cool
-        What the temperature is multiplied by while a phrase returns: the echo has a run of at least `run` frames, and
-        at least `moving` of the last `RECENT` frames were unlike the one before.
-    warm
-        The same while the music stands still: at most `still` of them were.
-    run, moving, still
-        See above.
-    """
-
-    cool: float = 0.6
-    warm: float = 1.15
-    run: int = 3
-    moving: int = 4
-    still: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse what is out of range."""
-        if not (0 < self.cool <= 4 and 0 < self.warm <= 4 and self.run >= 1 and self.still < self.moving):
-            raise ConfigError(f"phrasing {self}: expected factors above 0 and up to 4, and still below moving")
-
-    def factors(self, match: npt.NDArray[np.uint8], changes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Return the factor of each output, from the run of its echo and how many recent frames changed."""
-        factor = np.where((match >= self.run) & (changes >= self.moving), self.cool, 1.0)
-        return np.where(changes <= self.still, self.warm, factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,9 +228,10 @@ class _Drawer:
         rows[:, : len(primer)] = primer[:, :planes]
         echoes = self._echoes(rows, config.echo)
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
+        lags, returning = np.zeros(n, np.int64), np.zeros(n, np.int64)
 
-        def listen(place: int) -> None:
-            packed, match[:, place] = echoes.next()
+        def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
+            packed, match[:, place], lags[:] = echoes.next(told)
             echo[:, place] = unpack(packed, config)
 
         # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
@@ -281,17 +247,24 @@ class _Drawer:
                     valid[:heard] = valid[ahead:].copy()
                     echo[:, :heard], match[:, :heard] = echo[:, ahead:].copy(), match[:, ahead:].copy()
                 stepper.read(bits, valid, len(primer) + step - heard, echo, match)
-            listen(place)
+            phrasing, temperature = self.phrasing, np.full(n, self._hot)
+            told = None
+            if phrasing is not None and phrasing.bar is not None and (len(primer) + step) % phrasing.bar == 0:
+                told = returning = phrasing.told(len(primer) + step, returning, self._chances)
+            listen(place, told)
             stepper.advance(place)
-            temperature = np.full(n, self._hot)
-            if self.phrasing is not None:
-                recent = bits[:, place - RECENT - 1 : place] if place > RECENT else bits[:, :place]
+            if phrasing is not None:
+                recent = bits[:, max(0, place - RECENT - 1) : place]
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
-                temperature *= self.phrasing.factors(match[:, place], changes)
+                temperature *= phrasing.factors(match[:, place], lags, changes)
             bits[:, place] = self.draw(bits[:, place - 1, 0], step, temperature)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
         return rows[:, len(primer) :]
+
+    def _chances(self) -> npt.NDArray[np.float64]:
+        """Return a random number in [0, 1) for each output."""
+        return np.array([self._kernels.uniform(self._states, n) for n in range(len(self._states))])
 
     def draw(
         self, sounding_before: npt.NDArray[np.uint8], step: int, temperature: npt.NDArray[np.float64]

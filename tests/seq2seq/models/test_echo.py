@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from seq2seq.models.echo import LONGEST, TRUST, Echoes, find_echoes, frame_keys
+from seq2seq.models.echo import LONGEST, TOLD, TRUST, Echoes, find_echoes, frame_keys
 
 
 def slow_echo(rows, t, reach):
@@ -81,10 +81,33 @@ def test_outputs_that_grow_have_the_echoes_of_the_finished_piece(piece):
     growing[:, :40] = finished[:, :40]
     echoes = Echoes(growing, 100)
     for t in range(finished.shape[1]):
-        echo, match = echoes.next()
+        echo, match, lags = echoes.next()
         assert np.array_equal(echo, wanted[0][:, t])
         assert np.array_equal(match, wanted[1][:, t])
+        assert np.array_equal(lags > 0, match > 0)
+        for n, lag in enumerate(lags):
+            assert not lag or np.array_equal(echo[n], finished[n, t - lag])
         growing[:, t] = finished[:, t]
+
+
+def test_an_echo_is_told_what_is_to_come_again():
+    rows = np.zeros((2, 12, 1, 16), np.uint8)
+    rows[:, :, 0, 0] = np.arange(1, 13)  # nothing repeats itself
+    echoes = Echoes(rows, 8)
+    for _ in range(6):
+        echo, match, lags = echoes.next()
+        assert not match.any()
+    # Output 0 is to repeat its beginning; a lag beyond the beginning, or the reach, is none.
+    echo, match, lags = echoes.next(np.array([6, 7]))
+    assert (lags.tolist(), match.tolist()) == ([6, 0], [TOLD, 0])
+    assert np.array_equal(echo[0], rows[0, 0])
+    rows[0, 6] = rows[0, 0]
+    echo, match, lags = echoes.next()
+    assert (lags.tolist(), match.tolist()) == ([6, 0], [TOLD + 1, 0])
+    assert np.array_equal(echo[0], rows[0, 1])
+    _, match, _ = echoes.next()  # which it did not play
+    assert not match.any()
+    assert not echoes.next(np.array([9, 9]))[1].any()
 
 
 def test_frames_are_equal_where_their_keys_are():

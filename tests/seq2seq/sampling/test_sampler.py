@@ -16,7 +16,8 @@ from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
-from seq2seq.sampling.sampler import Phrasing, Sampler, Steering, pack, unpack  # noqa: E402
+from seq2seq.sampling.phrasing import Phrasing  # noqa: E402
+from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
 from seq2seq.sampling.stepping import stepper_of  # noqa: E402
 
 BOTH = ("sounding", "onset")
@@ -276,25 +277,38 @@ def test_onsets_and_sounding_agree(onset_sampler, rng):
     assert (onset[:, 1:] & sounding[:, :-1]).any(), "no note was struck again"
 
 
-def test_the_temperature_follows_the_echo():
-    phrasing = Phrasing(cool=0.5, warm=2.0, run=3, moving=4, still=1)
-    match, changes = np.array([0, 3, 3, 2, 9, 32]), np.array([4, 4, 3, 8, 1, 0])
-    assert phrasing.factors(match, changes).tolist() == [1, 0.5, 1, 1, 2, 2]
-    for wrong in ({"cool": 0}, {"warm": 5}, {"run": 0}, {"still": 4}):
-        with pytest.raises(ConfigError):
-            Phrasing(**wrong)
-
-
 def test_phrasing_is_heard_where_there_is_an_echo(rng):
     for kind, differs in (("tied with echo", True), ("tied with lags", False)):
         sampler = sampler_of(tiny(**KINDS[kind]))
         primer = np.tile(random_rows(rng, sampler.config, 4), (5, 1, 1))
-        plain, shaped = (sampler.sample(primer, 40, phrasing=phrasing) for phrasing in (None, Phrasing(1e-3, 1e-3)))
+        plain, shaped = (
+            sampler.sample(primer, 40, phrasing=phrasing)
+            for phrasing in (None, Phrasing(1e-3, 1e-3, moving=1, still=0))
+        )
         assert (plain.tobytes() != shaped.tobytes()) == differs
     # Factors that are all 1 are no factors.
     sampler = sampler_of(tiny(**KINDS["tied with echo"]))
     one = sampler.sample(primer, 40, phrasing=Phrasing(1.0, 1.0))
     assert one.tobytes() == sampler.sample(primer, 40).tobytes()
+
+
+def test_a_phrase_that_returns_is_told_at_every_bar(rng):
+    """With a certain return after 8 bars, a model that trusts its echo plays the first bars again."""
+    sampler = sampler_of(tiny(spread=0.1, model="tied", echo=64, units=16))
+    arrays = arrays_of(tiny(spread=0.0, model="tied", echo=64, units=16))
+    primer = random_rows(rng, sampler.config, 16)
+    told = []
+    follow = Phrasing.told
+    phrasing = Phrasing(bar=2, returns=((8, 1.0),))
+
+    def spy(self, frame, lags, chances):
+        told.append((frame, follow(self, frame, lags, chances).tolist()))
+        return np.array(told[-1][1])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Phrasing, "told", spy)
+        Sampler(sampler.config, arrays).sample(primer, 20, outputs=2, phrasing=phrasing)
+    assert told == [(frame, [16, 16]) for frame in range(16, 36, 2)]
 
 
 @pytest.mark.parametrize("kind", ["tied", "tied bernoulli", "seq2seq"])
