@@ -133,8 +133,9 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     from seq2seq.models.config import TrainConfig
     from seq2seq.run import Run
     from seq2seq.training.feed import RollBatches
-    from seq2seq.training.fit import model_config, train
+    from seq2seq.training.fit import train
     from seq2seq.training.metrics import Outside, score_model
+    from seq2seq.training.presets import model_config
 
     work = ROOT / "build" / "quality"
     work.mkdir(parents=True, exist_ok=True)

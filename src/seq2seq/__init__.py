@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from seq2seq.training.comparison import compare
     from seq2seq.training.evaluation import evaluate
     from seq2seq.training.feed import RollBatches
-    from seq2seq.training.fit import model_config, train
+    from seq2seq.training.fit import train
+    from seq2seq.training.presets import model_config, train_config
 
 _HOME = {
     "ModelConfig": "models.config",
@@ -37,7 +38,8 @@ _HOME = {
     "write_weights": "models.weights",
     "Sampler": "sampling.sampler",
     "Steering": "sampling.sampler",
-    "model_config": "training.fit",
+    "model_config": "training.presets",
+    "train_config": "training.presets",
     "train": "training.fit",
     "Composition": "output.composition",
     "Corpus": "sampling.corpus",
@@ -67,6 +69,7 @@ __all__ = [
     "model_config",
     "read_weights",
     "train",
+    "train_config",
     "write_weights",
 ]
 

@@ -28,7 +28,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -186,6 +186,15 @@ class Run:
         """The picture of the loss curves; it need not be there."""
         return self.path / _PICTURE
 
+    @staticmethod
+    def is_at(path: str | Path) -> bool:
+        """Whether a folder looks like a run; :meth:`open` says whether it can be read."""
+        return (Path(path) / _CONFIG).is_file()
+
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return bool(history := self.history(empty=True)) and history[-1]["epoch"] >= self.settings.epochs
+
     def has_model(self) -> bool:
         """Whether the folder holds a model, of this run or of a former one."""
         return any((self.path / name).exists() for name in (_BEST, _LAST, _WEIGHTS))
@@ -265,7 +274,7 @@ class Run:
         history: History,
         *,
         weights: Callable[[Path], object] | None = None,
-        progress: dict[str, float] | None = None,
+        progress: Mapping[str, float] | None = None,
         first: bool = False,
     ) -> None:
         """Put a state of the training in the place of the one before, once all of it is on the disk.
@@ -303,10 +312,10 @@ class Run:
                 os.replace(best, self.best_model)
             # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
             self._write_history(history)
-            if progress is None:
-                (self.path / _PROGRESS).unlink(missing_ok=True)
-            else:
+            if progress:
                 _write_json(self.path / _PROGRESS, progress)
+            else:
+                (self.path / _PROGRESS).unlink(missing_ok=True)
             os.replace(last, self.last_model)
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
@@ -340,6 +349,12 @@ class Run:
             writer.writerow({**cells, "epoch": f"{row['epoch']:g}"})
         with whole_file(self.path / _METRICS) as file:
             file.write(text.getvalue().encode())
+
+
+def best_epoch(history: History) -> float:
+    """Return the epoch with the lowest validation loss; a whole number but for one that was not complete."""
+    epoch = min(history, key=lambda row: row[VALIDATION])["epoch"]
+    return int(epoch) if epoch == int(epoch) else epoch
 
 
 def make_folder(path: str | Path) -> list[Path]:
@@ -396,6 +411,6 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     with whole_file(path) as file:
-        file.write(json.dumps(values, indent=2).encode() + b"\n")
+        file.write(json.dumps(dict(values), indent=2).encode() + b"\n")

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Score a run beside baselines.",
     "compare": "Lay runs side by side.",
     "report": "Write a page about one run.",
+    "sweep": "Train a run for each combination of settings.",
     "models": "List the models that come with the package.",
     "push": "Send runs to storage in the cloud, or to an MLflow server.",
 }

@@ -14,7 +14,7 @@ import json
 import click
 
 from rollcore.storage import fetch
-from seq2seq.cli.options import CONTEXT
+from seq2seq.cli.options import CONTEXT, bad_usage, json_option
 from seq2seq.errors import ConfigError
 from seq2seq.run import Run
 from seq2seq.training.evaluation import SPLITS, evaluate
@@ -24,7 +24,7 @@ from seq2seq.training.startup import import_keras
 @click.command(help=__doc__, context_settings=CONTEXT)
 @click.argument("run_dir", metavar="[RUN]", required=False)
 @click.argument("data", required=False)
-@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Pieces to score.")
 @click.option(
     "--hop",
     type=click.IntRange(1),
@@ -33,7 +33,7 @@ from seq2seq.training.startup import import_keras
 @click.option("--samples", metavar="N|FOLDER", help="Compare N pieces drawn from RUN, or MIDI files, with real music.")
 @click.option("--reference", metavar="DATASET|FOLDER", help="The real music.  [default: held-out pieces of the run's]")
 @click.option("--picture", metavar="FILE", help="Draw the comparison of --samples as a PNG file.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def cli(
     run_dir: str | None,
     data: str | None,
@@ -53,9 +53,12 @@ def cli(
     if reference is not None or picture is not None:
         raise click.UsageError("--reference and --picture go with --samples")
     run_dir = fetch(run_dir)
-    Run.open(run_dir)  # a wrong folder shows at once
+    run = Run.open(run_dir)  # a wrong folder shows at once
     import_keras()
-    result = evaluate(run_dir, data, split=split, hop=hop)
+    with bad_usage():
+        result = evaluate(run_dir, data, split=split, hop=hop)
+    if result["trained_on_it"] and split == "test":
+        run.keep_evaluation(result)
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return

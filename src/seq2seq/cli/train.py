@@ -1,49 +1,82 @@
-"""Train a model on a dataset of piano rolls, and say how it does beside honest baselines.
+"""Train a model on a dataset of piano rolls, and score it beside baselines.
 
-The run folder receives config.json, metrics.csv (a line per epoch), loss.png, best.keras (the epoch with the
-lowest validation loss) and last.keras (what --resume goes on from).
+DATA is a file that rollcore build-dataset wrote. The run folder receives the settings, a line of metrics for every
+epoch, the best model, the state that --resume goes on from, loss curves, and music of the best epochs. Ctrl-C ends
+the training in order: what was learnt so far is kept.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rollcore import DatasetError, console
-from seq2seq.cli.options import CONTEXT
+from seq2seq.cli.options import CONTEXT, bad_usage, quiet_option
+from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig
 from seq2seq.run import Run
 from seq2seq.training.evaluation import evaluate
-from seq2seq.training.fit import ECHO_FRAMES, model_config, train
+from seq2seq.training.fit import train
+from seq2seq.training.presets import ECHO_FRAMES, MOST_EPOCHS, PRESETS, model_config, train_config
 from seq2seq.training.startup import import_keras
 
-_DEFAULT_SETTINGS = TrainConfig()
+_SIZES = "; ".join(f"{name} has {preset.updates:,}" for name, preset in PRESETS.items())
+# The post's model is trained as the post did: in larger batches, in the keys as they are.
+_BLOG = {"head": "bernoulli", "batch_size": 32, "dropout": 0.3, "transpose": 0, "learning_rate": 6e-3}
+
+
+def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(lag) for lag in value.split(",") if lag)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of frame counts such as 16,32") from None
 
 
 @click.command(help=__doc__, context_settings=CONTEXT)
 @click.argument("data")
-@click.option("--run-dir", metavar="DIR", help="Where to write the run.  [default: runs/NAME of the dataset]")
-@click.option("--model", type=click.Choice(MODELS), default="tied", show_default=True)
+@click.option("-o", "--run-dir", "--output", metavar="DIR", help="The run folder.  [default: runs/NAME of the dataset]")
+@click.option(
+    "--preset",
+    type=click.Choice(tuple(PRESETS)),
+    help="Size of model and training; other options win over it.  [default: standard]",
+)
+@click.option("--config", metavar="FILE", help="Settings as config.json of a run holds them; other options win.")
+@click.option("--model", type=click.Choice(MODELS), help="Architecture.  [default: tied]")
 @click.option("--head", type=click.Choice(HEADS), help="[default: autoregressive; bernoulli for blog]")
-@click.option("--epochs", type=click.IntRange(1), default=_DEFAULT_SETTINGS.epochs, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), help="[default: 8; 32 for blog]")
-@click.option("--input-frames", type=click.IntRange(2), default=50, show_default=True)
-@click.option("--target-frames", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help=f"Passes over the data.  [default: at most {MOST_EPOCHS}, by the updates of the preset: {_SIZES}]",
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Windows per update.  [default: 8; 32 for blog]")
+@click.option("--input-frames", type=click.IntRange(2), help="Frames that a window reads.  [default: 50]")
+@click.option("--target-frames", type=click.IntRange(1), help="Frames that it predicts.  [default: 50]")
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
-@click.option("--learning-rate", type=float, metavar="RATE", help="[default: 0.004; 0.006 for blog]")
-@click.option("--units", type=click.IntRange(2), default=64, show_default=True, help="Width of each LSTM.")
-@click.option("--layers", type=click.IntRange(1), default=2, show_default=True, help="LSTMs on either side.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="RATE",
+    help="Its peak.  [default: 0.004; 0.006 for blog]",
+)
+@click.option("--units", type=click.IntRange(2), help="Width of each LSTM layer.  [default: 64]")
+@click.option("--layers", type=click.IntRange(1), help="LSTM layers on either side.  [default: 2]")
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
-@click.option("--attention", is_flag=True, help="For seq2seq: look back at the encoder's outputs.")
-@click.option("--lags", metavar="N,N", help="For tied: recall so many frames ago.  [default: whole bars]")
+@click.option("--attention/--no-attention", default=None, help="For seq2seq: look back at the encoder's outputs.")
+@click.option(
+    "--lags", metavar="N,N", callback=_lags, help="For tied: also see the frames N before.  [default: whole bars]"
+)
 @click.option(
     "--echo",
     type=click.IntRange(0),
     metavar="N",
-    help=f"For tied: hear what followed the longest earlier match, up to N frames ago; 0 for nothing.  "
+    help="For tied: also see what followed the longest match within the last N frames; 0: do not.  "
     f"[default: {ECHO_FRAMES} on the musical grid]",
 )
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
@@ -53,59 +86,58 @@ _DEFAULT_SETTINGS = TrainConfig()
     type=click.IntRange(0, MAX_TRANSPOSE),
     help="Shift windows by up to N semitones.  [default: 5; 0 for blog]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--max-minutes", type=float, metavar="M", help="Begin no epoch but the first that would end later.")
-@click.option("--resume", is_flag=True, help="Finish a run that was stopped, or give one more --epochs.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same run.  [default: 0]")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(0),
+    metavar="M",
+    help="End after M minutes with a scored model; --resume goes on. The table at the end takes longer.",
+)
+@click.option("--samples", type=click.IntRange(0), default=1, show_default=True, help="Pieces at each best epoch.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped, or give one more --epochs.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
+@quiet_option
 def cli(
     data: str,
     run_dir: str | None,
-    model: str,
-    lags: str | None,
+    preset: str | None,
+    config: str | None,
     max_minutes: float | None,
+    samples: int,
     resume: bool,
     overwrite: bool,
+    quiet: bool,
     **options: Any,
 ) -> int:
     """Train a model."""
-    import rollcore
-
+    _check_data(data)
     target = Path(run_dir) if run_dir else Path("runs") / Path(data).stem
-    # The post's model is trained as the post did: in larger batches, in the keys as they are.
-    usual = {"head": "autoregressive", "batch_size": 8, "dropout": 0.1, "transpose": 5}
-    if model == "blog":
-        usual = {"head": "bernoulli", "batch_size": 32, "dropout": 0.3, "transpose": 0, "learning_rate": 6e-3}
-    chosen = {**usual, **{name: value for name, value in options.items() if value is not None}}
-    if model != "tied" and (lags is not None or options["echo"]):
-        raise click.UsageError(f"--lags and --echo are for --model tied, not {model}")
+    given = given_settings(options)
     if resume and overwrite:
         raise click.UsageError("--resume goes on with the model, --overwrite replaces it: choose one")
-    if lags is not None:
-        try:
-            chosen["lags"] = tuple(int(lag) for lag in lags.split(",") if lag)
-        except ValueError:
-            raise click.BadParameter(f"{lags!r} is not a list of frame counts such as 16,32") from None
-    config = settings = None
-    epochs = None
+    if resume and (preset or config):
+        raise click.UsageError("--preset and --config are for a new run, and --resume goes on with its settings")
+    model = settings = epochs = None
     if resume:
-        if _given("epochs"):
-            epochs = chosen.pop("epochs")
-        _check_unchanged(target, {"model": model, **chosen})
+        epochs = given.pop("epochs", None)
+        check_unchanged(target, given)
     else:
-        config = model_config(rollcore.open_dataset(data), model=model, **_fields(ModelConfig, chosen))
-        settings = TrainConfig(**_fields(TrainConfig, chosen))
+        model, settings = _configurations(data, preset, config, given)
     import_keras()
     try:
-        result = train(
-            data,
-            target,
-            config,
-            settings,
-            max_minutes=max_minutes,
-            resume=resume,
-            epochs=epochs,
-            overwrite=overwrite,
-        )
+        with bad_usage():
+            result = train(
+                data,
+                target,
+                model,
+                settings,
+                max_minutes=max_minutes,
+                resume=resume,
+                epochs=epochs,
+                overwrite=overwrite,
+                samples=samples,
+                quiet=quiet,
+            )
     except Exception as error:
         # Each backend has its own error for it.
         if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
@@ -113,8 +145,65 @@ def cli(
         raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
     if result["interrupted"]:
         return console.INTERRUPTED
-    _report(data, target, result)
+    _report(data, target, result, quiet)
     return 0
+
+
+def _check_data(data: str) -> None:
+    """Tell music that is not a dataset yet how it becomes one."""
+    path = Path(data)
+    if path.is_dir() or path.suffix.lower() in (".mid", ".midi", ".kar", ".zip"):
+        name = shlex.quote(f"{path.stem or 'music'}.h5")
+        raise DatasetError(
+            f"{data}: not a dataset, but music to make one of: rollcore build-dataset {shlex.quote(data)} {name}"
+        )
+
+
+def _configurations(
+    data: str, preset: str | None, config: str | None, given: dict[str, Any]
+) -> tuple[ModelConfig, TrainConfig]:
+    """Return the two configurations of a new run: options win over the file, and both over the preset."""
+    import rollcore
+
+    with bad_usage():
+        before = {} if config is None else _read_config(Path(config))
+    name = given.get("model", before.get("model", "tied"))
+    if name != "tied" and ("lags" in given or given.get("echo")):
+        raise click.UsageError(f"--lags and --echo are for --model tied, not {name}")
+    chosen = {
+        **PRESETS[preset or "standard"].model,
+        **({} if name != "blog" or config else _BLOG),
+        **before,
+        **given,
+        "model": name,
+    }
+    with bad_usage():
+        dataset = rollcore.open_dataset(data)
+        model = model_config(dataset, **_fields(ModelConfig, chosen))
+        return model, train_config(dataset, model, preset or "standard", **_fields(TrainConfig, chosen))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Return the settings that a file like config.json holds, checked, as fields of the two configurations."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        model, settings = ModelConfig.from_dict(facts["model"]), TrainConfig(**facts["train"])
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, LookupError, RecursionError, Seq2SeqError) as error:
+        raise ConfigError(f"{path}: not settings as config.json of a run holds them ({error})") from None
+    # A run that was extended is repeated as one of its whole length.
+    return {**_values(model), **_values(settings), "restart": 0}
+
+
+def given_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are given, and are fields of one of the configurations."""
+    fields = {field.name for kind in (ModelConfig, TrainConfig) for field in dataclasses.fields(kind)}
+    return {name: value for name, value in params.items() if name in fields and value is not None}
+
+
+def _values(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
 def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
@@ -122,32 +211,29 @@ def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options[field.name] for field in dataclasses.fields(kind) if field.name in options}
 
 
-def _given(option: str) -> bool:
-    """Whether an option is written on the command line."""
-    return click.get_current_context().get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-
-
-def _check_unchanged(run_dir: Path, chosen: dict[str, Any]) -> None:
-    """Refuse options that are given, but are not those of the run that is to go on."""
+def check_unchanged(run_dir: Path, given: dict[str, Any]) -> None:
+    """Refuse options that are not those of the run that is to go on."""
     run = Run.open(run_dir)
-    kept = run.config.to_dict() | run.facts["train"]
-    for name, value in chosen.items():
-        value = list(value) if isinstance(value, tuple) else value
-        if name == "hop":  # 0 stands for the target's length
-            kept["hop"] = kept["hop"] or kept["target_frames"]
-        if _given(name) and name in kept and kept[name] != value:
+    kept = _values(run.config) | _values(run.settings)
+    kept["hop"] = kept["hop"] or kept["target_frames"]  # 0 stands for the target's length
+    for name, value in given.items():
+        if kept[name] != value:
             option, context = "--" + name.replace("_", "-"), click.get_current_context()
             raise click.UsageError(f"{option} cannot change: {run_dir} is to go on with {kept[name]}", context)
 
 
-def _report(data: str, run_dir: Path, result: dict[str, Any]) -> None:
+def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
     from seq2seq.training.metrics import score_table
 
     split = "test" if len(rollcore.open_dataset(data).split("test")) else "validation"
     found = evaluate(run_dir, data, split=split)
-    model, scores = Run.open(run_dir).config.model, found["scores"]
+    run = Run.open(run_dir)
+    run.keep_evaluation(found)
+    if quiet:
+        return
+    model, scores = run.config.model, found["scores"]
     task = "the target window from the input window" if model == "blog" else "each frame from those before"
     shown = {f"{model} (epoch {result['best_epoch']})": scores["model"], **scores}
     del shown["model"]

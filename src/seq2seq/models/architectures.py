@@ -37,6 +37,7 @@ from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
 from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
 from seq2seq.models.recurrence import LSTM
+from seq2seq.models.schedule import Schedule  # noqa: F401  # Keras finds it by name in a saved optimizer
 
 Inputs = dict[str, Any]
 

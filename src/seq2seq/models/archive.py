@@ -34,7 +34,6 @@ _COPIES, _OVERHEAD_BYTES = 5, 8 << 20
 _PARTS = {
     *(("seq2seq", kind) for kind in ("Blog", "Seq2Seq", "Tied", "RollLoss", "Schedule")),
     ("keras", "Adam"),
-    ("keras", "CosineDecay"),
 }
 
 

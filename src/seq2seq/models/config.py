@@ -152,6 +152,9 @@ class TrainConfig:
     ema : float, optional
         Decay per update of the moving average of the weights, which is what is evaluated and kept. By default 0.99,
         and less in a run of fewer than 500 updates, so that the average reaches over a fifth of them.
+    restart : int
+        Updates after which a run that was extended warmed up again; 0 where it was not. See
+        :mod:`seq2seq.models.schedule`.
     seed : int
         Seeds the weights, the order of windows, the shifts and the dropout: same seed, same run.
     """
@@ -164,12 +167,15 @@ class TrainConfig:
     transpose: int = 5
     keep_key: float = 0.3
     ema: float | None = None
+    restart: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no training can run with."""
-        for name, least in (("epochs", 1), ("batch_size", 1), ("hop", 0), ("transpose", 0), ("seed", 0)):
-            at_least(least, name, getattr(self, name))
+        for name in ("epochs", "batch_size"):
+            at_least(1, name, getattr(self, name))
+        for name in ("hop", "transpose", "restart", "seed"):
+            at_least(0, name, getattr(self, name))
         if not 0 <= self.keep_key <= 1:
             raise ConfigError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
         if self.transpose > MAX_TRANSPOSE:

@@ -1,9 +1,10 @@
-"""What happens as epochs pass: progress on the screen, the validation loss, the files of the run."""
+"""What happens as updates and epochs pass: progress on the screen, the validation loss, the states of the run."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,8 +15,16 @@ from seq2seq.models.weights import write_weights
 from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run
 from seq2seq.training.feed import Batch, RollBatches
 from seq2seq.training.metrics import Outside, score_model
+from seq2seq.training.progress import Display, Interruption, duration
 
-SHOW_EVERY_S = 10.0
+# A state is kept at least so often: an epoch of a large corpus takes hours.
+KEEP_EVERY_S = 600.0
+# A window that is only scored costs about a third of one that is learnt from.
+SCORING_COST = 1 / 3
+# The pace of the updates is told once it was measured for so long, the first call, which compiles, aside.
+MEASURED_S, MEASURED_CALLS = 2.0, 4
+# A training loss of so many times the lowest before it, or the unigram baseline, has diverged.
+DIVERGED = 1.5
 
 
 class Feed(keras.utils.PyDataset):
@@ -30,26 +39,29 @@ class Feed(keras.utils.PyDataset):
 
     Attributes
     ----------
+    skip : int
+        Batches at the beginning of the epoch that a resumed training has learnt from.
     waited_s : float
         Time in which a batch was made that the current call needs. Where the backend reads ahead, part of it may have
         passed beside an update, so it is an upper bound.
     taken : int
-        Batches of the epoch that are done with.
+        Batches of this epoch that are done with, those that were skipped aside.
     """
 
     def __init__(self, batches: RollBatches, at_once: int) -> None:
         super().__init__()
         self.batches, self.at_once = batches, at_once
-        self.waited_s, self.taken = 0.0, 0
+        self.skip = self.taken = 0
+        self.waited_s = 0.0
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return len(self.batches)
+        """Return the number of batches that are left of the epoch."""
+        return len(self.batches) - self.skip
 
     def __getitem__(self, index: int) -> Batch:
-        """Return batch *index* of the epoch."""
+        """Return a batch of the epoch."""
         began = time.monotonic()
-        batch = self.batches[index]
+        batch = self.batches[index + self.skip]
         if index < self.taken + self.at_once:
             self.waited_s += time.monotonic() - began
         return batch
@@ -59,8 +71,15 @@ class Feed(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
+class _Interrupted(Exception):
+    """The scoring was left because of an interruption."""
+
+
 class Epochs(keras.callbacks.Callback):
-    """Score each epoch's weights on the validation split, and keep the best and the last.
+    """Score each epoch's averaged weights on the validation split, and keep the best and the last.
+
+    The weights that are scored and kept are the moving averages; while updates run, the optimizer holds them. Whatever
+    is on the disk was written with the averages in the model.
 
     Parameters
     ----------
@@ -73,11 +92,28 @@ class Epochs(keras.callbacks.Callback):
     outside : Outside
         What the pitches beyond the model's range cost.
     history : list
-        The epochs so far; grows by one dict of the `COLUMNS` an epoch.
+        The epochs so far; grows by one dict of the `COLUMNS` an epoch, and by one where the time was up within one.
+    display : Display
+        Where the progress is shown.
+    interruption : Interruption
+        Tells when to end.
     max_minutes : float or None
-        Begin no epoch that would likely end later.
+        When to end, within an epoch too; the state is scored by then.
+
+    Attributes
+    ----------
+    carried : dict
+        ``batches``, ``loss`` (their mean) and ``seconds`` of the epoch that a resumed training goes on with.
     facts : dict
         What generation needs of the training data; it goes with the weights.
+    averaged : bool
+        Whether the averages are in the model.
+    begun : bool
+        Whether a state of this run is on the disk.
+    on_best : callable or None
+        Called with the number of an epoch that is the best so far, once it is kept.
+    stopped : bool
+        Whether the training was ended before its last epoch.
     """
 
     def __init__(
@@ -87,74 +123,252 @@ class Epochs(keras.callbacks.Callback):
         validation: RollBatches,
         outside: Outside,
         history: History,
-        max_minutes: float | None,
-        facts: dict[str, Any],
+        display: Display,
+        interruption: Interruption,
+        max_minutes: float | None = None,
     ) -> None:
         super().__init__()
-        self.facts = facts
         self.run, self.feed = run, feed
         self.validation, self.outside, self.history = validation, outside, history
+        self.display, self.interruption = display, interruption
         self.limit_s = float("inf") if max_minutes is None else 60 * max_minutes
-        self.began = time.monotonic()
+        self.carried: dict[str, float] = {}
+        self.facts: dict[str, Any] = {}
+        self.averaged = self.begun = self.stopped = False
+        self.on_best: Callable[[int], None] | None = None
+        self.began = self.kept = time.monotonic()
+        self.pace_s: float | None = None  # of a batch
+        self.scoring_s: float | None = None
+        self._first: tuple[float, int] | None = None  # when the first call of the epoch was done, and its batches
+        self._calls = 0
+
+    @property
+    def total(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self.feed.batches)
+
+    @property
+    def last(self) -> int:
+        """Epochs that the run is to have."""
+        return self.run.settings.epochs
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Note the time."""
-        _part_buffers(self.model)
-        self.epoch = epoch
-        self.epoch_began = self.shown = time.monotonic()
+        """Put the weights in the place of their averages, and note the time."""
+        if self.averaged:
+            self._swap_averages()
+        self._enter(epoch)
+        self.batches, self.loss = int(self.before["batches"]), self.before["loss"]
         self.feed.waited_s, self.feed.taken = 0.0, 0
+        self._first, self._warned = None, False
+
+    def _enter(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.epoch_began = self.updated = time.monotonic()
+        self.before, self.carried = {"batches": 0, "loss": 0.0, "seconds": 0.0, **self.carried}, {}
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Say every ten seconds how far the epoch is."""
-        now = self.updated = time.monotonic()
-        self.feed.taken = batch + 1
-        if now - self.shown < SHOW_EVERY_S:
-            return
-        self.shown = now
-        share = min(1, (batch + 1) / self.params["steps"])  # batches are counted several at a time
-        print(
-            f"epoch {self.epoch + 1}/{self.params['epochs']}: {share:.0%}, {logs['loss']:.3f} nats a frame, "
-            f"{(now - self.epoch_began) * (1 / share - 1):.0f} s to its end",
-            flush=True,
-        )
+        """Show how far the epoch is; keep the state now and then; end where that was asked for."""
+        self.updated = now = time.monotonic()
+        self.feed.taken = done = min(batch + 1, len(self.feed))  # batches are counted several at a time
+        self.batches = int(self.before["batches"]) + done
+        self.loss = (self.before["batches"] * self.before["loss"] + done * float(logs["loss"])) / self.batches
+        self._measure(now, done)
+        if self.history and done >= 16 and not self._warned:
+            self._warn()
+        self.display.status(self._state(now))
+        if self.batches == self.total:
+            return  # the end of the epoch looks to the rest
+        if self.interruption.received:
+            self._keep_within()
+            self._stop()
+        elif now - self.began + self._scoring_estimate() >= self.limit_s:
+            self._score_within()
+        elif now - self.kept >= KEEP_EVERY_S:
+            self._keep_within()
+            self._swap_averages()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Score and save the weights, which are the averaged ones by now."""
-        _part_buffers(self.model)
-        score = score_model(self.model, self.validation, self.outside)
+        """Score and keep the averaged weights."""
+        if self.stopped:
+            return
+        if not self.averaged:
+            self._swap_averages()
+        try:
+            row = self._score(epoch + 1)
+        except _Interrupted:
+            self._keep_within()
+            self._stop()
+            return
+        if logs is not None:
+            logs["val_loss"] = row[VALIDATION]  # for the callbacks that follow
+        self._keep(row, {})
+        left = self.last - epoch - 1
+        if not left:
+            return
+        if self.pace_s is None:
+            self._tell_length(row["seconds"] * left)
+        if self.interruption.received:
+            self._stop()
+        elif time.monotonic() - self.began + self._scoring_estimate() >= self.limit_s:
+            self.display.say("the time is up: --resume goes on from here")
+            self._stop()
+
+    def complete(self, epoch: int) -> None:
+        """Score and keep an epoch whose updates are all done, as a resumed training may find it."""
+        self._enter(epoch)
+        self.batches, self.loss = self.total, self.before["loss"]
+        self.on_epoch_end(epoch)
+
+    def _swap_averages(self) -> None:
+        """Exchange the weights with their moving averages, by way of copies: no two of them share memory then."""
+        averages = self.model.optimizer._model_variables_moving_average
+        for weight, average in zip(self.model.trainable_variables, averages, strict=True):
+            kept, swapped = np.array(weight), np.array(average)
+            weight.assign(swapped)
+            average.assign(kept)
+        self.averaged = not self.averaged
+
+    def _score(self, epoch: float) -> dict[str, float]:
+        """Return the row of metrics.csv for the weights as they are."""
+
+        def show(done: int, of: int) -> None:
+            self.display.status(f"epoch {self.epoch + 1}/{self.last}: validation {done / of:.0%}")
+            if self.interruption.received:
+                raise _Interrupted
+
+        began = time.monotonic()
+        score = score_model(self.model, self.validation, self.outside, progress=show)
+        now = time.monotonic()
+        self.scoring_s = now - began
         loss = score.per_frame
-        if not math.isfinite(loss + logs["loss"]):
-            raise RunError(f"{self.run.path}: the loss of epoch {epoch + 1} is no number: lower the learning rate")
-        best = min((row[VALIDATION] for row in self.history), default=float("inf"))
-        seconds = time.monotonic() - self.epoch_began
+        if not math.isfinite(loss + self.loss):
+            raise RunError(
+                f"{self.run.path}: the loss of epoch {self.epoch + 1} is not a number: lower the learning rate"
+            )
         training_s = max(1e-9, self.updated - self.epoch_began)
-        windows = len(self.feed) * self.feed.batches.batch_size
-        rate = float(self.model.optimizer.learning_rate)
-        values = (epoch + 1, float(logs["loss"]), loss, seconds, rate, score.f1, windows / training_s)
-        row = dict(zip(COLUMNS, (*values, min(1.0, self.feed.waited_s / training_s)), strict=True))
-        self.run.keep(
-            self.model.save,
-            [*self.history, row],
-            weights=(lambda path: write_weights(self.model, path, self.facts)) if loss < best else None,
-            first=not self.history,
+        values = (
+            epoch,
+            self.loss,
+            loss,
+            self.before["seconds"] + now - self.epoch_began,
+            float(self.model.optimizer.learning_rate),
+            score.f1,
+            self.feed.taken * self.feed.batches.batch_size / training_s,
+            min(1.0, self.feed.waited_s / training_s),
         )
+        return dict(zip(COLUMNS, values, strict=True))
+
+    def _keep(self, row: dict[str, float], progress: dict[str, float]) -> None:
+        """Keep a state that was scored, and say how it does."""
+        best = row[VALIDATION] < min((one[VALIDATION] for one in self.history), default=float("inf"))
+        self._write([*self.history, row], best, progress)
+        said = self._judge(row, best)
         self.history.append(row)
-        print(
-            f"epoch {epoch + 1}/{self.params['epochs']}: train {row[TRAIN]:.3f}, validation {loss:.3f} "
-            f"nats a frame{', the best so far' if loss < best else ''}, {seconds:.0f} s",
-            flush=True,
+        self.display.say(
+            f"epoch {row['epoch']:g}/{self.last}: train {row[TRAIN]:.3f}, validation {row[VALIDATION]:.3f} "
+            f"nats a frame{said}, {duration(row['seconds'])}"
         )
-        if time.monotonic() - self.began + seconds > self.limit_s and epoch + 1 < self.params["epochs"]:
-            self.model.stop_training = True
-            print("the time is up before the next epoch would be: --resume goes on from here", flush=True)
+        if best and self.on_best is not None:
+            self.on_best(self.epoch + 1)
 
+    def _judge(self, row: dict[str, float], best: bool) -> str:
+        """Say what the losses of an epoch mean, beside those before it."""
+        unigram, lowest = self.outside.unigram, min((one[TRAIN] for one in self.history), default=float("inf"))
+        if row[TRAIN] > DIVERGED * lowest:
+            return f", DIVERGED (train was {lowest:.3f} before): lower the learning rate"
+        if row[VALIDATION] > unigram:
+            return f", worse than counting pitches ({unigram:.3f})"
+        return ", the best so far" if best else ""
 
-def _part_buffers(model: keras.Model) -> None:
-    """Give the averages memory of their own.
+    def _keep_within(self) -> None:
+        """Keep the state of an epoch that is not complete; it is the model of the run where there is none yet."""
+        if not self.averaged:
+            self._swap_averages()
+        self._write(self.history, not self.history, self._progress(time.monotonic() - self.epoch_began))
 
-    Where Keras swaps them with the weights on JAX, both come to share it, and the next step gives that of the weights
-    away.
-    """
-    if keras.config.backend() == "jax":
-        for variable in model.optimizer.variables:
-            variable.assign(np.array(variable))
+    def _score_within(self) -> None:
+        """Score and keep the state of an epoch that is not complete, since the time is up."""
+        self._swap_averages()
+        share = min(0.999, max(0.001, round(self.batches / self.total, 3)))
+        try:
+            row = self._score(self.epoch + share)
+        except _Interrupted:
+            self._keep_within()
+        else:
+            self._keep(row, self._progress(-self.before["seconds"]))
+            self.display.say("the time is up: --resume goes on from here")
+        self._stop()
+
+    def _progress(self, seconds: float) -> dict[str, float]:
+        """Return what a resumed training must know of the epoch, *seconds* of which passed since the latest row."""
+        updates = int(self.model.optimizer.iterations)
+        seconds += self.before["seconds"]
+        return {"updates": updates, "batches": self.batches, "loss": self.loss, "seconds": seconds}
+
+    def _write(self, history: History, best: bool, progress: dict[str, float]) -> None:
+        facts = {
+            **self.facts,
+            "updates": int(self.model.optimizer.iterations),
+            "validation_nats_per_frame": history[-1][VALIDATION] if history else None,
+            "unigram_nats_per_frame": self.outside.unigram,
+        }
+        model = self.model
+        self.run.keep(
+            model.save,
+            history,
+            weights=(lambda path: write_weights(model, path, facts)) if best else None,
+            progress=progress,
+            first=not self.begun,
+        )
+        self.begun, self.kept = True, time.monotonic()
+
+    def _stop(self) -> None:
+        self.stopped = self.model.stop_training = True
+
+    def _measure(self, now: float, done: int) -> None:
+        """Measure the pace, and tell how long all of it will take as soon as it is known."""
+        self._calls += 1
+        if self._first is None:  # it compiled, or waited for the first batch
+            self._first = (now, done)
+            return
+        elapsed, known = now - self._first[0], self.pace_s is not None
+        if known or elapsed >= MEASURED_S or self._calls > MEASURED_CALLS:
+            self.pace_s = elapsed / (done - self._first[1])
+            if not known:
+                left = self.last - self.epoch
+                updates = left * self.total - self.batches
+                self._tell_length(updates * self.pace_s + left * self._scoring_estimate())
+
+    def _tell_length(self, seconds: float) -> None:
+        end = min(seconds, self.limit_s)
+        pace = "" if self.pace_s is None else f", {self.pace_s:.3g} s an update"
+        less = "; for less: --max-minutes, --preset quick, fewer --epochs" if end > 600 else ""
+        self.display.say(f"all of it will take about {duration(end)}{pace}{less}")
+
+    def _scoring_estimate(self) -> float:
+        """Return how long it takes to score the validation split, as far as that is known."""
+        if self.scoring_s is not None:
+            return self.scoring_s
+        if self.pace_s is None:
+            return 0.0
+        windows = len(self.validation) * self.validation.batch_size
+        return windows * SCORING_COST * self.pace_s / self.feed.batches.batch_size
+
+    def _state(self, now: float) -> str:
+        """Return how far the training is, as one line."""
+        text = f"epoch {self.epoch + 1}/{self.last}: {self.batches / self.total:.0%}, {self.loss:.3f} nats a frame"
+        if self.pace_s is None:
+            return text
+        scoring = self._scoring_estimate()
+        left = (self.total - self.batches) * self.pace_s + scoring
+        end = left + (self.last - self.epoch - 1) * (self.total * self.pace_s + scoring)
+        end = max(0.0, min(end, self.began + self.limit_s - now))
+        rate = self.feed.batches.batch_size / self.pace_s
+        return f"{text}, {rate:.0f} windows/s, {duration(min(left, end))} left of it, {duration(end)} of all"
+
+    def _warn(self) -> None:
+        """Say at once where the loss of an epoch leaves that of the earlier ones behind."""
+        lowest = min(row[TRAIN] for row in self.history)
+        if self.loss > DIVERGED * lowest:
+            self._warned = True
+            self.display.say(f"the training diverges: {self.loss:.3f} nats a frame, {lowest:.3f} before")

@@ -1,59 +1,27 @@
-"""Train a model on a dataset of piano rolls, and say how it does beside honest baselines.
-
-The run folder receives config.json, metrics.csv (a line per epoch), loss.png, best.keras (the epoch with the
-lowest validation loss) and last.keras (what --resume goes on from).
-"""
+"""Train a model on a dataset of piano rolls, and keep what it became in a run folder."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollcore import DatasetError
-from rollcore.files import whole_file
+from rollcore import RollcoreError
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.models.config import MUSICAL_PERIODS, ModelConfig, TrainConfig
-from seq2seq.run import TRAIN, VALIDATION, Run
+from seq2seq.models.config import ModelConfig, TrainConfig
+from seq2seq.output.curves import plot_losses
+from seq2seq.run import Run, best_epoch
+from seq2seq.training.presets import model_config, train_config
+from seq2seq.training.progress import Display, Interruption
 
 if TYPE_CHECKING:
     from rollcore import Dataset
+    from seq2seq.training.epochs import Epochs
 
-RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
-ECHO_FRAMES = 4096
-
-
-def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
-    """Return a configuration that fits *dataset*; *settings* are fields of it that are wanted otherwise.
-
-    For the model of the blog post: ``model_config(dataset, model="blog", head="bernoulli", dropout=0.3)``, trained with
-    ``TrainConfig(batch_size=32, learning_rate=0.006, transpose=0)``, which is what ``seq2seq-train --model blog`` does.
-
-    The planes are the dataset's; the pitches those of its training split, and five semitones more on both
-    sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
-    played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and hears
-    the echo of up to `ECHO_FRAMES` frames ago, however fine the grid is.
-    """
-    import numpy as np
-
-    if "low" not in settings or "high" not in settings:
-        used = np.zeros(16, np.uint8)
-        for piece in dataset.split("train"):
-            used |= np.bitwise_or.reduce(dataset.rows(int(piece))[:, 0], axis=0)
-        pitches = np.flatnonzero(np.unpackbits(used, bitorder="little"))
-        if not len(pitches):
-            raise DatasetError(f"{dataset.path}: no notes in the training split: build it from more pieces")
-        settings.setdefault("low", max(0, int(pitches[0]) - 5))
-        settings.setdefault("high", min(127, int(pitches[-1]) + 5))
-    if dataset.grid.unit == "beats":
-        settings.setdefault("periods", MUSICAL_PERIODS)
-        if settings.get("model", "tied") == "tied":
-            window = settings.get("input_frames", ModelConfig.input_frames)
-            window += settings.get("target_frames", ModelConfig.target_frames)
-            lags = sorted({int(dataset.grid.rate * beats) for beats in RECALLED_BEATS})
-            settings.setdefault("lags", tuple(lag for lag in lags if 1 < lag < window))
-            settings.setdefault("echo", ECHO_FRAMES)
-    return ModelConfig(**{"planes": tuple(dataset.planes), **settings})
+# An update of so many multiplications, in billions, takes about a tenth of a second on a core: several of them as one
+# call of the backend would save little, and whoever waits for the end of the call would wait for long.
+HEAVY = 2.0
 
 
 def train(
@@ -66,8 +34,14 @@ def train(
     resume: bool = False,
     epochs: int | None = None,
     overwrite: bool = False,
+    callbacks: Sequence[Any] = (),
+    samples: int = 1,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a model, write its run folder, and return its history.
+
+    Ctrl-C ends it in order after the current update: the run keeps the state, and *resume* goes on from there. SIGTERM
+    does the same where the process handles it, as the command does.
 
     Parameters
     ----------
@@ -78,23 +52,31 @@ def train(
     model : ModelConfig, optional
         The architecture; what :func:`model_config` returns by default.
     settings : TrainConfig, optional
-        How to train it.
+        How to train it; what :func:`train_config` returns by default.
     max_minutes : float, optional
-        Begin no epoch that would likely end later; the schedule of the learning rate stays that of all epochs.
+        End after so many minutes, within an epoch too, with a model that is scored by then; the schedule of the
+        learning rate stays that of all epochs.
     resume : bool
-        Go on from last.keras, with the configuration found there: to the end that the run would have had, but
+        Go on from where the run was left, with the configuration found there: to the end that it would have had, but
         for the random numbers of dropout.
     epochs : int, optional
-        With *resume*, how many epochs the run is to have now, at least as many as are done: from here on, the learning
-        rate is that of a run of this length.
+        With *resume*, how many epochs the run is to have now, at least as many as are done: the learning rate warms up
+        again, to that of a run of this length.
     overwrite : bool
-        Replace the model that a former run left in the folder, once the first epoch is complete.
+        Replace the model that a former run left in the folder, once there is one to put in its place.
+    callbacks : sequence of keras.callbacks.Callback
+        Called after the training's own. At the end of an epoch the averaged weights are in the model, and the logs
+        have ``val_loss``, nats per frame of the validation split.
+    samples : int
+        Pieces of music to write into the run at each epoch that is the best so far.
+    quiet : bool
+        Print nothing.
 
     Returns
     -------
     dict
-        ``"history"`` (a dict for every epoch), ``"best_epoch"``, ``"seconds"``, ``"parameters"``, and
-        ``"interrupted"``.
+        ``"history"`` (a dict for every epoch), ``"best_epoch"`` (None where none was scored), ``"seconds"``,
+        ``"parameters"``, and ``"interrupted"``.
 
     Raises
     ------
@@ -106,153 +88,230 @@ def train(
         If there is nothing to resume or not so little, the folder holds a model already or is that of a training that
         is running, or the loss is no longer a number.
     KeyboardInterrupt
-        If interrupted before the first epoch is complete; later, the epochs so far are the result.
+        If interrupted before the first update is complete.
     """
     import rollcore
     from seq2seq.training.startup import device_name
 
-    run_dir = Path(run_dir)
     dataset = rollcore.open_dataset(data)
     if max_minutes is not None and not max_minutes >= 0:
         raise ConfigError(f"max_minutes must not be negative, but is {max_minutes}")
+    if samples < 0:
+        raise ConfigError(f"samples must not be negative, but is {samples}")
     if epochs is not None and not resume:
         raise ConfigError("epochs is for a run that is resumed; settings say how many a new one has")
     if resume:
         run = Run.open(run_dir)
-        model, settings = run.config, run.settings
         if run.dataset["fingerprint"] != dataset.fingerprint:
             raise RunError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
-        settings = dataclasses.replace(settings, epochs=epochs or settings.epochs)
-    model, settings = model or model_config(dataset), settings or TrainConfig()
-    if model.planes != tuple(dataset.planes):
-        raise DatasetError(f"{data}: its planes are {dataset.planes}, but the model's {model.planes}")
-    if not resume:
-        run = Run.new(run_dir, model, settings, dataset, device_name())
+    else:
+        model = model or model_config(dataset)
+        run = Run.new(run_dir, model, settings or train_config(dataset, model), dataset, device_name())
     with run.alone():
         if run.has_model() and not resume and not overwrite:
             raise RunError(
                 f"{run_dir}: holds a trained model: --resume goes on with it, --overwrite replaces it, or name another"
             )
-        return _fit(dataset, run, settings, max_minutes, resume)
+        with Interruption() as interruption:
+            training = _Training(dataset, run, Display(quiet), interruption)
+            training.begin(max_minutes, samples)
+            if resume:
+                training.resume(epochs)
+            else:
+                training.compile()
+            return training.fit(callbacks)
 
 
-def _fit(dataset: Dataset, run: Run, settings: TrainConfig, max_minutes: float | None, resume: bool) -> dict[str, Any]:
-    """Train; see :func:`train`."""
-    import keras
+class _Training:
+    """One training of a run, from the first line on the screen to the result."""
 
-    from seq2seq.models.architectures import build_model, load_model, most_steps_per_execution, wants_jit
-    from seq2seq.models.layers import RollLoss
-    from seq2seq.sampling.corpus import Corpus
-    from seq2seq.training.epochs import Epochs, Feed
-    from seq2seq.training.feed import RollBatches
-    from seq2seq.training.metrics import Outside
+    def __init__(self, dataset: Dataset, run: Run, display: Display, interruption: Interruption) -> None:
+        self.dataset, self.run, self.display, self.interruption = dataset, run, display, interruption
 
-    run_dir, model = run.path, run.config
-    # The seed decides everything: weights, order of windows, shifts, dropout.
-    keras.utils.set_random_seed(settings.seed)
-    batches = RollBatches(dataset, model, settings)
-    validation = RollBatches(dataset, model, split="validation")
-    history = run.history() if resume else []
-    # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
-    steps = len(batches) * settings.epochs
-    warm = max(1, steps // 20)
-    rate = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 20,
-        max(1, steps - warm),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm,
-    )
-    if resume:
-        net = load_model(run.last_model, model)
-        done, rest = divmod(int(net.optimizer.iterations), len(batches))
-        if rest or not 0 < done <= len(history):
-            raise RunError(f"{run_dir}: last.keras is of no epoch that metrics.csv has: train it anew")
-        history = history[:done]
-        if settings.epochs < done:
-            raise RunError(f"{run_dir}: {done} epochs are done, so it cannot become a run of {settings.epochs}")
-        batches.draw(done)
-        net.optimizer.learning_rate = rate  # that of the file is of the length the run had when it was written
-        net.optimizer.ema_momentum = _momentum(settings.ema, steps)
-        run.change(settings, dataset)
-    else:
-        net = build_model(model)
+    def begin(self, max_minutes: float | None, samples: int) -> None:
+        """Seed everything, and open the data."""
+        import keras
+
+        from seq2seq.models.architectures import most_steps_per_execution
+        from seq2seq.sampling.corpus import Corpus
+        from seq2seq.training.epochs import Epochs, Feed
+        from seq2seq.training.feed import RollBatches
+        from seq2seq.training.metrics import Outside
+
+        # The seed decides everything: weights, order of windows, shifts, dropout.
+        run = self.run
+        keras.utils.set_random_seed(run.settings.seed)
+        batches = RollBatches(self.dataset, run.config, run.settings)
+        validation = RollBatches(self.dataset, run.config, split="validation")
+        heavy = _multiplications(run.config, run.settings.batch_size) > HEAVY * 1e9
+        self.updates = len(batches)
+        self.feed = Feed(batches, 1 if heavy else min(most_steps_per_execution(), len(batches)))
+        self.epochs: Epochs = Epochs(
+            run,
+            self.feed,
+            validation,
+            Outside(self.dataset, run.config),
+            [],
+            self.display,
+            self.interruption,
+            max_minutes,
+        )
+        if samples:
+            self.epochs.on_best = lambda epoch: self._sample(epoch, samples)
+        self.epochs.facts = Corpus.of(self.dataset).to_dict()
+        self.done = 0  # epochs of which all updates are done
+
+    def _sample(self, epoch: int, count: int) -> None:
+        """Let the best model so far make music; that it cannot must not end its training."""
+        from seq2seq.training.listening import write_samples
+
+        try:
+            self.display.say(write_samples(self.run, epoch, count))
+        except RollcoreError as error:
+            self.display.say(f"no sample: {error}")
+
+    def compile(self) -> None:
+        """Build a new model."""
+        import keras
+
+        from seq2seq.models.architectures import build_model, wants_jit
+        from seq2seq.models.layers import RollLoss
+
+        config, settings = self.run.config, self.run.settings
+        self.net = build_model(config)
+        # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
         adam = keras.optimizers.Adam(
-            rate, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=_momentum(settings.ema, steps)
+            self._schedule(), beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=self._momentum(settings)
         )
-        net.compile(
+        self.net.compile(
             adam,
-            RollLoss(model.low, model.high),
+            RollLoss(config.low, config.high),
             jit_compile=wants_jit(),
-            steps_per_execution=min(most_steps_per_execution(), len(batches)),
+            steps_per_execution=self.feed.at_once,
         )
-    print(
-        f"{model.model}, {model.head}: {net.count_params():,} parameters, pitches {model.low} to {model.high}, "
-        f"{len(batches)} batches of {settings.batch_size} windows an epoch",
-        flush=True,
-    )
 
-    average = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    # last.keras was written with the averaged weights swapped in: the next epoch is to swap them back.
-    average._ema_weights_in_model = resume
-    feed = Feed(batches, net.steps_per_execution)
-    epochs = Epochs(run, feed, validation, Outside(dataset, model), history, max_minutes, Corpus.of(dataset).to_dict())
-    interrupted = False
-    if len(history) >= settings.epochs:
-        print(f"{run_dir}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
-    try:
-        if len(history) < settings.epochs:
-            net.fit(
-                feed,
-                initial_epoch=len(history),
-                epochs=settings.epochs,
-                shuffle=False,
-                verbose=0,
-                callbacks=[average, epochs],
-            )
-    except KeyboardInterrupt:
-        if not history:
-            print(f"\n{run_dir}: interrupted before an epoch was complete")
-            raise
-        interrupted = True
-        print(f"\ninterrupted: {run_dir} keeps what epoch {len(history)} left; --resume goes on from there")
+    def resume(self, epochs: int | None) -> None:
+        """Load the latest state, and find where in the run it is."""
+        from seq2seq.models.architectures import load_model
 
-    if not plot_losses({run.name: history}, run.loss_picture):
-        print("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
-    return {
-        "history": history,
-        "best_epoch": int(min(history, key=lambda row: row[VALIDATION])["epoch"]),
-        "seconds": sum(row["seconds"] for row in history),
-        "parameters": net.count_params(),
-        "interrupted": interrupted,
-    }
+        run = self.run
+        self.net = load_model(run.last_model, run.config)
+        self.net.steps_per_execution = self.feed.at_once
+        updates, history, progress = int(self.net.optimizer.iterations), run.history(empty=True), run.progress()
+        history = [row for row in history if row["epoch"] * self.updates <= updates + 0.01 * self.updates]
+        whole, within = divmod(updates, self.updates)
+        scored = sum(row["epoch"] == int(row["epoch"]) for row in history)
+        if not within and progress.get("updates") == updates:  # interrupted before it was scored
+            whole, within = whole - 1, self.updates
+        if not updates or scored != whole:
+            raise RunError(f"{run.path}: last.keras is of no epoch that metrics.csv has: train the run again")
+        settings = self._extended(epochs, updates, whole + bool(within))
+        run.change(settings, self.dataset)
+        # The rate in the file is that of the length which the run had when it was written.
+        self.net.optimizer.learning_rate = self._schedule()
+        self.net.optimizer.ema_momentum = self._momentum(settings)
+        self.done = whole
+        self.feed.batches.draw(whole)
+        self.epochs.history.extend(history)
+        self.epochs.begun = self.epochs.averaged = True
+        if within:
+            known = {name: float(progress.get(name, 0.0)) for name in ("loss", "seconds")}
+            self.epochs.carried = {"batches": within, **known}
+
+    def _extended(self, epochs: int | None, updates: int, begun: int) -> TrainConfig:
+        """Return the settings of a run that is to have *epochs*, of which *begun* have begun."""
+        settings = self.run.settings
+        if epochs is None or epochs == settings.epochs:
+            return settings
+        if epochs < begun:
+            raise RunError(f"{self.run.path}: {begun} epochs are done, so it cannot become a run of {epochs}")
+        self.display.say(f"{settings.epochs} epochs become {epochs}: the learning rate warms up again")
+        return dataclasses.replace(settings, epochs=epochs, restart=updates)
+
+    def _schedule(self) -> Any:
+        from seq2seq.models.schedule import Schedule
+
+        settings = self.run.settings
+        return Schedule(settings.learning_rate, self.updates * settings.epochs, settings.restart)
+
+    def _momentum(self, settings: TrainConfig) -> float:
+        """Return the decay of the average; one over most of a run would hold on to the weights of its beginning."""
+        updates = self.updates * settings.epochs
+        return min(0.99, max(0.0, 1 - 5 / updates)) if settings.ema is None else settings.ema
+
+    def fit(self, callbacks: Sequence[Any]) -> dict[str, Any]:
+        """Train to the end, or until the time is up or someone interrupts it; return what `train` does."""
+        run, epochs, last = self.run, self.epochs, self.run.settings.epochs
+        self._introduce()
+        # Keras would put the averages over the weights at the end of a fit; here they have changed places by then.
+        self.net.optimizer.finalize_variable_values = lambda variables: None
+        interrupted = False
+        try:
+            if self.epochs.carried:
+                self._finish_epoch(callbacks)
+            if self.done < last and not epochs.stopped:
+                self._fit(self.done, last, callbacks)
+        except KeyboardInterrupt:
+            if not epochs.begun:
+                raise
+            interrupted = True
+        finally:
+            self.display.close()
+        interrupted = interrupted or (self.interruption.received and epochs.stopped)
+        if interrupted:
+            self.display.say(f"interrupted: {run.path} keeps what was learnt so far; --resume goes on from there")
+        history = epochs.history
+        if history and not plot_losses({run.name: history}, run.loss_picture):
+            self.display.say("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
+        return {
+            "history": history,
+            "best_epoch": best_epoch(history) if history else None,
+            "seconds": sum(row["seconds"] for row in history),
+            "parameters": self.net.count_params(),
+            "interrupted": interrupted,
+        }
+
+    def _finish_epoch(self, callbacks: Sequence[Any]) -> None:
+        """Go on with the epoch that a former training left before its end."""
+        self.feed.skip = int(self.epochs.carried["batches"])
+        if len(self.feed):
+            self._fit(self.done, self.done + 1, callbacks)
+        else:
+            self.epochs.set_model(self.net)
+            self.epochs.complete(self.done)
+        self.done += 1
+        self.feed.skip = 0
+        self.feed.batches.draw(self.done)
+
+    def _fit(self, first: int, last: int, callbacks: Sequence[Any]) -> None:
+        self.net.fit(
+            self.feed,
+            initial_epoch=first,
+            epochs=last,
+            shuffle=False,
+            verbose=0,
+            callbacks=[self.epochs, *callbacks],
+        )
+
+    def _introduce(self) -> None:
+        """Say what is trained, on what, and for how long."""
+        config, settings, say = self.run.config, self.run.settings, self.display.say
+        place = f"{self.run.facts['backend']} {self.run.facts['versions'].get(self.run.facts['backend'], '')}"
+        cudnn = ", whose cuDNN takes the LSTM layers" if self.run.facts["device"] != "CPU" else ""
+        say(f"{place} on {self.run.facts['device']}{cudnn}")
+        pitches = f"pitches {config.low} to {config.high}"
+        say(f"{config.model}, {config.head}: {self.net.count_params():,} parameters, {pitches}")
+        say(
+            f"{self.updates * settings.batch_size:,} windows an epoch in {self.updates:,} batches of "
+            f"{settings.batch_size}, {settings.epochs} epochs"
+        )
+        if self.done >= settings.epochs:
+            say(f"{self.run.path}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
 
 
-def _momentum(ema: float | None, updates: int) -> float:
-    """Return the decay of the average; one over most of a run would hold on to the weights of its beginning."""
-    return min(0.99, max(0.0, 1 - 5 / updates)) if ema is None else ema
-
-
-def plot_losses(runs: dict[str, list[dict[str, float]]], path: Path) -> bool:
-    """Draw the losses of *runs* (history by name) to *path*; return False where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    if path.suffix.lower() != ".png":
-        raise DatasetError(f"{path}: pictures are PNG files; name it so that it ends in .png")
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for k, (name, history) in enumerate(runs.items()):
-        epoch = [row["epoch"] for row in history]
-        for what, column, style in (("validation", VALIDATION, "o-"), ("train", TRAIN, "x:")):
-            losses = [row[column] for row in history]
-            # A label that began with the name might begin with an underscore, which hides it.
-            axes.plot(epoch, losses, style, markersize=4, color=f"C{k % 10}", label=f"{what}, {name}")
-    axes.set(xlabel="epoch", ylabel="nats per frame")
-    axes.locator_params(axis="x", integer=True)
-    for label in axes.legend().get_texts():
-        label.set_parse_math(False)  # a dollar in a name is none of a formula
-    axes.grid(alpha=0.3)
-    with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)
-    return True
+def _multiplications(config: ModelConfig, batch_size: int) -> float:
+    """Return about how many multiplications an update takes in the LSTM layers, backward pass included."""
+    sequences = batch_size * (config.pitches if config.model == "tied" else 1)
+    width = config.units if config.model == "tied" else max(config.units, len(config.planes) * config.pitches)
+    frames = config.input_frames + config.target_frames
+    return 3.0 * sequences * frames * config.layers * 4 * config.units * (width + config.units)

@@ -83,13 +83,20 @@ class Score:
         }
 
 
-def score_model(model: Any, batches: RollBatches, outside: Outside, threshold: float = 0.0) -> Score:
+def score_model(
+    model: Any,
+    batches: RollBatches,
+    outside: Outside,
+    threshold: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
     """Return the score of *model* on evaluation *batches*, which count every frame once.
 
     A pitch is predicted where its logit exceeds *threshold* (0: probability one half): given the frames before,
-    and with the autoregressive head the pitches below it, as they are.
+    and with the autoregressive head the pitches below it, as they are. *progress* is
+    called with the batches that are done and all of them.
     """
-    return _score(batches, model.config, _predictor(model), outside, threshold)
+    return _score(batches, model.config, _predictor(model), outside, threshold, progress)
 
 
 def fit_threshold(model: Any, batches: RollBatches) -> float:
@@ -118,6 +125,11 @@ class Outside:
 
     With *n* frames of which *k* have the pitch, its probability is (k + 1) / (n + 2), Laplace's rule; likewise
     for onsets among the frames where it sounds.
+
+    Attributes
+    ----------
+    unigram : float
+        Mean nats of a training frame by the shares of all pitches: what counting alone achieves.
     """
 
     def __init__(self, dataset: Dataset, config: ModelConfig) -> None:
@@ -131,7 +143,10 @@ class Outside:
             for plane in range(len(counts)):
                 counts[plane] += _bits(rows[:, plane]).sum(0, dtype=np.int64)
         among = np.stack([np.full(128, total), counts[0]])[: len(counts)]
-        self._logits = _logit((counts + 1) / (among + 2))[:, self._beyond]
+        share = (counts + 1) / (among + 2)
+        nats = -(counts * np.log(share) + (among - counts) * np.log1p(-share))
+        self.unigram = float(nats.sum() / max(1, total))
+        self._logits = _logit(share)[:, self._beyond]
 
     def __call__(self, bits: NDArray[np.uint8]) -> FloatArray:
         """Return the nats ``(…)`` of frames *bits* ``(…, c, 128)`` beyond the range."""
@@ -208,6 +223,7 @@ def _score(
     predict: Callable[[dict[str, NDArray[Any]]], FloatArray],
     outside: Outside,
     threshold: float | None = 0.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Score logits; *threshold* is that of a logit, and None stands for predicting the last known frame."""
     nats = np.full(int(batches.frames.sum()), np.nan)
@@ -230,6 +246,8 @@ def _score(
         hits += int((found & inside).sum())
         wrong += int((found & ~inside).sum())
         missed += int(true.sum() - (found & inside).sum())
+        if progress is not None:
+            progress(i + 1, len(batches))
     return Score(nats, piece, hits, wrong, missed)
 
 

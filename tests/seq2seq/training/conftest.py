@@ -1,0 +1,60 @@
+"""Runs that several tests of the training look at, each trained once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from small_dataset import write_dataset
+
+SMALL = {"model": "seq2seq", "head": "bernoulli", "units": 6, "input_frames": 4, "target_frames": 6}
+OPTIONS = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A small dataset."""
+    return write_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def other_data(tmp_path_factory):
+    """A dataset of other pieces."""
+    return write_dataset(tmp_path_factory.mktemp("other"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def small(data):
+    """A small model without dropout, whose state Keras does not save, and how it is trained."""
+    pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+    from rollcore import open_dataset
+    from seq2seq import TrainConfig, model_config
+
+    model = model_config(open_dataset(data), **SMALL, dropout=0.0)
+    return SimpleNamespace(model=model, settings=TrainConfig(epochs=2, batch_size=4, transpose=3, seed=5))
+
+
+@pytest.fixture(scope="session")
+def run(data, small, tmp_path_factory):
+    """A run of two epochs, without samples. Tests that change it copy it first."""
+    from seq2seq import train
+
+    run_dir = tmp_path_factory.mktemp("runs") / "first"
+    train(data, run_dir, small.model, small.settings, samples=0, quiet=True)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def told(data, tmp_path_factory):
+    """A run that the command trained, with two samples an epoch: its folder, and what was printed."""
+    import contextlib
+    import io
+
+    pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+    from seq2seq.cli import run_one
+
+    run_dir, printed = tmp_path_factory.mktemp("told") / "run", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run_one("train", [str(data), "-o", str(run_dir), *OPTIONS, "--samples", "2"]) == 0
+    return SimpleNamespace(path=run_dir, text=printed.getvalue())
