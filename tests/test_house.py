@@ -210,3 +210,18 @@ def test_heavy_imports_wait_for_the_command_that_needs_them(statement, unloaded)
     code = f"import sys; {statement}; print(sorted(set('{unloaded}'.split()) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Modules that have no test file of their own yet; what they do is tested elsewhere. The list may only become shorter.
+WITHOUT_A_TEST = set()
+
+
+def test_tests_mirror_the_modules():
+    missing = set()
+    for package in ORDER:
+        for name in modules(package):
+            folder, _, last = name.rpartition(".")
+            path = SRC.parent / "tests" / package / folder.replace(".", "/") / f"test_{last}.py"
+            if not last.startswith("_") and not path.exists():
+                missing.add(f"{package}.{name}")
+    assert not missing - WITHOUT_A_TEST, "modules without a test file of their own"
