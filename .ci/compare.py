@@ -1,7 +1,7 @@
 """Measure the quick benchmarks of two checkouts in turns, and compare what rollcore takes in each.
 
-The ratio of a question is the median over the rounds of head's best time to base's. Above 1.1 it is a warning; above 1.3
-in every round it is a failure. Written as JSON too, for those who draw series of it.
+The ratio of a question is the median over the rounds of head's best time to base's. Above 1.1 it is a warning; above
+1.3 in every round it is a failure. Written as JSON too, for those who draw series of it.
 """
 
 from __future__ import annotations

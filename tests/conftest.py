@@ -3,11 +3,56 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 DATA = Path(os.environ.get("ROLLCORE_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
+
+
+# Files that train models, run many processes or search for counterexamples: `make check` leaves them out.
+SLOW = (
+    "seq2seq/training/",
+    "seq2seq/models/test_architectures.py",
+    "seq2seq/models/test_archive.py",
+    "seq2seq/models/test_weights.py",
+    "seq2seq/sampling/",
+    "seq2seq/test_run.py",
+    "rollcore/test_build.py",
+    "rollcore/test_damage.py",
+    "rollcore/test_fuzz_short.py",
+    "rollcore/test_smf_properties.py",
+    "rollcore/test_windowing_processes.py",
+    "rollcore/test_untrusted_",
+    "seq2seq/models/test_echo.py",
+    "rollcore/test_smf_conformance.py",
+    "test_benchmarks.py",
+    "test_docs.py",
+    "test_quality.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in a slow file, or reads all real files."""
+    for item in items:
+        real = {"midi_folder", "rolls_folder"} & set(getattr(item, "fixturenames", ()))
+        if real or any(part in item.path.as_posix() for part in SLOW):
+            item.add_marker("slow")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say at the end what was skipped for want of data or a program, and how to get it."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        terminalreporter.section("skipped for want of something")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.write_line(f"{count:4} {reason}")
 
 
 @pytest.fixture(scope="session")
