@@ -60,7 +60,8 @@ static void check_song(const Song *song, Py_ssize_t size) {
   for (i = 0; i < song->n_names; i++) PROMISE(song->names[i].start + song->names[i].length <= size);
   PROMISE(song->silences == NULL && song->n_ports >= 1 && song->n_ports <= 16);
   for (i = 0; i < 2048 * song->ports_capacity; i++)
-    PROMISE(song->queues[i].first == -1 && song->cuts[i].first == -1 && song->cuts[i].closed == -1);
+    PROMISE(song->queues[i].first == -1);
+  for (i = 0; i < song->cuts_capacity; i++) PROMISE(song->cuts[i].first == -1 && song->cuts[i].closed == -1);
 }
 
 /* Frame by frame, the obvious way. */

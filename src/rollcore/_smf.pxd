@@ -74,12 +74,12 @@ cdef enum System:
     GS
     XG
 
-cdef struct Setup:               # what makes parts play drums or melodies, and programs
+cdef struct Setup:               # what makes parts play drums or melodies, and programs; of these midi.PROGRAM_DTYPE
     int64_t tick                 # from which it holds
     uint16_t track
     uint8_t channel
-    uint8_t kind
     uint8_t value
+    uint8_t kind
     uint8_t loose                # its track names no port: it speaks to every port of that number
 
 cdef struct Part:                # midi.PART_DTYPE; only where a part changes between melody and drums
@@ -158,7 +158,8 @@ cdef struct Song:
     int64_t first_repair_expected  # the value that should have stood there, for the codes that have one
     # Private to the parser:
     Queue *queues                # PORT_QUEUES for each port
-    Cut *cuts                    # as many
+    Cut *cuts                    # as many, once they are needed
+    int32_t cuts_capacity
     int32_t n_ports
     int32_t ports_capacity
     int32_t ports_taken          # one bit a port

@@ -33,8 +33,8 @@ def parse(
         Rows of ``midi.NOTE_DTYPE`` (sorted by onset, track, channel, pitch, offset), of tick,
         microseconds per beat and track, of ``midi.PEDAL_DTYPE``, and of ``midi.TIME_SIGNATURE_DTYPE`` (these three
         sorted by tick).
-    controllers, setups, parts
-        Rows of ``midi.CONTROLLER_DTYPE``, of ``midi._SETUP_DTYPE`` and of ``midi.PART_DTYPE``, sorted by tick.
+    controllers, programs, parts
+        Rows of ``midi.CONTROLLER_DTYPE``, ``midi.PROGRAM_DTYPE`` and ``midi.PART_DTYPE``, sorted by tick.
     names, number of tracks
         Of each name of a track its track, and its first byte and length in the file.
     repairs

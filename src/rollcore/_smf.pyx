@@ -64,6 +64,9 @@ cdef enum:
     DEFAULT_SMPTE_TICKS = 40     # with 25 frames per second, the standard's own example: milliseconds
     MAX_DENOMINATOR_POWER = 8    # a time signature in 256ths
     LARGEST_INSERTION = 32
+    FEWEST_MERGED = 256
+    STRETCH_NOTES = 8192         # of a stretch of time, in the mean
+    MOST_RUNS = 1024
     CANCELLED = 0x100            # a running status that a meta or sysex event has cancelled
 
 cdef struct Cursor:
@@ -153,7 +156,7 @@ cdef void mend(
 
 cdef void *grown(void *array, Py_ssize_t *capacity, Py_ssize_t itemsize) noexcept nogil:
     """The array at twice its capacity, or NULL with the array as it was."""
-    cdef Py_ssize_t wanted = capacity[0] * 2 if capacity[0] else 256
+    cdef Py_ssize_t wanted = capacity[0] * 2 if capacity[0] else 16
     cdef void *larger = realloc(array, <size_t>wanted * itemsize)
     if larger != NULL:
         capacity[0] = wanted
@@ -392,6 +395,20 @@ cdef Stop take_payload(
     return GO_ON
 
 
+cdef bint room_for_cuts(Song *song) noexcept nogil:
+    """Have as many cuts as queues; false when memory is out. Few files need any."""
+    cdef Py_ssize_t n = <Py_ssize_t>song.ports_capacity * PORT_QUEUES, i = song.cuts_capacity
+    cdef void *larger
+    if i < n:
+        larger = realloc(song.cuts, <size_t>n * sizeof(Cut))
+        if larger == NULL:
+            return False
+        song.cuts = <Cut *>larger
+        memset(&song.cuts[i], 0xFF, <size_t>(n - i) * sizeof(Cut))           # every index -1
+        song.cuts_capacity = n
+    return True
+
+
 cdef Stop claim_port(Reader *reader) noexcept nogil:
     """Give the track's port its place among the ports: that of its number, or the next that is free."""
     cdef Song *song = reader.song
@@ -420,14 +437,11 @@ cdef Stop claim_port(Reader *reader) noexcept nogil:
         if larger == NULL:
             return OUT_OF_MEMORY
         song.queues = <Queue *>larger
-        larger = realloc(song.cuts, <size_t>n * sizeof(Cut))
-        if larger == NULL:
-            return OUT_OF_MEMORY
-        song.cuts = <Cut *>larger
         i = song.ports_capacity * PORT_QUEUES
         memset(&song.queues[i], 0xFF, <size_t>(n - i) * sizeof(Queue))       # every index -1
-        memset(&song.cuts[i], 0xFF, <size_t>(n - i) * sizeof(Cut))
         song.ports_capacity = song.n_ports
+        if song.cuts != NULL and not room_for_cuts(song):
+            return OUT_OF_MEMORY
     return GO_ON
 
 
@@ -707,7 +721,7 @@ cdef int64_t longest_held(const Song *song) noexcept nogil:
     return <int64_t>LONGEST_HELD_SECONDS * song.smpte_fps * song.smpte_ticks_per_frame
 
 
-cdef void leave_notes(Reader *reader, Py_ssize_t start, int64_t end_tick) noexcept nogil:
+cdef void leave_notes(Reader *reader, Py_ssize_t start, int64_t end_tick, bint any_cut) noexcept nogil:
     """At the end of a track empty the queues, and tell open notes where that end might end them (-1: nowhere).
 
     Their `offset_tick` is that tick's complement, or -1 where they can only be dropped.
@@ -727,6 +741,8 @@ cdef void leave_notes(Reader *reader, Py_ssize_t start, int64_t end_tick) noexce
             if 0 < length <= longest:
                 note.offset_tick = ~end_tick
             reader.n_open += 1
+        if not any_cut:
+            continue
         cut = &song.cuts[key]
         cut.closed = -1
         while cut.first >= 0:
@@ -829,6 +845,9 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
             break
         tick += length
         if tick >= due:
+            if not room_for_cuts(song):
+                stop = OUT_OF_MEMORY
+                break
             n_ended = 0
             due = silence(reader, tick, &n_ended)
             n_open -= n_ended
@@ -859,19 +878,24 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 status |= CANCELLED
             continue
 
-        if base < 0:
-            if claim_port(reader) != GO_ON:
-                stop = OUT_OF_MEMORY
-                break
-            base = reader.channel_base
         if byte[0] >= 0x80:
             status = byte[0]
+            if base < 0:
+                if claim_port(reader) != GO_ON:
+                    stop = OUT_OF_MEMORY
+                    break
+                base = reader.channel_base
             two_bytes = (status & 0xE0) != 0xC0
             data = take(&cursor, 1 + two_bytes)
         else:
             if status & CANCELLED:
                 mend(reader, RUNNING_STATUS_KEPT, byte, byte[0])
                 status ^= CANCELLED
+                if base < 0:                 # the meta event named another port
+                    if claim_port(reader) != GO_ON:
+                        stop = OUT_OF_MEMORY
+                        break
+                    base = reader.channel_base
             two_bytes = (status & 0xE0) != 0xC0
             data = byte if take(&cursor, two_bytes) != NULL else NULL
         if data == NULL:
@@ -939,6 +963,9 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                 continue
             stop = read_control(reader, channel, data[0], data[1], tick, track)
             if (n_open or n_cut) and (data[0] == RELEASE_ALL or data[0] == ALL_SOUND_OFF):
+                if not room_for_cuts(song):
+                    stop = OUT_OF_MEMORY
+                    break
                 n_ended = end_notes(song, channel, tick)
                 n_open -= n_ended
                 n_cut += n_ended
@@ -946,7 +973,7 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
     reader.cursor = cursor
     song.n_notes = n_notes
     if n_open or n_cut:
-        leave_notes(reader, first_note, tick if stop == AT_END_OF_TRACK else -1)
+        leave_notes(reader, first_note, tick if stop == AT_END_OF_TRACK else -1, n_cut > 0)
     if stop == AT_LIMIT:
         mend(reader, MISSING_END_OF_TRACK, cursor.at, 0)
     elif stop == CUT:
@@ -1030,21 +1057,103 @@ cdef bint sort(Row *rows, Py_ssize_t n) noexcept nogil:
         target = swap
 
 
-cdef void sort_chords(NoteRow *rows, Py_ssize_t n) noexcept nogil:
-    """Order small groups of notes of one onset in place, so that a track becomes one sorted run."""
+cdef void fill_row(NoteRow *row, const Note *note) noexcept nogil:
+    row.onset_tick = note.onset_tick
+    row.offset_tick = note.offset_tick
+    row.pitch = note.pitch
+    row.velocity = note.velocity
+    row.channel = note.channel
+    row.drums = note.drums
+    row.track = note.track
+    row.padding = 0
+
+
+cdef inline bint insert_row(NoteRow *rows, Py_ssize_t first, Py_ssize_t i) noexcept nogil:
+    """Move a row back to its place among those from `first` on; false where that is too far."""
     cdef NoteRow row
-    cdef Py_ssize_t start = 0, i, j
-    while start < n:
-        i = start + 1
-        while i < n and i - start < LARGEST_INSERTION and rows[i].onset_tick == rows[start].onset_tick:
-            row = rows[i]
-            j = i
-            while j > start and precedes(&row, &rows[j - 1]):
-                rows[j] = rows[j - 1]
-                j -= 1
-            rows[j] = row
-            i += 1
-        start = i
+    cdef Py_ssize_t j = i, least = max(first, i - LARGEST_INSERTION)
+    if i == first or not precedes(&rows[i], &rows[i - 1]):
+        return True
+    row = rows[i]
+    while j > least and precedes(&row, &rows[j - 1]):
+        rows[j] = rows[j - 1]
+        j -= 1
+    rows[j] = row
+    return j == first or not precedes(&row, &rows[j - 1])
+
+
+cdef bint merge_runs(const Song *song, Py_ssize_t *at, const Py_ssize_t *ends, int n_runs, int64_t last_tick,
+                     NoteRow *rows) noexcept nogil:
+    """Fill the rows with the notes of several ascending runs; whether they are in order then, as they are as a rule.
+
+    A counting sort by onset, of one stretch of time after the other, which fits into the cache: a merge would compare
+    and copy once for each doubling of the number of tracks.
+    """
+    cdef Py_ssize_t n = song.n_notes, i, done = 0, start
+    cdef int32_t places[STRETCH_NOTES]
+    cdef int32_t count, total
+    cdef int stretch_shift = 0, shift = 0, place, run
+    cdef int64_t begin = 0, end
+    cdef bint in_order = True
+    while last_tick >> stretch_shift > n // STRETCH_NOTES:
+        stretch_shift += 1
+    while (<int64_t>1 << stretch_shift) >> shift > min(n, STRETCH_NOTES):
+        shift += 1
+    while done < n:
+        end = begin + (<int64_t>1 << stretch_shift)
+        memset(places, 0, (<size_t>1 << (stretch_shift - shift)) * sizeof(int32_t))
+        for run in range(n_runs):
+            i = at[run]
+            while i < ends[run] and song.notes[i].onset_tick < end:
+                places[(song.notes[i].onset_tick - begin) >> shift] += 1
+                i += 1
+        total = 0
+        for place in range(1 << (stretch_shift - shift)):
+            count = places[place]
+            places[place] = total
+            total += count
+        start = done
+        for run in range(n_runs):
+            i = at[run]
+            while i < ends[run] and song.notes[i].onset_tick < end:
+                place = <int>((song.notes[i].onset_tick - begin) >> shift)
+                fill_row(&rows[start + places[place]], &song.notes[i])
+                places[place] += 1
+                i += 1
+            done += i - at[run]
+            at[run] = i
+        for i in range(start, done):
+            in_order &= insert_row(rows, start, i)
+        begin = end
+    return in_order
+
+
+cdef bint order_notes(const Song *song, NoteRow *rows) noexcept nogil:
+    """Fill the rows with the notes, sorted; false when memory is out."""
+    cdef Py_ssize_t at[MOST_RUNS]            # where each ascending run of notes begins and ends: a track, as a rule
+    cdef Py_ssize_t ends[MOST_RUNS]
+    cdef Py_ssize_t i
+    cdef int n_runs = 0
+    cdef int64_t tick, previous = INT64_MAX, last_tick = 0
+    cdef bint in_order = True
+    for i in range(song.n_notes):
+        tick = song.notes[i].onset_tick
+        if tick < previous:
+            last_tick = max(last_tick, previous if n_runs else 0)
+            if n_runs < MOST_RUNS:
+                at[n_runs] = i
+                if n_runs:
+                    ends[n_runs - 1] = i
+            n_runs += n_runs <= MOST_RUNS
+        previous = tick
+    if 1 < n_runs <= MOST_RUNS and song.n_notes >= FEWEST_MERGED:
+        ends[n_runs - 1] = song.n_notes
+        in_order = merge_runs(song, at, ends, n_runs, max(last_tick, previous), rows)
+    else:
+        for i in range(song.n_notes):
+            fill_row(&rows[i], &song.notes[i])
+            in_order &= insert_row(rows, 0, i)
+    return in_order or sort(rows, song.n_notes)
 
 
 cdef bint keep_changes(Song *song) noexcept nogil:
@@ -1286,6 +1395,16 @@ cdef int song_parse(Song *song, const uint8_t *data, Py_ssize_t size) noexcept n
     return SMF_OK
 
 
+cdef Py_ssize_t programs_first(Song *song) noexcept nogil:
+    """Leave of the setups the programs alone, with the program where midi.PROGRAM_DTYPE has it; return how many."""
+    cdef Py_ssize_t i, n = 0
+    for i in range(song.n_setups):
+        if song.setups[i].kind == SETUP_PROGRAM:
+            song.setups[n] = song.setups[i]
+            n += 1
+    return n
+
+
 def parse(const uint8_t[::1] data not None):
     """Read a file's bytes into packed columns; see ``_smf.pyi``."""
     cdef Song song
@@ -1293,7 +1412,6 @@ def parse(const uint8_t[::1] data not None):
     cdef const uint8_t *first = &data[0] if size else NULL
     cdef int status
     cdef NoteRow *rows
-    cdef Note *note
     cdef bint sorted_ = True
     song_init(&song)
     song.all_controls = True
@@ -1305,18 +1423,7 @@ def parse(const uint8_t[::1] data not None):
         notes = PyBytes_FromStringAndSize(NULL, song.n_notes * <Py_ssize_t>sizeof(NoteRow))
         rows = <NoteRow *>PyBytes_AS_STRING(notes)
         with nogil:
-            memset(rows, 0, song.n_notes * sizeof(NoteRow))
-            for i in range(song.n_notes):
-                note = &song.notes[i]
-                rows[i].onset_tick = note.onset_tick
-                rows[i].offset_tick = note.offset_tick
-                rows[i].pitch = note.pitch
-                rows[i].velocity = note.velocity
-                rows[i].channel = note.channel
-                rows[i].drums = note.drums
-                rows[i].track = note.track
-            sort_chords(rows, song.n_notes)
-            sorted_ = sort(rows, song.n_notes)
+            sorted_ = order_notes(&song, rows)
         if not sorted_:
             raise MemoryError
         return (
@@ -1327,7 +1434,7 @@ def parse(const uint8_t[::1] data not None):
             PyBytes_FromStringAndSize(<char *>song.pedals, song.n_pedals * <Py_ssize_t>sizeof(Pedal)),
             PyBytes_FromStringAndSize(<char *>song.signatures, song.n_signatures * <Py_ssize_t>sizeof(Signature)),
             PyBytes_FromStringAndSize(<char *>song.controls, song.n_controls * <Py_ssize_t>sizeof(Control)),
-            PyBytes_FromStringAndSize(<char *>song.setups, song.n_setups * <Py_ssize_t>sizeof(Setup)),
+            PyBytes_FromStringAndSize(<char *>song.setups, programs_first(&song) * <Py_ssize_t>sizeof(Setup)),
             PyBytes_FromStringAndSize(<char *>song.parts, song.n_parts * <Py_ssize_t>sizeof(Part)),
             [(song.names[i].track, song.names[i].start, song.names[i].length) for i in range(song.n_names)],
             song.n_tracks,

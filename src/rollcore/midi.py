@@ -71,12 +71,6 @@ PEDAL_DTYPE = np.dtype([("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("
 TIME_SIGNATURE_DTYPE = np.dtype([("tick", "<i8"), ("beats", "<u2"), ("value", "<u2"), ("track", "<u2")], align=True)
 TEMPO_ROW_DTYPE = np.dtype([("tick", "<i8"), ("microseconds_per_beat", "<i4"), ("track", "<u2")], align=True)
 
-_SETUP_DTYPE = np.dtype(  # of which only the programs are kept
-    [("tick", "<i8"), ("track", "<u2"), ("channel", "u1"), ("kind", "u1"), ("program", "u1"), ("loose", "u1")],
-    align=True,
-)
-_PROGRAM = 0  # the kind of a setup
-
 #: Microseconds per beat before the first tempo event: 120 beats per minute.
 DEFAULT_TEMPO = 500_000
 NO_SIGNATURE = "a time signature must be 1 to 255 beats of a power of two up to 256, at a tick of 0 or more, not {}"
@@ -442,7 +436,7 @@ def read_midi(
     name, data = _load(source)
     parsed = _smf.parse(data)
     status, (format_, ticks_per_beat, fps, ticks), notes, tempos, pedals, signatures = parsed[:6]
-    controllers, setups, parts, names, n_tracks, counts, first = parsed[6:]
+    controllers, programs, parts, names, n_tracks, counts, first = parsed[6:]
     if status == 5:
         raise MidiError(name, 0, "bytes as they were written", f"{skip_reason(status, data)}: fetch it as binary")
     if status:
@@ -450,35 +444,21 @@ def read_midi(
         raise MidiError(name, 0, "a MIDI file (MThd)", found)
     if strict and first[0] >= 0:
         raise strict_error(name, *first)
-    rows = np.frombuffer(tempos, TEMPO_ROW_DTYPE)
-    changes = np.empty(len(rows), TEMPO_DTYPE)
-    for key in TEMPO_DTYPE.names or ():
-        changes[key] = rows[key]
-    changes.flags.writeable = False
     return Midi(
         notes=np.frombuffer(notes, NOTE_DTYPE),
-        tempos=changes,
+        tempos=np.frombuffer(tempos, TEMPO_DTYPE),  # the track lies between its fields
         ticks_per_beat=ticks_per_beat,
         format=format_,
-        tempo_tracks=rows["track"],
+        tempo_tracks=np.frombuffer(tempos, TEMPO_ROW_DTYPE)["track"],
         pedals=np.frombuffer(pedals, PEDAL_DTYPE),
         time_signatures=np.frombuffer(signatures, TIME_SIGNATURE_DTYPE),
-        programs=_programs(np.frombuffer(setups, _SETUP_DTYPE)),
+        programs=np.frombuffer(programs, PROGRAM_DTYPE),
         controllers=np.frombuffer(controllers, CONTROLLER_DTYPE),
         parts=np.frombuffer(parts, PART_DTYPE),
         track_names=_track_names(data, names, n_tracks),
         smpte=(fps, ticks) if fps else None,
         repairs={code: count for code, count in zip(REPAIR_CODES, counts, strict=False) if count},
     )
-
-
-def _programs(setups: Array) -> Array:
-    found = setups[setups["kind"] == _PROGRAM]
-    programs = np.empty(len(found), PROGRAM_DTYPE)
-    for key in PROGRAM_DTYPE.names or ():
-        programs[key] = found[key]
-    programs.flags.writeable = False
-    return programs
 
 
 def _track_names(data: bytes, names: list[tuple[int, int, int]], n_tracks: int) -> tuple[str, ...]:

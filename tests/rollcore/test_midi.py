@@ -181,6 +181,37 @@ def test_seconds_of_absolute_time_and_of_tracks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("n_tracks", "n_notes", "last_tick"),
+    [(16, 3000, 9000), (3, 200, 1 << 26), (16, 40, 0), (1500, 3, 500), (2, 30_000, 100)],
+)
+def test_notes_of_many_tracks_are_in_order(n_tracks: int, n_notes: int, last_tick: int) -> None:
+    rng = np.random.default_rng(n_tracks)
+    tracks, expected = [], []
+    for track in range(n_tracks):
+        ticks = np.sort(rng.integers(0, last_tick, n_notes, endpoint=True)).tolist()
+        if track == 0:
+            ticks[-1] = 4 * last_tick  # far behind all others
+        pitches, now, body = rng.integers(0, 128, n_notes).tolist(), 0, b""
+        for tick, pitch in zip(ticks, pitches, strict=True):
+            body += quantity(tick - now) + bytes([0x90 | track % 16, pitch, 1, 0, pitch, 0])
+            now = tick
+            expected.append((tick, tick, pitch, 1, track % 16, track))
+        body += bytes([0, 0xFF, 0x2F, 0])
+        tracks.append(b"MTrk" + len(body).to_bytes(4, "big") + body)
+    header = b"MThd" + bytes([0, 0, 0, 6, 0, 1]) + n_tracks.to_bytes(2, "big") + bytes([0, 96])
+    expected.sort(key=lambda note: (note[0], note[5], note[4], note[2]))
+    assert read_midi(header + b"".join(tracks)).notes.tolist() == expected
+
+
+def quantity(value: int) -> bytes:
+    """A number as MIDI writes it, seven bits a byte."""
+    groups = [value >> shift & 127 for shift in (21, 14, 7, 0)]
+    while len(groups) > 1 and groups[0] == 0:
+        del groups[0]
+    return bytes([group | 128 for group in groups[:-1]] + groups[-1:])
+
+
+@pytest.mark.parametrize(
     ("note", "problem"),
     [
         ((-1, 5, 60, 80, 0, 0), "onset_tick must not be negative"),
