@@ -25,6 +25,27 @@ from seq2seq.sampling.request import Request
 
 SIXTEENTHS = rollcore.Grid.beats(4)
 
+# What stands below the panels of a picture: places and their names.
+_BEATS = (range(0, 13, 2), ("1/4", "1/2", "1", "2", "4", "8", "16 beats"))
+_TICKS: dict[str, tuple[Sequence[int], Sequence[str]]] = {
+    "pitch class": (range(0, 12), ("C", "", "D", "", "E", "F", "", "G", "", "A", "", "B")),
+    "interval": (range(0, 25, 6), ("-12", "-6", "0", "6", "12 semitones")),
+    "note length": _BEATS,
+    "time between onsets": _BEATS,
+    "density": (range(0, 16, 5), ("0", "5", "10", "15 notes a beat")),
+    "polyphony": (range(0, 11, 5), ("0", "5", "10 notes")),
+}
+# Title, measures and their short names.
+_MEASURE_PANELS: tuple[tuple[str, list[str], Sequence[str]], ...] = (
+    ("bar again after … bars", [f"bar again after {lag}" for lag in LAGS], [str(lag) for lag in LAGS]),
+    ("rhythm again after … bars", [f"rhythm of a bar again after {lag}" for lag in LAGS], [str(lag) for lag in LAGS]),
+    (
+        "key, melody, metre, ending",
+        [name for name in MEASURES if "again" not in name and "phrase" not in name],
+        ("in key", "home", "leaps", "steps", "on beat", "change", "still", "tonic"),
+    ),
+)
+
 
 def read_folder(source: str | Path, grid: Grid = SIXTEENTHS) -> list[Piece]:
     """Return the pieces of a folder, an archive or a MIDI file, on a grid of beats.
@@ -266,30 +287,24 @@ def plot_samples(samples: Sequence[Piece], real: Sequence[Piece], path: str | Pa
         raise rollcore.RollcoreError("a picture needs matplotlib: pip install 'rollcore[plot]'") from None
     sides = {"real": list(real), "samples": list(samples)}
     shown = {side: [distributions(piece) for piece in pieces] for side, pieces in sides.items()}
+    panels = {
+        name: (
+            {side: np.mean([one[name] for one in made], axis=0) for side, made in shown.items()},
+            *_TICKS.get(name, ((), ())),
+        )
+        for name in shown["real"][0]
+    }
+    rates = {side: measure(pieces) for side, pieces in sides.items()}
+    for title, rows, names in _MEASURE_PANELS:
+        heights = {side: np.array([_mean(found[row]) or 0.0 for row in rows]) for side, found in rates.items()}
+        panels[title] = heights, range(len(rows)), names
     figure = Figure(figsize=(12, 8), layout="constrained")
     axes = figure.subplots(3, 3).ravel()
-    for axis, name in zip(axes, shown["real"][0], strict=False):
-        for place, side in enumerate(sides):
-            mean = np.mean([one[name] for one in shown[side]], axis=0)
-            axis.bar(np.arange(len(mean)) + 0.4 * place, mean, 0.4, label=side)
-        axis.set_title(name)
-    form = {
-        "bar again after": [f"bar again after {lag}" for lag in LAGS],
-        "rhythm again after": [f"rhythm of a bar again after {lag}" for lag in LAGS],
-    }
-    names = [name for name in MEASURES if "again" not in name and "phrase" not in name]
-    for axis, (title, rows, ticks) in zip(
-        axes[6:],
-        [
-            *((f"{title} … bars", rows, [str(lag) for lag in LAGS]) for title, rows in form.items()),
-            ("other measures", names, [name.split()[0] + "…" for name in names]),
-        ],
-        strict=False,
-    ):
-        for place, (side, pieces) in enumerate(sides.items()):
-            values = [_mean(np.array([MEASURES[row](piece) for piece in pieces])) or 0.0 for row in rows]
-            axis.bar(np.arange(len(rows)) + 0.4 * place, values, 0.4, label=side)
-        axis.set_xticks(np.arange(len(rows)), ticks, rotation=90 if len(rows) > 5 else 0, fontsize=8)
+    for axis, (title, (heights, places, names)) in zip(axes, panels.items(), strict=True):
+        for number, (side, values) in enumerate(heights.items()):
+            axis.bar(np.arange(len(values)) + 0.4 * (number - 0.5), values, 0.4, label=side)
+        if names:
+            axis.set_xticks(places, names, fontsize=7)
         axis.set_title(title)
     axes[0].legend()
     with whole_file(path) as file:
