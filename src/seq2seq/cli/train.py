@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import click
 
 from rollcore import DatasetError, console
+from rollcore.storage import mirrored
 from seq2seq.cli.options import CONTEXT, bad_usage, quiet_option
 from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig
@@ -111,42 +113,43 @@ def cli(
 ) -> int:
     """Train a model."""
     _check_data(data)
-    target = Path(run_dir) if run_dir else Path("runs") / Path(data).stem
-    given = given_settings(options)
+    place = run_dir or os.fspath(Path("runs") / Path(data).stem)
     if resume and overwrite:
         raise click.UsageError("--resume goes on with the model, --overwrite replaces it: choose one")
     if resume and (preset or config):
         raise click.UsageError("--preset and --config are for a new run, and --resume goes on with its settings")
-    model = settings = epochs = None
-    if resume:
-        epochs = given.pop("epochs", None)
-        check_unchanged(target, given)
-    else:
-        model, settings = _configurations(data, preset, config, given)
-    import_keras()
-    try:
-        with bad_usage():
-            result = train(
-                data,
-                target,
-                model,
-                settings,
-                max_minutes=max_minutes,
-                resume=resume,
-                epochs=epochs,
-                overwrite=overwrite,
-                samples=samples,
-                quiet=quiet,
-            )
-    except Exception as error:
-        # Each backend has its own error for it.
-        if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
-            raise
-        raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
-    if result["interrupted"]:
-        return console.INTERRUPTED
-    _report(data, target, result, quiet)
-    return 0
+    with mirrored(place, resume=resume, overwrite=overwrite) as folder:
+        target, given = Path(folder), given_settings(options)
+        model = settings = epochs = None
+        if resume:
+            epochs = given.pop("epochs", None)
+            check_unchanged(target, given)
+        else:
+            model, settings = _configurations(data, preset, config, given)
+        import_keras()
+        try:
+            with bad_usage():
+                result = train(
+                    data,
+                    target,
+                    model,
+                    settings,
+                    max_minutes=max_minutes,
+                    resume=resume,
+                    epochs=epochs,
+                    overwrite=overwrite,
+                    samples=samples,
+                    quiet=quiet,
+                )
+        except Exception as error:
+            # Each backend has its own error for it.
+            if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
+                raise
+            raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
+        if result["interrupted"]:
+            return console.INTERRUPTED
+        _report(data, target, result, quiet, place)
+        return 0
 
 
 def _check_data(data: str) -> None:
@@ -222,7 +225,7 @@ def check_unchanged(run_dir: Path, given: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} cannot change: {run_dir} is to go on with {kept[name]}", context)
 
 
-def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool) -> None:
+def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool, place: str) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
     from seq2seq.training.metrics import score_table
@@ -249,4 +252,4 @@ def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool) -> No
         print(f"better than {name} {said[sum(better)]}")
     if not found["trained_on_it"]:
         print(f"{data} was replaced during the training: it may have learnt pieces that are scored here")
-    print(f"run folder: {run_dir}")
+    print(f"run folder: {place}")
