@@ -50,7 +50,7 @@ check: $(VENV)/.test  ## lint and the quick tests, under a minute: for the hand 
 # The parts do not all fit into one environment; what cannot be installed has its tests skipped by name.
 $(VENVS)/.client: $(SOURCES)
 	$(PYTHON) -m venv $(VENVS)/client
-	$(VENVS)/client/bin/python -m pip install --quiet -e '.[cpu,plot,dev,mlflow,tensorboard]'
+	$(VENVS)/client/bin/python -m pip install --quiet -e '.[cpu,plot,dev,dask,mlflow,tensorboard]'
 	$(VENVS)/client/bin/python -m pip install --quiet playwright || echo "no Playwright: no tests in a browser"
 	@touch $@
 
@@ -67,7 +67,7 @@ $(VENVS)/.storage: $(SOURCES)
 	  || echo "no npm, no Azurite: no tests with Azure's storage"
 	@touch $@
 
-test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.storage $(VENVS)/.azureml  ## test against real programs: Chromium, MLflow, TensorBoard, Azurite, an S3 server
+test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.storage $(VENVS)/.azureml  ## test against real programs: Chromium, MLflow, TensorBoard, Dask, Azurite, an S3 server
 	MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow \
 	  $(VENVS)/client/bin/python -m pytest -q tests/services --ignore tests/services/test_storage.py \
 	  --ignore tests/services/test_azureml.py

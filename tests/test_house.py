@@ -47,6 +47,7 @@ ORDER = {
         "ledger",
         "build",
         "merge",
+        "distributed",
         "sources.chords",
         "sources.pack",
         "sources.matfile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -88,6 +89,12 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     help="Build the I-th of N parts of the dataset, here or on another machine; `rollcore merge` joins them.",
 )
 @click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Build on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786, or local for workers on this machine. "
+    "They must see inputs and output under the same names.",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that read files.  [default: one for each core]"
 )
 @quiet_option
@@ -107,6 +114,7 @@ def build_dataset(
     dedupe_by: str | None,
     column: str | None,
     part: tuple[int, int] | None,
+    dask: str | None,
     threads: int | None,
     quiet: bool,
     verbose: bool,
@@ -135,19 +143,27 @@ def build_dataset(
         chosen = check_planes(planes)
         grid.limits(longest)
         check_split(split)
+    options: dict[str, Any] = {
+        "grid": grid,
+        "planes": chosen,
+        "drums": drums,
+        "sustain": sustain,
+        "align": not no_align,
+        "max_minutes": longest,
+        "split": split,
+        "dedupe": dedupe_by or dedupe,
+        "column": column,
+    }
+    if dask is not None:
+        if part is not None:
+            raise click.UsageError("--dask shares the parts out itself: leave --part out", click.get_current_context())
+        _distribute(inputs, out, dask, options if threads is None else {**options, "threads": threads}, quiet)
+        return
     with published(out) as local, Progress("files") as progress:
         report = build(
             inputs,
             local,
-            grid=grid,
-            planes=chosen,
-            drums=drums,
-            sustain=sustain,
-            align=not no_align,
-            max_minutes=longest,
-            split=split,
-            dedupe=dedupe_by or dedupe,
-            column=column,
+            **options,
             part=part,
             threads=threads,
             progress=None if quiet else lambda files, frames: progress(files, f"{frames:,} frames"),
@@ -157,6 +173,22 @@ def build_dataset(
         return
     for line in (*str(report).replace(local, out).split("\n"), *listed):
         click.echo(printable(line))
+
+
+def _distribute(inputs: list[str], out: str, scheduler: str, options: dict[str, Any], quiet: bool) -> None:
+    """Build on the workers of a scheduler."""
+    from rollcore.distributed import build_distributed
+
+    with published(out) as local, Progress("parts") as progress:
+        count = build_distributed(
+            inputs[0] if len(inputs) == 1 else inputs,
+            local,
+            scheduler,
+            progress=None if quiet else lambda done, of: progress(done, f"{of:,} in all"),
+            **options,
+        )
+    if not quiet:
+        click.echo(f"{count:,} pieces in {printable(out)}; next: rollcore info {printable(out)}")
 
 
 def _listed(dataset: str) -> list[str]:
