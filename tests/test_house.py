@@ -54,6 +54,8 @@ ORDER = {
         "show.plot",
         "show.sound",
         "show.summary",
+        "show.instruments",
+        "show.tracks",
         "cli.options",
         "cli.make",
         "cli.build",

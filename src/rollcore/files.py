@@ -27,6 +27,8 @@ RENAMES_OPEN_FILES = os.name != "nt"
 _LOCKED_BYTE = 1 << 30
 _one_at_a_time = threading.Lock()
 
+_LONGEST_BEGINNING = 220  # bytes of a name that its unfinished file keeps
+
 
 def lock(fd: int) -> bool:
     """Lock an open file against other processes that do the same, until it is closed.
@@ -107,7 +109,9 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path = Path(os.path.realpath(target))  # a link stays one
     apart = not path.exists() or path.is_file()  # and so does a pipe
-    part = path.with_name(f".{path.name}.{os.getpid()}.part") if apart else path
+    # Most file systems hold names of 255 bytes.
+    begins = os.fsdecode(os.fsencode(path.name)[:_LONGEST_BEGINNING])
+    part = path.with_name(f".{begins}.{os.getpid()}.part") if apart else path
     try:
         with open(part, "wb") as file:
             if apart:

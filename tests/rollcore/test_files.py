@@ -24,6 +24,13 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o640, "who may read it does not change"
 
 
+def test_the_longest_names_can_be_written(tmp_path):
+    for name in ("n" * 255, "é" * 127, "n" * 219 + "é" * 18):
+        with whole_file(tmp_path / name) as file:
+            file.write(b"new")
+    assert len(names(tmp_path)) == 3
+
+
 def write_half(target, fault):
     with whole_file(target) as file:
         file.write(b"half")

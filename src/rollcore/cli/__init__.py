@@ -21,7 +21,7 @@ COMMANDS = {
     "build-dataset": ("build", "Read MIDI files into a dataset."),
     "merge": ("merge", "Join the parts of a build into one dataset."),
     "import-mat": ("make", "Make a dataset of a standard .mat file."),
-    "info": ("inspect", "Show what is inside a dataset."),
+    "info": ("inspect", "Show what is inside a dataset, or the tracks of a MIDI file."),
     "report": ("inspect", "List the files a dataset was built from, by outcome."),
     "verify": ("inspect", "Check a dataset against its checksums."),
     "plot": ("show", "Draw the piano roll of a MIDI file or a piece."),

@@ -1,4 +1,4 @@
-"""Commands that look into a dataset: ``info``, ``report`` and ``verify``."""
+"""Commands that look into a dataset, or a MIDI file: ``info``, ``report`` and ``verify``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,25 @@ from rollcore.errors import RollcoreError
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("dataset")
+@click.argument("source")
 @json_option
-def info(dataset: str, as_json: bool) -> None:
-    """Show what is inside DATASET."""
+def info(source: str, as_json: bool) -> None:
+    """Show what is inside SOURCE, a dataset or a MIDI file.
+
+    Of a MIDI file the tracks are listed: what --tracks, --channels and --programs choose from.
+    """
+    if _is_midi(source):
+        from rollcore.midi import read_midi
+        from rollcore.show.tracks import midi_facts, midi_lines
+
+        facts = midi_facts(read_midi(source))
+        for line in [json.dumps(facts, indent=2)] if as_json else midi_lines(facts):
+            click.echo(line)
+        return
     from rollcore.dataset import open_dataset
     from rollcore.show.summary import dataset_facts, dataset_lines
 
-    opened = open_dataset(dataset)
+    opened = open_dataset(source)
     if as_json:
         click.echo(json.dumps(dataset_facts(opened), indent=2))
         return
@@ -57,3 +68,14 @@ def verify(dataset: str) -> None:
     if damaged:
         raise RollcoreError(f"{dataset}: {len(damaged)} of {len(opened.shards)} shards are damaged; build it again")
     click.echo(f"{printable(dataset)}: intact, {len(opened):,} pieces in {len(opened.shards):,} shards")
+
+
+def _is_midi(path: str) -> bool:
+    """Whether a file begins as MIDI files do, or is called as they are and does not begin as datasets do."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    called = path.lower().endswith((".mid", ".midi", ".kar", ".rmi", ".smf"))
+    return head[:4] == b"MThd" or head[8:] == b"RMID" or (called and head[:8] != b"\x89HDF\r\n\x1a\n")
