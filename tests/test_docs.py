@@ -1,5 +1,6 @@
 """The Python of the documents, run as a reader would: block after block, in a folder with a few files."""
 
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -31,3 +32,19 @@ def test_the_python_of_a_page_runs(page, torch, tmp_path, monkeypatch):
     for block in chosen:
         exec(compile(block, page, "exec"), names)
     keras.backend.clear_session()
+
+
+def test_what_the_reference_names_is_there():
+    text = (ROOT / "docs" / "api.md").read_text()
+    names = re.findall(r"^::: (rollcore[\w.]*)$", text, re.MULTILINE)
+    assert len(names) > 10
+    for name in names:
+        module, _, last = name.rpartition(".")
+        found = getattr(importlib.import_module(module), last, None)
+        assert found is not None or importlib.import_module(name), name
+
+
+def test_the_site_has_every_page_in_its_menu():
+    menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    pages = set(re.findall(r" ([\w-]+\.md)$", menu, re.MULTILINE))
+    assert pages == {path.name for path in (ROOT / "docs").glob("*.md")}
