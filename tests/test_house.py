@@ -243,7 +243,6 @@ WITHOUT_A_TEST = {
     "seq2seq.cli.options",
     "seq2seq.cli.push",
     "seq2seq.cli.report",
-    "seq2seq.cli.sweep",
     "seq2seq.entry",
     "seq2seq.errors",
     "seq2seq.models.archive",
