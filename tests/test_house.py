@@ -251,7 +251,6 @@ WITHOUT_A_TEST = {
     "seq2seq.output.composition",
     "seq2seq.output.export",
     "seq2seq.output.notation",
-    "seq2seq.output.tables",
     "seq2seq.sampling.corpus",
     "seq2seq.sampling.primer",
     "seq2seq.sampling.request",

@@ -19,24 +19,20 @@ class Schedule(keras.optimizers.schedules.CosineDecay):
     updates : int
         Updates of the whole training.
     restart : int
-        Updates of a shorter run that was extended to this one. Its rate had come down to nothing; a rate that jumped
-        back to where the longer cosine is would undo what was learnt, so from here on the rate climbs to the cosine
-        over a twentieth of the updates that are left.
+        Updates of a shorter run that was extended to this one. Its rate had come down to nothing, and one that jumped
+        to where the longer cosine is would undo what was learnt. So all begins again here, for the updates that are
+        left: the rates of both parts add up to those of a run that had this length from the beginning.
     """
 
     def __init__(self, peak: float, updates: int, restart: int = 0) -> None:
-        warm = max(1, updates // 20)
-        super().__init__(peak / 20, max(1, updates - warm), warmup_target=peak, warmup_steps=warm)
+        left = updates - restart
+        warm = max(1, left // 20)
+        super().__init__(peak / 20, max(1, left - warm), warmup_target=peak, warmup_steps=warm)
         self.peak, self.updates, self.restart = peak, updates, restart
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of update number *step*, counted from 0."""
-        rate = super().__call__(step)
-        if not self.restart:
-            return rate
-        climb = max(1, (self.updates - self.restart) // 20)
-        share = ops.divide(ops.cast(step, rate.dtype) - self.restart + 1, climb)
-        return ops.multiply(rate, ops.clip(share, 0.0, 1.0))
+        return super().__call__(step if not self.restart else ops.maximum(step - self.restart, 0))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

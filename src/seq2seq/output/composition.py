@@ -46,6 +46,8 @@ class Composition:
         Why it is not music, in one line, or None.
     facts
         How it was made, name by name; None for what was not asked for.
+    warning
+        What is wrong with the model, in one line, or None.
     """
 
     series: str
@@ -60,6 +62,7 @@ class Composition:
     training: Figures
     degenerate: str | None
     facts: Mapping[str, object]
+    warning: str | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +82,8 @@ class Composition:
     def remarks(self) -> list[str]:
         """Return what is wrong with it, a line each."""
         found = [] if self.degenerate is None else [f"NOT MUSIC, {self.degenerate}"]
+        if self.warning is not None:
+            found.append(self.warning)
         if self.figures.repetition > max(_LOOPED, 2 * self.training.repetition):
             found.append(
                 f"a loop, most likely: {self.figures.repetition:.0%} repeats what was just heard, "

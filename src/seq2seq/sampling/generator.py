@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -77,12 +77,18 @@ class Generator:
         What the outputs are called after.
     data
         The dataset whose pieces a request may name as primers; it is opened when one is named.
+
+    Attributes
+    ----------
+    warning
+        What is wrong with the model, in one line, or None.
     """
 
     def __init__(
         self, config: ModelConfig, arrays: Arrays, corpus: Corpus, name: str, data: str | Path | None = None
     ) -> None:
         self.config, self.corpus, self.name = config, corpus, name
+        self.warning: str | None = None
         self._source = Source(config, corpus, None if data is None else Path(data))
         self._sampler = Sampler(config, arrays)
 
@@ -121,7 +127,9 @@ class Generator:
             raise RunError(
                 f"{weights}: what it says of its training data is damaged ({error}): train it again"
             ) from error
-        return cls(config, arrays, corpus, name, None if data is None else Path(data))
+        found = cls(config, arrays, corpus, name, None if data is None else Path(data))
+        found.warning = _judge(facts)
+        return found
 
     def compose(
         self, request: Request | None = None, *, progress: Callable[[int, int], None] | None = None
@@ -173,6 +181,7 @@ class Generator:
                     training=self.corpus.figures,
                     degenerate=degeneration(new, one_pitch=one_pitch),
                     facts=facts,
+                    warning=self.warning,
                 )
             )
         return made
@@ -374,3 +383,14 @@ def _word(text: str) -> str:
     plain = re.sub(r"[\s:]+", "-", text.strip())
     safe = re.sub(r"[^\w#.-]", "_", plain).encode()[:24].decode(errors="ignore")
     return safe if safe == plain else f"{safe}-{crc32(text.encode('utf-8', 'surrogateescape')) & 0xFFFF:04x}"
+
+
+def _judge(facts: Mapping[str, Any]) -> str | None:
+    """Return what the losses at the training mean for the music, where they are known and bad."""
+    loss, unigram = facts.get("validation_nats_per_frame"), facts.get("unigram_nats_per_frame")
+    if not isinstance(loss, int | float) or not isinstance(unigram, int | float) or loss <= unigram:
+        return None
+    return (
+        f"the model is worse than counting pitches ({loss:.3f} nats a frame, {unigram:.3f}): its training diverged, or "
+        "was too short"
+    )

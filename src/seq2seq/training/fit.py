@@ -61,7 +61,7 @@ def train(
         for the random numbers of dropout.
     epochs : int, optional
         With *resume*, how many epochs the run is to have now, at least as many as are done: the learning rate warms up
-        again, to that of a run of this length.
+        again, and comes down over the epochs that are left.
     overwrite : bool
         Replace the model that a former run left in the folder, once there is one to put in its place.
     callbacks : sequence of keras.callbacks.Callback

@@ -906,3 +906,19 @@ def test_help_loads_nothing_heavy():
         "sys.exit(bool({'numpy', 'keras', 'numba', 'h5py', 'mido'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ({"validation_nats_per_frame": 20.5, "unigram_nats_per_frame": 9.0}, True),
+        ({"validation_nats_per_frame": 1.5, "unigram_nats_per_frame": 9.0}, False),
+        ({"validation_nats_per_frame": None, "unigram_nats_per_frame": 9.0}, False),
+        ({}, False),
+    ],
+)
+def test_a_model_whose_training_diverged_says_so(run, tmp_path, losses, said):
+    config, arrays, facts = read_weights(run / "model.safetensors")
+    save_weights(config, arrays, tmp_path / "m.safetensors", {**facts, **losses})
+    made = Generator.load(tmp_path / "m.safetensors").compose(Request(frames=4))
+    assert any("worse than counting pitches (20.500 nats a frame, 9.000)" in one for one in made[0].remarks()) == said
