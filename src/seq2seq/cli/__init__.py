@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "Lay runs side by side.",
     "report": "Write a page about one run.",
     "sweep": "Train a run for each combination of settings.",
+    "serve": "Open a page on this machine to ask a model for music.",
     "models": "List the models that come with the package.",
     "push": "Send runs to storage in the cloud, or to an MLflow server.",
 }

@@ -121,13 +121,16 @@ def write_page(
     RollcoreError
         If the page cannot be written.
     """
-    pieces = list(pieces)
-    body = [f"<h1>{html_text(title)}</h1>\n", facts_list(facts)]
-    body += [piece_section(piece, number) for number, piece in enumerate(pieces)]
-    if figures:
-        body.append(f"<section>\n<h2>Figures</h2>\n{table(figures)}</section>\n")
+    below = f"<section>\n<h2>Figures</h2>\n{table(figures)}</section>\n" if figures else ""
+    write_document(path, pieces_page(title, facts_list(facts), list(pieces), below))
+
+
+def pieces_page(title: str, above: str, pieces: Sequence[Piece], below: str = "") -> str:
+    """Return a page about some pieces, with HTML above and below them."""
+    sections = "".join(piece_section(piece, number) for number, piece in enumerate(pieces))
     data = {"pieces": [piece.to_json() for piece in pieces]}
-    write_document(path, document(title, "".join(body), data, [asset("player.js"), _MOUNT]))
+    body = f"<h1>{html_text(title)}</h1>\n{above}{sections}{below}"
+    return document(title, body, data, [asset("player.js"), _MOUNT])
 
 
 def write_document(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ same music.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ from seq2seq.output.notation import bar_frames, detach, make_score, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
 from seq2seq.sampling.corpus import Corpus, metre_of
-from seq2seq.sampling.phrasing import Phrasing
+from seq2seq.sampling.phrasing import RECENT, Phrasing
 from seq2seq.sampling.primer import Primer, Source
 from seq2seq.sampling.request import MOST_FRAMES, Request
 from seq2seq.sampling.sampler import Sampler, Steering
@@ -220,13 +221,13 @@ class Generator:
     def _phrasing(self, plan: _Plan) -> Phrasing:
         """Return how what was played comes again, in bars of the plan."""
         bar = bar_frames(self.corpus.grid, plan.time_signature)
-        return Phrasing(bar=bar, returns=() if bar is None else self.corpus.returns)
+        longest = max(RECENT, math.ceil(self.corpus.figures.longest_run))
+        return Phrasing(bar=bar, longest=longest, returns=() if bar is None else self.corpus.returns)
 
     def _ended(self, new: Rows, plan: _Plan, number: int, draw: Callable[..., Rows]) -> Rows:
         """Return new music with an end: where it is likely to be over, or after the bars that were asked for.
 
-        Its last bars are drawn several times over, and one of the draws is taken at random, weighed by how likely a
-        piece is to be over after it: as their number grows, that is a draw from the music that ends there.
+        Its last bars are drawn several times over; the draw is kept after which a piece is likeliest to be over.
         """
         endings, request = self.corpus.endings, plan.request
         assert endings is not None
@@ -242,8 +243,6 @@ class Generator:
         closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed)
         every = [new[: end - before], *(np.concatenate([whole[before:kept], close]) for close in closes)]
         logits = np.array([endings.logits(np.concatenate([plan.primer.rows, one]), metre)[-1] for one in every])
-        if request.temperature > 0:
-            logits += rng.gumbel(size=len(logits))
         return every[int(np.argmax(logits))]
 
     def _plan(self, request: Request) -> _Plan:

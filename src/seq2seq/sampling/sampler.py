@@ -228,7 +228,7 @@ class _Drawer:
         rows[:, : len(primer)] = primer[:, :planes]
         echoes = self._echoes(rows, config.echo)
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
-        lags, returning = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        lags, returning, unchanged = np.zeros((3, n), np.int64)
 
         def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
             packed, match[:, place], lags[:] = echoes.next(told)
@@ -252,12 +252,17 @@ class _Drawer:
             if phrasing is not None and phrasing.bar is not None and (len(primer) + step) % phrasing.bar == 0:
                 told = returning = phrasing.told(len(primer) + step, returning, self._chances)
             listen(place, told)
+            if phrasing is not None:
+                over = unchanged >= phrasing.longest
+                echo[over, place], match[over, place] = 0, 0
             stepper.advance(place)
             if phrasing is not None:
                 recent = bits[:, max(0, place - RECENT - 1) : place]
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
                 temperature *= phrasing.factors(match[:, place], lags, changes)
             bits[:, place] = self.draw(bits[:, place - 1, 0], step, temperature)
+            same = (bits[:, place, 0] == bits[:, place - 1, 0]).all(axis=1)
+            unchanged = np.where(same & ~bits[:, place, 1:].any(axis=(1, 2)), unchanged + 1, 0)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
         return rows[:, len(primer) :]

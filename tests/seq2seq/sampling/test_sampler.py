@@ -292,6 +292,31 @@ def test_phrasing_is_heard_where_there_is_an_echo(rng):
     assert one.tobytes() == sampler.sample(primer, 40).tobytes()
 
 
+def test_what_stands_still_is_not_echoed(rng):
+    """From some frame on, a note that is held has no echo."""
+    model = tiny(spread=0.1, model="tied", echo=64)
+    sampler = sampler_of(model)
+    heard = []
+    advance = type(sampler._stepper).advance
+
+    def spy(self, place):
+        heard.append(int(self._match[0, place]))
+        advance(self, place)
+
+    rows = np.repeat(random_rows(rng, sampler.config, 1), 9, axis=0)
+    # One note is held, and nothing else may sound.
+    note = np.zeros((1, 1, 56), np.uint8)
+    note[0, 0, 30] = 1
+    steering = Steering(max_polyphony=1, melody=np.repeat(pack(note, sampler.config), 16, axis=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(sampler._stepper), "advance", spy)
+        drawn = sampler.sample(rows, 16, steering=steering, phrasing=Phrasing(longest=8))
+    assert len({frame.tobytes() for frame in drawn[0]}) == 1
+    # The first frame changes; eight frames after it stand still before the echo ends.
+    assert all(match > 0 for match in heard[2:9])
+    assert heard[9:] == [0] * 7
+
+
 def test_a_phrase_that_returns_is_told_at_every_bar(rng):
     """With a certain return after 8 bars, a model that trusts its echo plays the first bars again."""
     sampler = sampler_of(tiny(spread=0.1, model="tied", echo=64, units=16))
