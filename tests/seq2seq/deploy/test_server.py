@@ -5,11 +5,7 @@ import http.client
 import io
 import json
 import re
-import signal
-import subprocess
-import sys
 import threading
-from fractions import Fraction
 
 import mido
 import numpy as np
@@ -17,32 +13,15 @@ import pytest
 
 import rollcore
 from seq2seq.deploy import server as serving
-from seq2seq.deploy.answers import BOUNDS, parse_request
 from seq2seq.deploy.server import KEPT_FILES, MusicServer
-from seq2seq.errors import ConfigError
-from seq2seq.models.config import ModelConfig
-from seq2seq.models.weights import save_weights, weight_shapes
-from seq2seq.output.figures import figures
-from seq2seq.sampling.corpus import COMPARED, Corpus
 from seq2seq.sampling.generator import Generator
 from seq2seq.sampling.request import Request
+from untrained import write_untrained
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A model that plays now and then, trained on nothing."""
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    fields = {"model": "seq2seq", "planes": ("sounding", "onset"), "low": 40, "high": 88, "units": 8}
-    config = ModelConfig(**fields, input_frames=16, target_frames=8)
-    rng = np.random.default_rng(1)
-    arrays = {
-        name: (rng.normal(size=shape) * 0.2 - (2.5 if name == "head/logit/bias" else 0)).astype(np.float32)
-        for name, shape in weight_shapes(config)
-    }
-    grid = rollcore.Grid("beats", Fraction(4))
-    corpus = Corpus(grid, {}, figures([], 4), 100.0, (4, 4), dict.fromkeys(COMPARED, (0.0, 1.0)), (), None)
-    save_weights(config, arrays, path, corpus.to_dict())
-    return path
+    return write_untrained(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -212,23 +191,3 @@ def test_who_finds_no_turn_is_told(served, monkeypatch):
             served._turns.release()
     assert status == 503
     assert "try again" in told["error"]
-
-
-def test_every_bound_is_one_of_a_field():
-    for name, most in BOUNDS.items():
-        with pytest.raises(ConfigError, match=f"{name} must be at most"):
-            parse_request({name: most + 1, **({} if name in ("frames", "bars", "seconds") else {"frames": 4})})
-
-
-def test_the_command_says_where_and_ends_on_request(weights):
-    code = "import sys; from seq2seq.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "serve", str(weights), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        line = process.stdout.readline()
-        found = re.fullmatch(r"tiny: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends\)\n", line)
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
-        connection.request("GET", "/")
-        assert connection.getresponse().status == 200
-        connection.close()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
