@@ -24,6 +24,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   __pyx_f_8rollcore_4_smf_song_parse = fuzz_song_parse;
   __pyx_v_8rollcore_5_roll_SATURATED = (int64_t)1 << 62;
   __pyx_v_8rollcore_5_roll_FARTHEST_PHASE = (int64_t)1 << 46;
+  __pyx_v_8rollcore_5_roll_FARTHEST_KEY = (int64_t)1 << 46;
   __pyx_v_8rollcore_5_roll_EXACT = 1125899906842624.0;
   return 0;
 }
@@ -65,30 +66,50 @@ static void check_song(const Song *song, Py_ssize_t size) {
 }
 
 /* Frame by frame, the obvious way. */
-static void paint_slowly(const struct __pyx_t_8rollcore_5_roll_Span *spans, Py_ssize_t n, int onsets, uint8_t *rows) {
-  Py_ssize_t i, stride = onsets ? 2 * ROW : ROW;
+static void paint_slowly(const struct __pyx_t_8rollcore_5_roll_Span *spans, Py_ssize_t n, int onsets, int n_voices,
+                         uint8_t *rows) {
+  Py_ssize_t i, planes = onsets ? 2 * ROW : ROW, stride = planes * n_voices;
   int32_t frame;
   for (i = 0; i < n; i++) {
-    int pitch = spans[i].pitch;
-    for (frame = spans[i].start; frame < spans[i].end; frame++) rows[frame * stride + pitch / 8] |= 1 << pitch % 8;
-    if (onsets) rows[spans[i].start * stride + ROW + pitch / 8] |= 1 << pitch % 8;
+    int pitch = spans[i].lane % 128;
+    uint8_t *voice = rows + spans[i].lane / 128 * planes;
+    for (frame = spans[i].start; frame < spans[i].end; frame++) voice[frame * stride + pitch / 8] |= 1 << pitch % 8;
+    if (onsets) voice[spans[i].start * stride + ROW + pitch / 8] |= 1 << pitch % 8;
   }
 }
 
-static void check_rows(struct __pyx_t_8rollcore_5_roll_Span *spans, Py_ssize_t n, int64_t frames, int onsets) {
-  Py_ssize_t i, stride = onsets ? 2 * ROW : ROW;
+static void check_rows(struct __pyx_t_8rollcore_5_roll_Span *spans, Py_ssize_t n, int64_t frames, int onsets,
+                       int n_voices) {
+  Py_ssize_t i, stride = n_voices * (onsets ? 2 * ROW : ROW);
   uint8_t *rows = malloc((frames + 1) * stride); /* to the byte, so that one row too many is seen */
   uint8_t *expected = calloc(frames, stride);
   struct __pyx_t_8rollcore_5_roll_Span *scratch = malloc(n * sizeof(*scratch));
   int sounding = 0;
-  if (n * frames <= ORACLE_CELLS) paint_slowly(spans, n, onsets, expected);
-  __pyx_f_8rollcore_5_roll_paint_piece(spans, scratch, n, frames, onsets, rows);
+  if (n * frames <= ORACLE_CELLS) paint_slowly(spans, n, onsets, n_voices, expected);
+  __pyx_f_8rollcore_5_roll_paint_piece(spans, scratch, n, frames, onsets, n_voices, rows);
   if (n * frames <= ORACLE_CELLS) PROMISE(memcmp(rows, expected, frames * stride) == 0);
-  for (i = 0; i < ROW; i++) sounding |= rows[(frames - 1) * stride + i];
+  for (i = 0; i < stride; i++) sounding |= rows[(frames - 1) * stride + i];
   PROMISE(sounding); /* the piece ends with its last note */
   free(rows);
   free(expected);
   free(scratch);
+}
+
+/* What a piece is known by: counts that add up, then keys in order, each once. */
+static void check_keys(const Song *song) {
+  int64_t *keys = NULL;
+  Py_ssize_t n_keys = 0, capacity = 0, i;
+  Py_ssize_t melodic = 0, counted = 0;
+  for (i = 0; i < song->n_notes; i++) melodic += !song->notes[i].drums;
+  PROMISE(__pyx_f_8rollcore_5_roll_music_keys(song, &keys, &n_keys, &capacity));
+  PROMISE(melodic ? n_keys > 64 && n_keys <= 64 + melodic : n_keys == 0);
+  if (melodic) {
+    for (i = 0; i < 128; i++) counted += ((uint32_t *)keys)[i];
+    PROMISE(counted == melodic);
+    PROMISE(keys[64] >> 7 == 0); /* onsets are counted from the first */
+    for (i = 65; i < n_keys; i++) PROMISE(keys[i] > keys[i - 1]);
+  }
+  free(keys);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -96,7 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct __pyx_t_8rollcore_5_roll_Clock time = {0}, beats = {0};
   struct __pyx_t_8rollcore_5_roll_Record record = {0};
   struct __pyx_t_8rollcore_5_roll_Span *spans = NULL;
-  Py_ssize_t n_spans = 0, capacity = 0, i;
+  Py_ssize_t n_spans = 0, capacity = 0, n_notes, n_left = 0, i;
+  int8_t *voices = NULL;
   Song song;
   int options;
   if (size == 0) return 0;
@@ -108,6 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   spec.drums = options >> 2 & 1;
   spec.sustain = options >> 3 & 1;
   spec.align = options >> 6 & 1;
+  spec.n_voices = options >> 7 ? 3 : 1;
+  spec.onsets |= options >> 7;
   spec.numerator = spec.beats ? STEPS : FPS;
   spec.denominator = 1;
   spec.max_seconds = MAX_SECONDS;
@@ -133,20 +157,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_song_init(&song);
   if (fuzz_song_parse(&song, data, (Py_ssize_t)size) == 0) {
     check_song(&song, (Py_ssize_t)size);
-    if (__pyx_f_8rollcore_5_roll_quantise(&song, &spec, &time, &beats, &spans, &n_spans, &capacity, &record) == 0) {
+    check_keys(&song);
+    n_notes = song.n_notes;
+    if (spec.n_voices > 1) { /* four notes in five have a voice, the others a reason */
+      voices = malloc(n_notes + 1);
+      for (i = 0; i < n_notes; i++) voices[i] = i % 5 == 4 ? -1 - i % 7 : i % 3;
+    }
+    if (__pyx_f_8rollcore_5_roll_quantise(&song, &spec, &time, &beats, &spans, &n_spans, &capacity, voices,
+                                          &record) == 0) {
+      for (i = 0; i < 8; i++) n_left += record.left_out[i];
+      PROMISE(n_spans + n_left == n_notes);
       PROMISE(n_spans == record.notes && n_spans > 0 && record.frames > 0);
       PROMISE(0 <= record.upbeat && (spec.beats || record.upbeat == 0));
       PROMISE(0 <= record.moved && record.moved <= record.notes && (spec.beats || record.moved == 0));
-      PROMISE(record.shift == 0 || (spec.beats && spec.align && song.n_notes >= 64));
+      PROMISE(record.shift == 0 || (spec.beats && spec.align && n_notes >= 64));
       PROMISE(8 * llabs(record.shift) <= 13 * (int64_t)song.ticks_per_beat);
       for (i = 0; i < n_spans; i++)
         PROMISE(0 <= spans[i].start && spans[i].start < spans[i].end && spans[i].end <= record.frames);
-      check_rows(spans, n_spans, record.frames, spec.onsets);
+      for (i = 0; i < n_spans; i++) PROMISE(0 <= spans[i].lane && spans[i].lane < 128 * spec.n_voices);
+      check_rows(spans, n_spans, record.frames, spec.onsets, spec.n_voices);
     }
   }
   fuzz_song_free(&song);
   free(time.segments);
   free(beats.segments);
   free(spans);
+  free(voices);
   return 0;
 }

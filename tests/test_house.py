@@ -18,6 +18,7 @@ ORDER = {
         "errors",
         "files",
         "repairs",
+        "selection",
         "console",
         "storage",
         "_smf",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from rollcore.midi_writer import write_midi
     from rollcore.roll import frame_ticks, midi_from_roll, notes_from_roll, piano_roll
+    from rollcore.selection import Selection
     from rollcore.show.plot import plot_roll
     from rollcore.show.sound import write_wav
     from rollcore.sources.chords import SCALES
@@ -66,6 +67,7 @@ _HOME = {
     ),
     "midi_writer": ("write_midi",),
     "show.plot": ("plot_roll",),
+    "selection": ("Selection",),
     "roll": ("frame_ticks", "midi_from_roll", "notes_from_roll", "piano_roll"),
     "show.sound": ("write_wav",),
     "windowing": ("Windows", "windows"),
@@ -90,6 +92,7 @@ __all__ = [
     "Midi",
     "MidiError",
     "RollcoreError",
+    "Selection",
     "Windows",
     "build_dataset",
     "frame_ticks",

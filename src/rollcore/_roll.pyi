@@ -12,8 +12,15 @@ STATUS_NO_BEATS: int
 STATUS_NO_MEMORY: int
 STATUS_BAD_NOTES: int
 STATUS_BAD_TEMPOS: int
+STATUS_NOT_CHOSEN: int
+STATUS_FEW_NOTES: int
+STATUS_FEW_PITCHES: int
+MAX_VOICES: int
+NOTE_BYTES: int
 MAX_FILE_BYTES: int
 RECORD_BYTES: int
+
+Chooser = Callable[[memoryview, list[tuple[int, int, int, int]], list[tuple[int, bytes]], int, int], NDArray[np.int8]]
 
 class Batch:
     def __init__(
@@ -27,6 +34,10 @@ class Batch:
         align: bool,
         max_seconds: int,
         max_beats: int,
+        n_voices: int,
+        min_notes: int,
+        min_pitches: int,
+        chooser: Chooser | None,
     ) -> None: ...
     def reset(self) -> None: ...
     def load(
@@ -46,6 +57,7 @@ class Batch:
         tempos: NDArray[np.uint8],
         pedals: NDArray[np.uint8],
         controls: NDArray[np.uint8],
+        voices: NDArray[np.int8],
         records: NDArray[np.uint8],
     ) -> None: ...
     def paint(self, records: NDArray[np.uint8], keep: NDArray[np.uint8], room: int) -> memoryview: ...

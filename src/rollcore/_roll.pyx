@@ -3,17 +3,17 @@
 # Private: roll.py and build.py check, allocate and explain. Two passes over a batch. `load` reads, parses and
 # quantises every member into spans (start frame, end frame, pitch), so that the exact size of the output is known
 # before a row exists; `paint` then makes rows of the spans, buffer by buffer.
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EFBIG, EINTR, EINVAL, ENOMEM, errno
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
 from rollcore._smf cimport (
-    ALL_SOUND_OFF, N_REPAIRS, RESET_CONTROLLERS, SMF_OK, SOSTENUTO_PEDAL, Control, Note, NoteRow, Pedal, Signature,
-    Song, Tempo, song_free, song_init, song_parse,
+    ALL_SOUND_OFF, N_REPAIRS, RESET_CONTROLLERS, SMF_OK, SOSTENUTO_PEDAL, Control, Note, NoteRow, Pedal,
+    SETUP_PROGRAM, Signature, Song, Tempo, song_free, song_init, song_parse,
 )
 
 cdef extern from *:
@@ -57,6 +57,11 @@ STATUS_NO_BEATS = 14     # SMPTE division on the beat grid
 STATUS_NO_MEMORY = 15
 STATUS_BAD_NOTES = 16    # of rows that are given, not read
 STATUS_BAD_TEMPOS = 17
+STATUS_NOT_CHOSEN = 18   # no note but those that the selection leaves out
+STATUS_FEW_NOTES = 19
+STATUS_FEW_PITCHES = 20
+MAX_VOICES = 16
+NOTE_BYTES = sizeof(Note)
 cdef enum:
     OK = 0
     IO = 10
@@ -67,6 +72,12 @@ cdef enum:
     NO_MEMORY = 15
     BAD_NOTES = 16
     BAD_TEMPOS = 17
+    NOT_CHOSEN = 18
+    FEW_NOTES = 19
+    FEW_PITCHES = 20
+    MOST_VOICES = 16
+    N_LEFT_OUT = 8               # why a note is left out, see selection.py; drums are number 0
+    DRUMS = 0
 
 MAX_FILE_BYTES = 64 << 20
 cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
@@ -88,12 +99,16 @@ cdef struct Spec:
     bint align
     int64_t max_seconds
     int64_t max_beats
+    int n_voices                 # pairs of planes; 1 where all notes share them
+    int64_t min_notes
+    int min_pitches
 
 cdef struct Record:              # one row of roll.RECORD_DTYPE
     int64_t size                 # bytes of the file
     int64_t notes                # notes painted
     int64_t frames
     int64_t microseconds         # musical time up to the last note-off
+    int64_t left_out[N_LEFT_OUT]  # notes, by reason
     int64_t moved                # on the grid of beats, onsets that lie more than an eighth of a step beside theirs
     int32_t status
     int32_t error                # errno under STATUS_IO
@@ -111,7 +126,7 @@ RECORD_BYTES = sizeof(Record)
 cdef struct Span:                # a note on the grid, start <= frame < end
     int32_t start
     int32_t end
-    int32_t pitch
+    int32_t lane                 # 128 for each voice before its own, and its pitch
 
 cdef struct Segment:             # constant tempo from `tick` on
     int64_t tick
@@ -690,13 +705,52 @@ cdef int64_t strongest_beat(const Song *song, int64_t shift) noexcept nogil:
     return candidate if -chosen >= candidate else chosen
 
 
+# ---- which notes --------------------------------------------------------------------------------------------------
+
+cdef void keep_chosen(Song *song, int8_t *voices, Record *record) noexcept nogil:
+    """Keep the notes that have a voice, and count the others by the reason that stands in its place, below 0."""
+    cdef Py_ssize_t i, n = 0
+    for i in range(song.n_notes):
+        if voices[i] >= 0:
+            song.notes[n] = song.notes[i]
+            voices[n] = voices[i]
+            n += 1
+        else:
+            record.left_out[-1 - voices[i]] += 1
+    song.n_notes = n
+
+
+cdef int64_t left_out(const Record *record) noexcept nogil:
+    cdef int64_t total = 0
+    cdef int i
+    for i in range(N_LEFT_OUT):
+        total += record.left_out[i]
+    return total
+
+
+cdef bint few_pitches(const Span *spans, Py_ssize_t n, int least) noexcept nogil:
+    """Whether the spans have fewer pitches than `least`."""
+    cdef bint struck[128]
+    cdef Py_ssize_t i
+    cdef int found = 0
+    memset(struck, 0, sizeof(struck))
+    for i in range(n):
+        if not struck[spans[i].lane & 127]:
+            struck[spans[i].lane & 127] = True
+            found += 1
+    return found < least
+
+
 # ---- notes to spans -----------------------------------------------------------------------------------------------
 
 cdef int quantise(
     Song *song, Spec *spec, Clock *time, Clock *beats, Span **spans, Py_ssize_t *n_spans, Py_ssize_t *capacity,
-    Record *record,
+    int8_t *voices, Record *record,
 ) noexcept nogil:
-    """Append the song's notes as spans; the status says why there are none."""
+    """Append the song's notes as spans; the status says why there are none.
+
+    `voices` has for each note its voice or, below 0, why it is left out; NULL where there is no selection.
+    """
     cdef Py_ssize_t i, first = 0, last, n = n_spans[0], n_start = n_spans[0]
     cdef Py_ssize_t first_tempo = 0, last_tempo = song.n_tempos
     cdef int64_t end_tick, first_tick, elapsed, start, end, frames = 0, microseconds
@@ -709,6 +763,11 @@ cdef int quantise(
     cdef int track
     if spec.beats and song.ticks_per_beat == 0:
         return NO_BEATS
+    record.shift = 0
+    if spec.beats and not find_phase(song, spec.align, record):
+        return NO_MEMORY
+    if voices != NULL:
+        keep_chosen(song, voices, record)
     if song.format == 2 and not group_events(song):
         return NO_MEMORY
     if spec.sustain and (song.n_pedals or song.n_controls) and not sustain(song, spec.drums):
@@ -721,9 +780,6 @@ cdef int quantise(
     record.upbeat = 0
     record.microseconds = 0
     record.moved = 0
-    record.shift = 0
-    if spec.beats and not find_phase(song, spec.align, record):
-        return NO_MEMORY
     while first < song.n_notes:
         # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
         track = song.notes[first].track if song.format == 2 else -1
@@ -786,6 +842,7 @@ cdef int quantise(
         for i in range(first, last):
             note = &song.notes[i]
             if note.drums and not spec.drums:
+                record.left_out[DRUMS] += 1
                 continue
             if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
                 seek(clock, &on, note.onset_tick)
@@ -805,14 +862,19 @@ cdef int quantise(
                 frames = end
             out[n].start = <int32_t> start
             out[n].end = <int32_t> end
-            out[n].pitch = note.pitch
+            out[n].lane = note.pitch + (128 * voices[i] if voices != NULL else 0)
             n += 1
         first = last
     record.notes = n - n_start
     record.frames = frames
     n_spans[0] = n
     if n == n_start:
-        return ONLY_DRUMS if any_note else NO_NOTES
+        if not any_note:
+            return NO_NOTES
+        return ONLY_DRUMS if left_out(record) == record.left_out[DRUMS] else NOT_CHOSEN
+    if n - n_start < spec.min_notes or few_pitches(out + n_start, n - n_start, spec.min_pitches):
+        n_spans[0] = n_start
+        return FEW_NOTES if n - n_start < spec.min_notes else FEW_PITCHES
     return OK
 
 
@@ -945,51 +1007,57 @@ cdef inline void flip(uint8_t *rows, int64_t offset, int pitch) noexcept nogil:
     rows[offset + (pitch >> 3)] ^= <uint8_t> (1 << (pitch & 7))
 
 
-cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, bint onsets,
+cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, bint onsets, int n_voices,
                       uint8_t *rows) noexcept nogil:
     """Paint a piece; `rows` has room for one row more than it has frames.
 
     A bit is flipped where its pitch begins to sound and where it ends; the running exclusive or over the rows then
-    is the roll. That asks for spans of one pitch that do not overlap.
+    is the roll. That asks for spans of one pitch that do not overlap. Each voice has planes of its own.
     """
-    cdef Py_ssize_t i, stride = 2 * ROW_BYTES if onsets else ROW_BYTES
-    cdef int32_t ends[128]       # up to where each pitch sounds already
-    cdef int32_t start, end
-    cdef int pitch
+    cdef Py_ssize_t i, planes = 2 * ROW_BYTES if onsets else ROW_BYTES, stride = planes * n_voices
+    cdef int32_t ends[128 * MOST_VOICES]     # up to where each pitch of each voice sounds already
+    cdef int32_t start, end, lane
+    cdef int pitch, voice
+    cdef size_t n_ends = 128 * n_voices * sizeof(int32_t)
     cdef int32_t previous = 0
     cdef bint overlap = False, in_order = True
     cdef int64_t frame
     cdef uint64_t sounding[2]
     cdef uint64_t flips[2]
-    cdef uint8_t *row = rows
+    cdef uint8_t *row
     memset(rows, 0, (frames + 1) * stride)
-    memset(ends, 0, sizeof(ends))
+    memset(ends, 0, n_ends)
     for i in range(n):
-        overlap |= spans[i].start < ends[spans[i].pitch]
+        lane = spans[i].lane
+        overlap |= spans[i].start < ends[lane]
         in_order &= spans[i].start >= previous
         previous = spans[i].start
-        ends[spans[i].pitch] = spans[i].end
+        ends[lane] = spans[i].end
         if onsets:
-            rows[spans[i].start * stride + ROW_BYTES + (spans[i].pitch >> 3)] |= <uint8_t> (1 << (spans[i].pitch & 7))
+            pitch = lane & 127
+            rows[spans[i].start * stride + (lane >> 7) * planes + ROW_BYTES + (pitch >> 3)] |= <uint8_t> (
+                1 << (pitch & 7))
     if overlap and not in_order:
         sort_spans(spans, scratch, n, frames)
-    memset(ends, 0, sizeof(ends))
+    memset(ends, 0, n_ends)
     for i in range(n):
-        pitch = spans[i].pitch
-        start = max(spans[i].start, ends[pitch])
+        lane = spans[i].lane
+        start = max(spans[i].start, ends[lane])
         end = max(spans[i].end, start)
-        ends[pitch] = end
+        ends[lane] = end
         # Where the span adds nothing the two flips undo each other.
-        flip(rows, start * stride, pitch)
-        flip(rows, end * stride, pitch)
-    sounding[0] = 0
-    sounding[1] = 0
-    for frame in range(frames):
-        memcpy(flips, row, ROW_BYTES)
-        sounding[0] ^= flips[0]
-        sounding[1] ^= flips[1]
-        memcpy(row, sounding, ROW_BYTES)
-        row += stride
+        flip(rows, start * stride + (lane >> 7) * planes, lane & 127)
+        flip(rows, end * stride + (lane >> 7) * planes, lane & 127)
+    for voice in range(n_voices):
+        row = rows + voice * planes
+        sounding[0] = 0
+        sounding[1] = 0
+        for frame in range(frames):
+            memcpy(flips, row, ROW_BYTES)
+            sounding[0] ^= flips[0]
+            sounding[1] ^= flips[1]
+            memcpy(row, sounding, ROW_BYTES)
+            row += stride
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------
@@ -1047,12 +1115,18 @@ cdef class Batch:
     cdef int64_t *keys           # of the members whose digests are still to be taken
     cdef Py_ssize_t n_keys
     cdef Py_ssize_t keys_capacity
+    cdef object chooser          # names the voice of each note, or None
+    cdef int8_t *voices
+    cdef Py_ssize_t voices_capacity
     cdef Py_ssize_t member       # the painter's place: member, its first span
     cdef Py_ssize_t span
 
     def __cinit__(self, bint beats, int64_t numerator, int64_t denominator, bint onsets, bint drums, bint sustain,
-                  bint align, int64_t max_seconds, int64_t max_beats):
-        self.spec = Spec(beats, numerator, denominator, onsets, drums, sustain, align, max_seconds, max_beats)
+                  bint align, int64_t max_seconds, int64_t max_beats, int n_voices, int64_t min_notes, int min_pitches,
+                  chooser):
+        self.spec = Spec(beats, numerator, denominator, onsets, drums, sustain, align, max_seconds, max_beats, n_voices,
+                         min_notes, min_pitches)
+        self.chooser = chooser
         song_init(&self.song)
 
     def __dealloc__(self):
@@ -1064,6 +1138,7 @@ cdef class Batch:
         free(self.rows)
         free(self.content)
         free(self.keys)
+        free(self.voices)
 
     def reset(self):
         """Forget the batch and keep its memory for the next: fresh pages cost more than what is done in them."""
@@ -1074,27 +1149,66 @@ cdef class Batch:
         slim(<void **> &self.scratch, &self.scratch_capacity, sizeof(Span))
         slim(<void **> &self.rows, &self.rows_capacity, 1)
 
-    cdef void take(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
-        cdef int status = song_parse(&self.song, data, size)
+    cdef bint read(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
         cdef int i
-        if status == SMF_OK:
+        record.status = song_parse(&self.song, data, size)
+        if record.status == SMF_OK:
             for i in range(N_REPAIRS):
                 record.repairs[i] = <int32_t> min(self.song.repairs[i], 0x7FFFFFFF)
-            status = quantise(&self.song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
-                              &self.spans_capacity, record)
-            if status == OK and not music_keys(&self.song, &self.keys, &self.n_keys, &self.keys_capacity):
-                status = NO_MEMORY
-        else:
-            memcpy(record.head, data, min(size, <int64_t> sizeof(record.head)))
-        record.status = status
+            return True
+        memcpy(record.head, data, min(size, <int64_t> sizeof(record.head)))
+        return False
+
+    cdef void cut(self, int8_t *voices, Record *record) noexcept nogil:
+        cdef Py_ssize_t n_keys = self.n_keys
+        if not music_keys(&self.song, &self.keys, &self.n_keys, &self.keys_capacity):
+            record.status = NO_MEMORY
+            return
+        record.status = quantise(&self.song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
+                                 &self.spans_capacity, voices, record)
+        if record.status != OK:
+            self.n_keys = n_keys
+
+    cdef take(self, const uint8_t *data, Record *record):
+        """Read, choose and quantise a member: what the chooser says is asked with the GIL."""
+        cdef bint found
+        cdef int8_t *voices
+        with nogil:
+            found = self.read(data, record.size, record)
+        if found:
+            voices = self.choose(data)
+            with nogil:
+                self.cut(voices, record)
+
+    cdef int8_t *choose(self, const uint8_t *data) except? NULL:
+        """Return the voice of each note of the song, or why it is left out, as the chooser says."""
+        cdef Song *song = &self.song
+        cdef Py_ssize_t i
+        cdef const int8_t[::1] chosen
+        cdef list names = [
+            (song.names[i].track, PyBytes_FromStringAndSize(<char *> data + song.names[i].start, song.names[i].length))
+            for i in range(song.n_names)
+        ]
+        cdef list programs = [
+            (song.setups[i].tick, song.setups[i].track, song.setups[i].channel, song.setups[i].value)
+            for i in range(song.n_setups) if song.setups[i].kind == SETUP_PROGRAM
+        ]
+        if not grow(<void **> &self.voices, &self.voices_capacity, song.n_notes + 1, 1):
+            raise MemoryError
+        if song.n_notes:
+            chosen = self.chooser(
+                PyMemoryView_FromMemory(<char *> song.notes, song.n_notes * sizeof(Note), PyBUF_READ),
+                programs, names, song.n_tracks, song.format)
+            memcpy(self.voices, &chosen[0], song.n_notes)
+        return self.voices
 
     def load(self, list members, bint from_disk, uint8_t[::1] records, digest):
         """Read, parse and quantise members: paths to open, or contents.
 
         `records` holds a zeroed Record for each; those whose status is set already are left alone. Returns a list of
         what `digest` made of each content, None where there is none; for members that can be painted, that followed by
-        the digests of pitches and of notes, which are the content's once more where there are drums alone. It ends where the spans take `SPAN_BYTES`, however
-        many members follow: that depends on the files alone.
+        the digests of pitches and of notes, which are the content's once more where there are drums alone. It ends where
+        the spans take `SPAN_BYTES`, however many members follow: that depends on the files alone.
         """
         cdef Py_ssize_t n = len(members), first = 0, stop, i
         cdef Record *record = <Record *> &records[0] if n else NULL
@@ -1129,12 +1243,20 @@ cdef class Batch:
                         if record[i].status == OK:
                             digests[i] = digest(
                                 PyMemoryView_FromMemory(<char *> self.content + starts[i], record[i].size, PyBUF_READ))
-                    with nogil:
+                    if self.chooser is not None:
                         for i in range(first, stop):
                             if record[i].status == OK:
                                 used = starts[i]
                                 starts[i] = self.n_keys
-                                self.take(self.content + used, record[i].size, &record[i])
+                                self.take(self.content + used, &record[i])
+                    else:
+                        with nogil:
+                            for i in range(first, stop):
+                                if record[i].status == OK:
+                                    used = starts[i]
+                                    starts[i] = self.n_keys
+                                    if self.read(self.content + used, record[i].size, &record[i]):
+                                        self.cut(NULL, &record[i])
                 else:
                     stop = first
                     used = 0
@@ -1144,11 +1266,18 @@ cdef class Batch:
                             digests[stop] = digest(content)
                             used += record[stop].size
                         stop += 1
-                    with nogil:
+                    if self.chooser is not None:
                         for i in range(first, stop):
                             if record[i].status == OK:
                                 starts[i] = self.n_keys
-                                self.take(<const uint8_t *> paths[i], record[i].size, &record[i])
+                                self.take(<const uint8_t *> paths[i], &record[i])
+                    else:
+                        with nogil:
+                            for i in range(first, stop):
+                                if record[i].status == OK:
+                                    starts[i] = self.n_keys
+                                    if self.read(<const uint8_t *> paths[i], record[i].size, &record[i]):
+                                        self.cut(NULL, &record[i])
                 for i in range(stop - 1, first - 1, -1):
                     if record[i].status == OK:
                         digests[i] += self.music_digests(digests[i], starts[i], digest)
@@ -1175,8 +1304,11 @@ cdef class Batch:
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
                    const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,
-                   const uint8_t[::1] controls, uint8_t[::1] records):
-        """Quantise one song given as rows of NoteRow, grouped by track in format 2, of Tempo, Pedal and Control."""
+                   const uint8_t[::1] controls, const int8_t[::1] voices, uint8_t[::1] records):
+        """Quantise one song given as rows of NoteRow, grouped by track in format 2, of Tempo, Pedal and Control.
+
+        `voices` has the voice of each note or, below 0, why it is left out; empty where there is no selection.
+        """
         cdef Song *song = &self.song
         cdef Record *record = <Record *> &records[0]
         cdef const NoteRow *row = <const NoteRow *> &notes[0] if notes.shape[0] else NULL
@@ -1193,7 +1325,8 @@ cdef class Batch:
                 and grow(<void **> &song.tempos, &song.tempos_capacity, song.n_tempos, sizeof(song.tempos[0]))
                 and grow(<void **> &song.pedals, &song.pedals_capacity, song.n_pedals, sizeof(song.pedals[0]))
                 and grow(<void **> &song.controls, &song.controls_capacity, song.n_controls,
-                         sizeof(song.controls[0]))):
+                         sizeof(song.controls[0]))
+                and grow(<void **> &self.voices, &self.voices_capacity, song.n_notes + 1, 1)):
             song.n_notes = 0
             raise MemoryError
         with nogil:
@@ -1219,9 +1352,11 @@ cdef class Batch:
                 memcpy(song.pedals, &pedals[0], song.n_pedals * sizeof(Pedal))
             if song.n_controls:
                 memcpy(song.controls, &controls[0], song.n_controls * sizeof(Control))
+            if voices.shape[0]:
+                memcpy(self.voices, &voices[0], song.n_notes)
             if record.status == OK:
                 record.status = quantise(song, &self.spec, &self.time, &self.beats, &self.spans, &self.n_spans,
-                                         &self.spans_capacity, record)
+                                         &self.spans_capacity, self.voices if voices.shape[0] else NULL, record)
 
     def roll(self, uint8_t[::1] records, uint8_t[::1] rows):
         """Paint the only member into `rows`, which has room for one row more than it has frames."""
@@ -1231,7 +1366,8 @@ cdef class Batch:
         if not grow(<void **> &self.scratch, &self.scratch_capacity, record.notes, sizeof(Span)):
             raise MemoryError
         with nogil:
-            paint_piece(self.spans, self.scratch, record.notes, record.frames, self.spec.onsets, &rows[0])
+            paint_piece(self.spans, self.scratch, record.notes, record.frames, self.spec.onsets, self.spec.n_voices,
+                        &rows[0])
 
     def paint(self, uint8_t[::1] records, const uint8_t[::1] keep, Py_ssize_t room):
         """Return the rows of the next kept members as a buffer, valid until the next call; empty at the end.
@@ -1239,7 +1375,8 @@ cdef class Batch:
         As many whole pieces as fit into `room` bytes, at least one.
         """
         cdef Record *record = <Record *> &records[0]
-        cdef Py_ssize_t n = keep.shape[0], stride = 2 * ROW_BYTES if self.spec.onsets else ROW_BYTES
+        cdef Py_ssize_t n = keep.shape[0]
+        cdef Py_ssize_t stride = self.spec.n_voices * (2 * ROW_BYTES if self.spec.onsets else ROW_BYTES)
         cdef Py_ssize_t done = 0, size
         cdef bint ok = True
         with nogil:
@@ -1255,7 +1392,7 @@ cdef class Batch:
                         if not ok:
                             break
                         paint_piece(self.spans + self.span, self.scratch, record[self.member].notes,
-                                    record[self.member].frames, self.spec.onsets, self.rows + done)
+                                    record[self.member].frames, self.spec.onsets, self.spec.n_voices, self.rows + done)
                         done += size
                     self.span += record[self.member].notes
                 self.member += 1

@@ -24,6 +24,7 @@ from rollcore.ledger import Ledger
 from rollcore.loading import Loaded, Loader
 from rollcore.repairs import REPAIR_CODES
 from rollcore.roll import PLANES, RollOptions, check_planes
+from rollcore.selection import LEFT_OUT, NO_SELECTION, Selection
 from rollcore.sources.inputs import Batch, batches
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import DatasetWriter, Tables
@@ -57,6 +58,8 @@ class BuildReport:
         Pieces whose notes were shifted onto the grid of beats.
     off_grid : int
         Notes whose onset lies more than an eighth of a step beside the step it went to; 0 on the grid of seconds.
+    left_out : dict
+        Notes of these pieces that were left out, by reason.
     gridless : int
         Pieces that keep to no grid of sixteenths, as recordings do; 0 on the grid of seconds.
     splits : tuple of int
@@ -89,6 +92,7 @@ class BuildReport:
     bytes: int
     seconds: float
     grid: Grid
+    left_out: dict[str, int]
     aligned: int
     off_grid: int
     gridless: int
@@ -110,8 +114,12 @@ class BuildReport:
         if self.absent:
             shown = f"of the names with a split, first {self.absent[0]}"
             lines.insert(4, f"{'  absent':<14}{len(self.absent):>14,}   {shown}")
+        at = next(i for i, line in enumerate(lines) if line.startswith("size"))
+        if self.left_out:
+            reasons = "; ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
+            lines.insert(at, f"{'  left out':<14}{sum(self.left_out.values()):>14,}   {reasons}")
+            at += 1
         if self.grid.unit == "beats":
-            at = next(i for i, line in enumerate(lines) if line.startswith("size"))
             moved = f"{'  off grid':<14}{self._percent_off_grid():>14.1f}   % of onsets: more than an eighth of a step"
             shifted = "files, each shifted as a whole: its beats stood beside the grid"
             lines[at:at] = [moved, *([f"{'  aligned':<14}{self.aligned:>14,}   {shifted}"] if self.aligned else [])]
@@ -177,6 +185,7 @@ def build_dataset(
     sustain: bool = False,
     align: bool = True,
     max_minutes: float = MAX_MINUTES,
+    select: Selection | None = None,
     split: tuple[int, int, int] | Mapping[str, str] = (80, 10, 10),
     dedupe: bool | str = False,
     column: str | None = None,
@@ -198,7 +207,7 @@ def build_dataset(
         The HDF5 file to write.
     fps, steps_per_beat, grid
         The grid: frames per second, or steps per quarter note, or a `Grid`; 4 steps when none is given.
-    planes, drums, sustain, align, max_minutes
+    planes, drums, sustain, align, max_minutes, select
         As in :func:`rollcore.piano_roll`; longer pieces are skipped before anything is allocated.
     split
         Relative sizes of the train, validation and test splits, whole numbers: a piece's place depends on its pitches
@@ -233,7 +242,13 @@ def build_dataset(
     """
     began = time.perf_counter()
     reading = RollOptions(
-        choose_grid(fps, steps_per_beat, grid), check_planes(planes), drums, sustain, align, max_minutes
+        choose_grid(fps, steps_per_beat, grid),
+        check_planes(planes),
+        drums,
+        sustain,
+        align,
+        max_minutes,
+        select or NO_SELECTION,
     )
     check_split(split)
     workers = threads if threads is not None else _cores()
@@ -345,6 +360,7 @@ def _report(path: Path, grid: Grid, tables: Tables, absent: tuple[str, ...], led
         seconds=0.0,
         grid=grid,
         aligned=int((tables.pieces["shift"] != 0).sum()),
+        left_out={name: int(n) for name, n in zip(LEFT_OUT, ledger.left_out, strict=True) if n},
         off_grid=ledger.off_grid,
         gridless=ledger.gridless,
     )

@@ -14,6 +14,7 @@ from rollcore import _roll
 from rollcore.dataset import DIGEST_BYTES, FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
 from rollcore.loading import STATUS_GIVEN, Loaded
 from rollcore.repairs import skip_reason
+from rollcore.selection import LEFT_OUT
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
@@ -25,6 +26,9 @@ SAME_NOTES = "same notes as an earlier file (--dedupe)"
 _REASONS = {
     _roll.STATUS_NO_NOTES: "no notes",
     _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
+    _roll.STATUS_NOT_CHOSEN: "no notes but those that were not asked for",
+    _roll.STATUS_FEW_NOTES: "fewer notes than asked for (--min-notes)",
+    _roll.STATUS_FEW_PITCHES: "fewer pitches than asked for (--min-pitches)",
     _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
     _roll.STATUS_NO_BEATS: "SMPTE time division has no beats (use --fps)",
 }
@@ -50,6 +54,8 @@ class Ledger:
         Notes of the pieces whose onset lies more than an eighth of a step beside its step.
     gridless : int
         Pieces that keep to no grid of sixteenths.
+    left_out : int64 array
+        Notes of the files read that were left out, for each reason of `LEFT_OUT`.
     names : list of bytes
         Names of the files so far.
     skipped : dict
@@ -68,6 +74,7 @@ class Ledger:
         self.frames = 0
         self.off_grid = 0
         self.gridless = 0
+        self.left_out = np.zeros(len(LEFT_OUT), np.int64)
         self._split = split
         self._max_minutes = max_minutes
         self._dedupe = dedupe
@@ -168,6 +175,7 @@ class Ledger:
         self._pieces.append(pieces)
         self.off_grid += int(loaded.records["moved"][chosen].sum())
         self.gridless += int(loaded.records["free"][chosen].sum())
+        self.left_out += loaded.records["left_out"][chosen].sum(axis=0)[: len(LEFT_OUT)]
         return int(frames.sum())
 
     def _reason(self, loaded: Loaded, member: int) -> str:

@@ -455,19 +455,18 @@ def read_midi(
         programs=np.frombuffer(programs, PROGRAM_DTYPE),
         controllers=np.frombuffer(controllers, CONTROLLER_DTYPE),
         parts=np.frombuffer(parts, PART_DTYPE),
-        track_names=_track_names(data, names, n_tracks),
+        track_names=decoded_names([(track, data[start : start + length]) for track, start, length in names], n_tracks),
         smpte=(fps, ticks) if fps else None,
         repairs={code: count for code, count in zip(REPAIR_CODES, counts, strict=False) if count},
     )
 
 
-def _track_names(data: bytes, names: list[tuple[int, int, int]], n_tracks: int) -> tuple[str, ...]:
+def decoded_names(names: list[tuple[int, bytes]], n_tracks: int) -> tuple[str, ...]:
     """Decode the names of tracks, which may be in any encoding: UTF-8, or Latin-1 where they cannot be."""
     if not names:
         return ()
     decoded = [""] * n_tracks
-    for track, start, length in names:
-        text = data[start : start + length]
+    for track, text in names:
         try:
             decoded[track] = text.decode()
         except UnicodeDecodeError:

@@ -19,11 +19,14 @@ from rollcore.midi import (
     NOTE_DTYPE,
     NOTE_ROW_DTYPE,
     PEDAL_DTYPE,
+    PROGRAM_DTYPE,
     TEMPO_DTYPE,
     TEMPO_ROW_DTYPE,
     Midi,
     check_division,
+    decoded_names,
 )
+from rollcore.selection import MAX_VOICES, NO_SELECTION, Selection
 
 PLANES = ("sounding", "onset")
 ROW_BYTES = 16
@@ -41,6 +44,7 @@ RECORD_DTYPE = np.dtype(
         ("notes", "i8"),
         ("frames", "i8"),
         ("microseconds", "i8"),
+        ("left_out", "i8", (8,)),
         ("moved", "i8"),
         ("status", "i4"),
         ("error", "i4"),
@@ -58,10 +62,29 @@ RECORD_DTYPE = np.dtype(
 
 assert RECORD_DTYPE.itemsize == _roll.RECORD_BYTES
 
+_NOTE_STRUCT = np.dtype(
+    [
+        ("onset_tick", "<i8"),
+        ("offset_tick", "<i8"),
+        ("private", "V8"),
+        ("track", "<u2"),
+        ("pitch", "u1"),
+        ("velocity", "u1"),
+        ("channel", "u1"),
+        ("drums", "?"),
+    ],
+    align=True,
+)
+"""A note as the kernel has it while it asks which to keep."""
+
+assert _NOTE_STRUCT.itemsize == _roll.NOTE_BYTES
+
 _REFUSALS = {
     _roll.STATUS_TOO_LONG: "piece: longer than {minutes:g} minutes",
     _roll.STATUS_NO_BEATS: "SMPTE time division has no beats: choose a grid in frames per second (fps)",
     _roll.STATUS_BAD_NOTES: "notes: expected pitches 0-127 and 0 <= onset_tick <= offset_tick",
+    _roll.STATUS_FEW_NOTES: "piece: fewer than {select.min_notes:,} notes",
+    _roll.STATUS_FEW_PITCHES: "piece: fewer than {select.min_pitches:,} pitches",
     _roll.STATUS_BAD_TEMPOS: "tempos: expected ticks in ascending order and at least 1 microsecond per beat",
 }
 
@@ -124,9 +147,14 @@ class RollOptions:
     sustain: bool = False
     align: bool = True
     max_minutes: float = MAX_MINUTES
+    select: Selection = NO_SELECTION
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "planes", check_planes(self.planes))
+        planes = self.planes if self.select.planes == self.planes else check_planes(self.planes)
+        if self.select.voices and len(planes) == 1:
+            raise RollcoreError("planes sounding: voices have onsets too; leave planes out")
+        object.__setattr__(self, "planes", self.select.planes or planes)
+        object.__setattr__(self, "drums", bool(self.drums or self.select.only_drums))
         self.grid.limits(self.max_minutes)
 
     def kernel(self) -> _roll.Batch:
@@ -136,13 +164,37 @@ class RollOptions:
             self.grid.unit == "beats",
             self.grid.rate.numerator,
             self.grid.rate.denominator,
-            "onset" in self.planes,
+            len(self.planes) > 1,
             self.drums,
             self.sustain,
             self.align,
             seconds,
             beats,
+            max(1, len(self.select.voices)),
+            self.select.min_notes,
+            self.select.min_pitches,
+            self._choose if self.select.of_notes else None,
         )
+
+    def _choose(
+        self,
+        notes: memoryview,
+        programs: list[tuple[int, int, int, int]],
+        names: list[tuple[int, bytes]],
+        n_tracks: int,
+        format: int,
+    ) -> NDArray[np.int8]:
+        """Say for each note of a file that the kernel has read which voice it has, or why it is left out."""
+        rows = np.frombuffer(notes, _NOTE_STRUCT)
+        midi = Midi(
+            rows,
+            np.empty(0, TEMPO_DTYPE),
+            ticks_per_beat=1,
+            format=format,
+            programs=np.array(programs, PROGRAM_DTYPE),
+            track_names=decoded_names(names, n_tracks),
+        )
+        return self.select.choose(midi, rows["drums"], keep_drums=self.drums)
 
     def stored(self) -> dict[str, Any]:
         """Return what a dataset says of them beside its grid and planes."""
@@ -151,6 +203,7 @@ class RollOptions:
             "drums": bool(self.drums),
             "max_minutes": float(self.max_minutes),
             "sustain": bool(self.sustain),
+            **({"select": self.select.stored()} if self.select != NO_SELECTION else {}),
         }
 
 
@@ -165,6 +218,7 @@ def piano_roll(
     sustain: bool = False,
     align: bool = True,
     max_minutes: float = MAX_MINUTES,
+    select: Selection | None = None,
 ) -> NDArray[np.uint8]:
     """Quantise notes to a grid and pack them, one bit a pitch.
 
@@ -193,6 +247,9 @@ def piano_roll(
         already, and what was played without one, stays as it is.
     max_minutes
         Refuse longer pieces before anything is allocated.
+    select
+        Which notes are kept: a :class:`rollcore.Selection` of tracks, programs, channels or pitches. With voices, each
+        has planes of its own.
 
     Returns
     -------
@@ -218,7 +275,13 @@ def piano_roll(
     if not isinstance(midi, Midi):
         raise TypeError(f"a piano roll is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
     options = RollOptions(
-        choose_grid(fps, steps_per_beat, grid), check_planes(planes), drums, sustain, align, max_minutes
+        choose_grid(fps, steps_per_beat, grid),
+        check_planes(planes),
+        drums,
+        sustain,
+        align,
+        max_minutes,
+        select or NO_SELECTION,
     )
     batch = options.kernel()
     check_division(midi)
@@ -229,6 +292,9 @@ def piano_roll(
     for name in NOTE_DTYPE.names or ():
         notes[name] = midi.notes[name]
     notes["drums"] = midi.drums
+    voices = np.empty(0, np.int8)
+    if options.select.of_notes:
+        voices = options.select.choose(midi, notes["drums"], keep_drums=options.drums)
     tempos = np.zeros(len(midi.tempos), TEMPO_ROW_DTYPE)
     for name in TEMPO_DTYPE.names or ():
         tempos[name] = midi.tempos[name]
@@ -237,7 +303,8 @@ def piano_roll(
             raise RollcoreError(
                 f"tempo_tracks: expected one for each of {len(tempos)} tempos, found {len(midi.tempo_tracks)}"
             )
-        notes = notes[np.argsort(notes["track"], kind="stable")]
+        in_order = np.argsort(notes["track"], kind="stable")
+        notes, voices = notes[in_order], voices[in_order] if len(voices) else voices
         tempos["track"] = midi.tempo_tracks
     pedals, controllers = midi.pedals, midi.controllers
     if sustain:
@@ -253,11 +320,12 @@ def piano_roll(
         tempos.view(np.uint8),
         _bytes_of(pedals, PEDAL_DTYPE, "pedals"),
         _bytes_of(controllers, CONTROLLER_DTYPE, "controllers"),
+        voices,
         record.view(np.uint8),
     )
     status = int(record["status"][0])
     if status in _REFUSALS:
-        raise RollcoreError(_REFUSALS[status].format(minutes=max_minutes))
+        raise RollcoreError(_REFUSALS[status].format(minutes=max_minutes, select=options.select))
     if status == _roll.STATUS_NO_MEMORY:
         raise MemoryError
     frames = int(record["frames"][0])
@@ -281,7 +349,7 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     Parameters
     ----------
     rows
-        uint8 array of shape (frames, planes, 16).
+        uint8 array of shape (frames, planes, 16); more than two planes are those of voices, a pair for each.
     ticks_per_frame
         Ticks that one frame stands for.
     velocity
@@ -290,7 +358,8 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     Returns
     -------
     structured array of dtype `NOTE_DTYPE`
-        Sorted by onset, then pitch; channel and track 0.
+        Sorted by onset, then pitch; channel and track 0, or as many as there are voices before: track and channel are
+        the voice's number, but channel 9, which is passed over.
 
     Raises
     ------
@@ -301,6 +370,18 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     frames, planes, _ = rows.shape
     ticks_per_frame = _check_whole("ticks_per_frame", ticks_per_frame, 1, (2**63 - 1) // max(frames, 1))
     velocity = _check_whole("velocity", velocity, 1, 127)
+    voices = [_voice_notes(rows[:, first : first + 2], ticks_per_frame) for first in range(0, planes, 2)]
+    for number, notes in enumerate(voices):
+        notes["velocity"] = velocity
+        notes["track"] = number
+        notes["channel"] = (number + (number >= 9)) % 16
+    notes = np.concatenate(voices)
+    return notes[np.lexsort((notes["track"], notes["pitch"], notes["onset_tick"]))]
+
+
+def _voice_notes(rows: NDArray[np.uint8], ticks_per_frame: int) -> NDArray[np.void]:
+    """Read the notes off a sounding plane, and an onset plane where there is one."""
+    frames, planes, _ = rows.shape
     found: list[tuple[NDArray[np.intp], ...]] = []
     for byte in np.flatnonzero(rows[:, 0].any(axis=0)):  # eight pitches at a time: a day of music fits into memory
         bits = np.zeros((planes, 8, frames + 1), bool)
@@ -322,8 +403,7 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
         notes["onset_tick"] = onset * ticks_per_frame
         notes["offset_tick"] = offset * ticks_per_frame
         notes["pitch"] = pitch
-        notes["velocity"] = velocity
-    return notes[np.lexsort((notes["pitch"], notes["onset_tick"]))]
+    return notes
 
 
 def midi_from_roll(
@@ -406,10 +486,15 @@ def _check_whole(name: str, value: int, least: int, most: int, what: str = "") -
     return int(value)
 
 
+def _planes_fit(planes: int) -> bool:
+    return planes == 1 or (planes % 2 == 0 and 0 < planes <= 2 * MAX_VOICES)
+
+
 def _check_rows(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     rows = np.asarray(rows)
-    if rows.dtype != np.uint8 or rows.ndim != 3 or rows.shape[1] not in (1, 2) or rows.shape[2] != ROW_BYTES:
+    if rows.dtype != np.uint8 or rows.ndim != 3 or not _planes_fit(rows.shape[1]) or rows.shape[2] != ROW_BYTES:
         raise RollcoreError(
-            f"rows: expected uint8 of shape (frames, 1 or 2, 16), found {rows.dtype} of shape {rows.shape}"
+            f"rows: expected uint8 of shape (frames, 1 or 2 planes, or 2 for each voice, 16), found {rows.dtype} of "
+            f"shape {rows.shape}"
         )
     return rows

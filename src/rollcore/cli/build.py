@@ -11,10 +11,12 @@ from rollcore.cli.options import (
     CONTEXT,
     bad_usage,
     chosen_grid,
+    chosen_selection,
     drums_option,
     fps_option,
     no_align_option,
     quiet_option,
+    selection_options,
     steps_per_beat_option,
     sustain_option,
 )
@@ -61,6 +63,7 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
 @drums_option
 @sustain_option
 @no_align_option
+@selection_options
 @click.option("--max-minutes", type=float, metavar="M", help="Skip pieces longer than M minutes.  [default: 480]")
 @click.option(
     "--split",
@@ -118,6 +121,7 @@ def build_dataset(
     threads: int | None,
     quiet: bool,
     verbose: bool,
+    **whose: Any,
 ) -> None:
     """Read MIDI files and write the dataset OUT, such as out.h5.
 
@@ -137,7 +141,7 @@ def build_dataset(
     from rollcore.grid import MAX_MINUTES
     from rollcore.roll import check_planes
 
-    grid = chosen_grid(fps, steps_per_beat)
+    grid, select = chosen_grid(fps, steps_per_beat), chosen_selection(whose)
     longest = MAX_MINUTES if max_minutes is None else max_minutes
     with bad_usage():
         chosen = check_planes(planes)
@@ -150,6 +154,7 @@ def build_dataset(
         "sustain": sustain,
         "align": not no_align,
         "max_minutes": longest,
+        "select": select,
         "split": split,
         "dedupe": dedupe_by or dedupe,
         "column": column,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from rollcore.errors import RollcoreError
 
 if TYPE_CHECKING:
     from rollcore.grid import Grid
+    from rollcore.selection import Selection
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -32,6 +33,41 @@ no_align_option = click.option(
     is_flag=True,
     help="With --steps-per-beat: do not shift a file whose notes all lie the same distance beside the sixteenths.",
 )
+SELECTION = ("tracks", "programs", "channels", "only_drums", "pitch_range", "min_notes", "min_pitches", "voice")
+
+
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say whose notes are kept."""
+    options = [
+        click.option("--tracks", metavar="NAME,…", help="Keep these tracks: names, with * for anything, or numbers."),
+        click.option("--programs", metavar="N-M,…", help="Keep these General MIDI programs, 0-127."),
+        click.option("--channels", metavar="N-M,…", help="Keep these channels, 1-16."),
+        click.option("--only-drums", is_flag=True, help="Keep drums alone."),
+        click.option("--pitch-range", metavar="LOW-HIGH", help="Keep these pitches, such as 21-108."),
+        click.option("--min-notes", type=click.IntRange(0), metavar="N", help="Skip pieces with fewer notes."),
+        click.option("--min-pitches", type=click.IntRange(0), metavar="N", help="Skip pieces with fewer pitches."),
+        click.option(
+            "--voice",
+            multiple=True,
+            metavar="NAME=TRACK,…",
+            help="Planes of its own for a voice, of these tracks; may be repeated.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def chosen_selection(options: dict[str, Any]) -> Selection:
+    """Return what the options of `selection_options` ask for."""
+    from rollcore.selection import Selection
+
+    given = {name: value for name, value in options.items() if name in SELECTION and value}
+    given["voices"] = given.pop("voice", ())
+    with bad_usage():
+        return Selection(**given)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 

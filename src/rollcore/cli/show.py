@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rollcore.cli.options import (
     CONTEXT,
     chosen_grid,
+    chosen_selection,
     drums_option,
     fps_option,
     no_align_option,
+    selection_options,
     steps_per_beat_option,
     sustain_option,
 )
@@ -54,6 +56,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 @drums_option
 @sustain_option
 @no_align_option
+@selection_options
 def plot(
     source: str,
     piece: tuple[str, ...],
@@ -66,6 +69,7 @@ def plot(
     drums: bool,
     sustain: bool,
     no_align: bool,
+    **whose: Any,
 ) -> None:
     """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
 
@@ -76,32 +80,33 @@ def plot(
 
     source = fetch(source)
     if (found := _piece_of(source, piece, "PICTURE")) is not None:
-        if fps or steps_per_beat or drums or sustain or no_align:
-            message = (
-                "--fps, --steps-per-beat, --drums, --sustain and --no-align are for MIDI files; a dataset has its own"
-            )
+        if fps or steps_per_beat or drums or sustain or no_align or any(whose.values()):
+            message = "the grid and whose notes are kept can be chosen for MIDI files; a dataset has its own"
             raise click.UsageError(message, click.get_current_context())
         dataset, index = found
         rows, grid, title = dataset.rows(index), dataset.grid, dataset.name(index)
         beats, value = dataset.bar(index)
-        upbeat = int(dataset.pieces["upbeat"][index]) / grid.rate
+        upbeat, voices = int(dataset.pieces["upbeat"][index]) / grid.rate, dataset.voices
     else:
         from rollcore.midi import read_midi
         from rollcore.roll import piano_roll
 
-        grid = chosen_grid(fps, steps_per_beat)
+        grid, select = chosen_grid(fps, steps_per_beat), chosen_selection(whose)
         midi = read_midi(source)
         try:
-            rows = piano_roll(midi, grid=grid, drums=drums, sustain=sustain, align=not no_align)
+            rows = piano_roll(midi, grid=grid, drums=drums, sustain=sustain, align=not no_align, select=select)
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
-        opening = midi.opening(drums=drums)
+        opening = select.kept(midi, drums=drums).opening(drums=True)
+        voices = tuple(name for name, _ in select.voices)
         (beats, value), upbeat = opening.time_signature or (4, 4), opening.upbeat
     bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
     shown = printable(title)
     with published(picture) as local:
-        plot_roll(rows, grid, local, title=shown, start=start, length=length, beats_per_bar=bar, upbeat=upbeat)
+        plot_roll(
+            rows, grid, local, title=shown, start=start, length=length, beats_per_bar=bar, upbeat=upbeat, voices=voices
+        )
     click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 
 
@@ -109,7 +114,8 @@ def plot(
 @click.argument("source")
 @click.argument("piece", nargs=-1, metavar="[PIECE]")
 @click.argument("sound")
-def render(source: str, piece: tuple[str, ...], sound: str) -> None:
+@selection_options
+def render(source: str, piece: tuple[str, ...], sound: str, **whose: Any) -> None:
     """Write what a MIDI file, or a PIECE of a dataset, sounds like to SOUND (.wav).
 
     A plain struck string for every note, whatever the instrument, and no pedals. PIECE is as for `rollcore plot`; on
@@ -121,12 +127,16 @@ def render(source: str, piece: tuple[str, ...], sound: str) -> None:
 
     source = fetch(source)
     try:
+        select = chosen_selection(whose)
         if (found := _piece_of(source, piece, "SOUND")) is not None:
+            if any(whose.values()):
+                message = "whose notes are heard can be chosen for MIDI files; a dataset has its own"
+                raise click.UsageError(message, click.get_current_context())
             dataset, index = found
             title, tempo = dataset.name(index), max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
             midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
         else:
-            title, midi = os.path.basename(source), read_midi(source)
+            title, midi = os.path.basename(source), select.kept(read_midi(source))
         with published(sound) as local:
             write_wav(midi, local)
     except RollcoreError as error:

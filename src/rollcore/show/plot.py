@@ -26,6 +26,7 @@ __all__ = ["plot_roll"]
 
 _BLACK_KEYS = (1, 3, 6, 8, 10)
 _COLOURS = ("#27447a", "#2f7f93", "#52a675", "#e0a030", "#cf4f3c")  # from the bass to the treble
+_VOICE_COLOURS = ("#cf4f3c", "#27447a", "#52a675", "#e0a030", "#7b4fa3", "#2f7f93", "#8a5a2b", "#c2569b")
 _INK, _LINE, _FAINT, _SHADE = "#30343b", "#aab2bd", "#dfe3e8", "#f0f2f5"
 _DPI = 120
 _SECONDS_A_TICK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
@@ -43,6 +44,7 @@ def plot_roll(
     length: float | Fraction | None = None,
     beats_per_bar: float = 4,
     upbeat: float | Fraction = 0,
+    voices: Sequence[str] = (),
 ) -> None:
     """Draw a roll as a PNG picture that a musician can read.
 
@@ -67,6 +69,8 @@ def plot_roll(
         Quarter notes between two bar lines on the beat grid: 4 in 4/4, 3 in 6/8, 2.5 in 5/8.
     upbeat
         Quarter notes before the first bar line; what they hold is bar 0, as musicians count.
+    voices
+        Names of the voices, where `rows` has planes of each: they have one colour each, and stand beside the title.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def plot_roll(
     >>> import io, rollcore
     >>> midi = rollcore.Midi.from_notes([(0, 480, 60, 80, 0, 0)])
     >>> file = io.BytesIO()
-    >>> plot_roll(rollcore.piano_roll(midi), rollcore.Grid.seconds(50), file, title="Middle C")
+    >>> plot_roll(rollcore.piano_roll(midi), rollcore.Grid.beats(4), file, title="Middle C")
     >>> file.getvalue()[1:4]
     b'PNG'
     """
@@ -89,8 +93,10 @@ def plot_roll(
     if not _SHORTEST_BAR <= beats_per_bar <= 1024:
         raise RollcoreError(f"beats per bar {beats_per_bar:g}: expected 1/64 to 1024")
     try:
+        import matplotlib.colors
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.colors import LinearSegmentedColormap
         from matplotlib.figure import Figure
     except ImportError:
         raise RollcoreError("pictures need matplotlib: pip install 'rollcore[plot]'") from None
@@ -116,7 +122,19 @@ def plot_roll(
         _draw_keyboard(keys, low, high)
         _draw_pitches(roll, low, high)
         _draw_time(roll, first / float(grid.rate), last / float(grid.rate), unit, beats_per_bar, float(upbeat), width)
-        _draw_notes(roll, notes, first, float(grid.rate), low, high)
+        if rows.shape[1] > 2 or voices:
+            colours = np.array([matplotlib.colors.to_rgba(_VOICE_COLOURS[i % len(_VOICE_COLOURS)]) for i in range(16)])
+            _draw_notes(roll, notes, first, float(grid.rate), colours[notes["track"]])
+            for number, name in enumerate(reversed(voices)):
+                place = (right - number * 1.3 / width, 1 - 0.3 / height)
+                colour = colours[len(voices) - 1 - number]
+                figure.text(
+                    *place, name[:14], size=10, weight="bold", color=colour, ha="right", va="center", parse_math=False
+                )
+        else:
+            keys_map = LinearSegmentedColormap.from_list("keys", _COLOURS)
+            shades = keys_map((notes["pitch"].astype(float) - low) / max(high - low - 1, 1))
+            _draw_notes(roll, notes, first, float(grid.rate), shades)
         if title is not None:
             shown = title.encode("utf-8", "backslashreplace").decode()
             figure.text(
@@ -223,9 +241,8 @@ def _multiples(step: float, zero: float, begin: float, end: float) -> NDArray[An
     return np.arange(math.ceil((begin - zero) / step), math.floor((end - zero) / step) + 1) * float(step) + zero
 
 
-def _draw_notes(axes: Axes, notes: NDArray[Any], first: int, rate: float, low: int, high: int) -> None:
+def _draw_notes(axes: Axes, notes: NDArray[Any], first: int, rate: float, colours: NDArray[Any]) -> None:
     from matplotlib.collections import PolyCollection
-    from matplotlib.colors import LinearSegmentedColormap
 
     if not len(notes):
         axes.text(0.5, 0.5, "no notes", transform=axes.transAxes, ha="center", va="center", color=_LINE, size=14)
@@ -235,7 +252,6 @@ def _draw_notes(axes: Axes, notes: NDArray[Any], first: int, rate: float, low: i
     offset = (notes["offset_tick"] + first) / rate
     pitch = notes["pitch"].astype(float)
     bottom, top = pitch - 0.44, pitch + 0.44
-    colours = LinearSegmentedColormap.from_list("keys", _COLOURS)((pitch - low) / max(high - low - 1, 1))
     begin, end = axes.get_xlim()
     edge = np.minimum((end - begin) * 0.0016, (offset - onset) * 0.4) * struck
     for left, right, shade in ((onset, offset, 1.0), (onset, onset + edge, 0.45)):
