@@ -510,8 +510,10 @@ cdef bint sustain(Song *song, bint drums) noexcept nogil:
             while last_control < song.n_controls and song.controls[last_control].track <= track:
                 first_control += song.controls[last_control].track < track
                 last_control += 1
-        hold_notes(song.notes + first, last - first, song.pedals + first_pedal, last_pedal - first_pedal,
-                   song.controls + first_control, last_control - first_control, drums, keys, &holds, release)
+        # Without pedals or controllers there is no array to count from.
+        hold_notes(song.notes + first, last - first, song.pedals + first_pedal if song.n_pedals else NULL,
+                   last_pedal - first_pedal, song.controls + first_control if song.n_controls else NULL,
+                   last_control - first_control, drums, keys, &holds, release)
         first = last
     free(keys)
     free(release)
@@ -795,6 +797,7 @@ cdef int quantise(
                     first_tick = note.onset_tick
             last += 1
         if end_tick < 0:
+            record.left_out[DRUMS] += last - first
             first = last
             continue
         if track >= 0:

@@ -116,6 +116,13 @@ def test_what_is_left_out_is_counted_and_named(path, tmp_path):
         rollcore.build_dataset(tmp_path / "kit.mid", tmp_path / "x.h5", select=Selection(pitch_range="60-70"))
 
 
+def test_a_format_2_track_of_drums_is_counted_too(tmp_path):
+    track = bytes.fromhex("4D54726B 0000000B 00 90 3C 50 60 3C 00 00 FF 2F 00")
+    drums = track.replace(b"\x90", b"\x99")
+    (tmp_path / "x.mid").write_bytes(bytes.fromhex("4D546864 00000006 0002 0002 0060") + track + drums)
+    assert rollcore.build_dataset(tmp_path / "x.mid", tmp_path / "x.h5").left_out == {"drums": 1}
+
+
 def test_pieces_with_too_few_notes_or_pitches_are_skipped(path, tmp_path):
     for options, reason in (({"min_notes": 21}, "--min-notes"), ({"min_pitches": 6}, "--min-pitches")):
         with pytest.raises(RollcoreError, match=f"fewer .* than asked for \\({reason}\\)"):
