@@ -79,6 +79,28 @@ def test_parse(race: Any, quick: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(("n_tracks", "n_notes"), [(16, 3_500_000), (1, 3_900_000)], ids=["16-tracks", "1-track"])
+@pytest.mark.filterwarnings("ignore:Tempo, Key or Time signature change events")
+def test_parse_a_large_file(race: Any, quick: bool, n_tracks: int, n_notes: int) -> None:
+    rollcore = pytest.importorskip("rollcore")
+    if not peers.available("symusic"):
+        pytest.skip("symusic is not installed")
+    from symusic import Score
+
+    blob = corpus.large_file(n_tracks, n_notes // (20 if quick else 1))
+
+    def check(results: dict[str, Any]) -> None:
+        assert np.array_equal(_notes(_ours(results["rollcore"])[:, :4]), _symusic(results["symusic"]))
+
+    race(
+        {"rollcore": lambda: rollcore.read_midi(blob), "symusic": lambda: Score.from_midi(blob)},
+        question=f"{len(blob) / 1e6:.0f} MB in memory on {n_tracks} track{'s'[: n_tracks > 1]} → notes, one thread",
+        units=1,
+        check=check,
+        rounds=7,
+    )
+
+
 @pytest.mark.parametrize("reader", ["symusic"])
 def test_parse_and_paint(race: Any, reader: str) -> None:
     rollcore = pytest.importorskip("rollcore")
@@ -105,16 +127,19 @@ def test_parse_and_paint(race: Any, reader: str) -> None:
     )
 
 
-def test_musical_grid(race: Any, quick: bool) -> None:
+@pytest.mark.parametrize("steps", [4, 12])
+def test_musical_grid(race: Any, quick: bool, steps: int) -> None:
     rollcore = pytest.importorskip("rollcore")
     if not peers.available("pypianoroll"):
         pytest.skip("pypianoroll is not installed")
     paths = corpus.sources()[1]
+    if steps == 12:  # what its triplets and its grace notes ask for
+        paths = tuple(path for path in paths if path.parent.name == "pop909") or paths
     few = paths[:: 80 if quick else 20]
 
     def ours(some: tuple[Path, ...]) -> list[np.ndarray]:
         return [
-            rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=4, planes="sounding", align=False)[:, 0]
+            rollcore.piano_roll(rollcore.read_midi(path), steps_per_beat=steps, planes="sounding", align=False)[:, 0]
             for path in some
         ]
 
@@ -125,9 +150,9 @@ def test_musical_grid(race: Any, quick: bool) -> None:
     race(
         {
             "rollcore": (lambda: ours(paths), len(paths)),
-            "pypianoroll": (lambda: [peers.pypianoroll_rows(path, 4) for path in few], len(few)),
+            "pypianoroll": (lambda: [peers.pypianoroll_rows(path, steps) for path in few], len(few)),
         },
-        question="File → packed rows at 4 steps per beat, one thread",
+        question=f"File → packed rows at {steps} steps per beat, one thread",
         check=check,
         rounds=9,
     )

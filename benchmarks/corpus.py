@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 FILES_PER_FOLDER = 1000
 SEED = 20
@@ -41,6 +43,28 @@ def sources() -> tuple[str, tuple[Path, ...]]:
 def blobs() -> tuple[bytes, ...]:
     """Give the contents of the seed files, in the order of their names."""
     return tuple(path.read_bytes() for path in sources()[1])
+
+
+@functools.cache
+def large_file(n_tracks: int, n_notes: int) -> bytes:
+    """Give a file of many notes, made of seeded random numbers: about 6.2 bytes a note, at running status."""
+    rng = np.random.default_rng(SEED)
+    tracks = []
+    for track in range(n_tracks):
+        n = n_notes // n_tracks
+        deltas = np.stack([rng.choice([0, 0, 60, 120], n), rng.choice([10, 50, 100, 240], n)], axis=1).ravel()
+        # Delta of two bytes, pitch, velocity; the first byte of a delta below 128 is not written.
+        events = np.zeros((2 * n, 4), np.uint8)
+        events[:, 0], events[:, 1] = deltas >> 7 | 0x80, deltas & 0x7F
+        events[:, 2] = np.repeat(rng.integers(30, 90, n), 2)
+        events[::2, 3] = 64
+        written = np.ones(events.shape, bool)
+        written[:, 0] = deltas > 127
+        body = bytes([0, 0xC0 | track % 16, 0, 0, 0x90 | track % 16, 0, 0]) + events[written].tobytes()
+        body += bytes([0, 0xFF, 0x2F, 0])
+        tracks.append(b"MTrk" + len(body).to_bytes(4, "big") + body)
+    header = b"MThd" + bytes([0, 0, 0, 6, 0, 1]) + n_tracks.to_bytes(2, "big") + (480).to_bytes(2, "big")
+    return header + b"".join(tracks)
 
 
 def describe() -> str:

@@ -1084,7 +1084,7 @@ cdef inline bint insert_row(NoteRow *rows, Py_ssize_t first, Py_ssize_t i) noexc
 
 cdef bint merge_runs(const Song *song, Py_ssize_t *at, const Py_ssize_t *ends, int n_runs, int64_t last_tick,
                      NoteRow *rows) noexcept nogil:
-    """Fill the rows with the notes of several ascending runs; whether they are in order then, as they are as a rule.
+    """Fill the rows with the notes of several tracks; whether they are in order then, as they are as a rule.
 
     A counting sort by onset, of one stretch of time after the other, which fits into the cache: a merge would compare
     and copy once for each doubling of the number of tracks.
@@ -1129,26 +1129,28 @@ cdef bint merge_runs(const Song *song, Py_ssize_t *at, const Py_ssize_t *ends, i
 
 
 cdef bint order_notes(const Song *song, NoteRow *rows) noexcept nogil:
-    """Fill the rows with the notes, sorted; false when memory is out."""
-    cdef Py_ssize_t at[MOST_RUNS]            # where each ascending run of notes begins and ends: a track, as a rule
+    """Fill the rows with the notes, sorted; false when memory is out. The notes of a track are in order of onset."""
+    cdef Py_ssize_t at[MOST_RUNS]            # where the notes of each track begin and end
     cdef Py_ssize_t ends[MOST_RUNS]
-    cdef Py_ssize_t i
-    cdef int n_runs = 0
-    cdef int64_t tick, previous = INT64_MAX, last_tick = 0
+    cdef Py_ssize_t i, low = 0, high, middle
+    cdef int n_runs = 0, track = 0
+    cdef int64_t last_tick = 0
     cdef bint in_order = True
-    for i in range(song.n_notes):
-        tick = song.notes[i].onset_tick
-        if tick < previous:
-            last_tick = max(last_tick, previous if n_runs else 0)
-            if n_runs < MOST_RUNS:
-                at[n_runs] = i
-                if n_runs:
-                    ends[n_runs - 1] = i
-            n_runs += n_runs <= MOST_RUNS
-        previous = tick
-    if 1 < n_runs <= MOST_RUNS and song.n_notes >= FEWEST_MERGED:
-        ends[n_runs - 1] = song.n_notes
-        in_order = merge_runs(song, at, ends, n_runs, max(last_tick, previous), rows)
+    while low < song.n_notes and n_runs < MOST_RUNS:
+        at[n_runs] = low
+        track = song.notes[low].track
+        high = song.n_notes
+        while low < high:
+            middle = (low + high) // 2
+            if song.notes[middle].track <= track:
+                low = middle + 1
+            else:
+                high = middle
+        ends[n_runs] = low
+        last_tick = max(last_tick, song.notes[low - 1].onset_tick)
+        n_runs += 1
+    if n_runs > 1 and low == song.n_notes and track < 0xFFFF and song.n_notes >= FEWEST_MERGED:
+        in_order = merge_runs(song, at, ends, n_runs, last_tick, rows)
     else:
         for i in range(song.n_notes):
             fill_row(&rows[i], &song.notes[i])
