@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, BinaryIO, NamedTuple
 
@@ -252,6 +252,59 @@ class Midi:
             at = np.searchsorted(mine["tick"], self.notes["onset_tick"][of_lane], side="right") - 1
             found[of_lane[at >= 0]] = mine[name][at[at >= 0]]
         return found
+
+    def select(
+        self,
+        *,
+        tracks: str | int | Sequence[str | int] = (),
+        programs: str | int | Sequence[int] = (),
+        channels: str | int | Sequence[int] = (),
+        drums: bool | None = None,
+    ) -> Midi:
+        """Return the piece with some of its notes; everything that is given has to hold.
+
+        Parameters
+        ----------
+        tracks
+            Names or numbers, from 0, of tracks, such as ``"melody,bass*,3"`` or ``["Piano", 3]``. A name matches
+            without regard to case, and ``*`` stands for anything.
+        programs
+            General MIDI programs, 0 to 127, such as ``"0-7,24"`` or ``[0, 24]``. Drums have none.
+        channels
+            Channels, 1 to 16 as musicians count them, of any port.
+        drums
+            True for drums alone, False for all but drums.
+
+        Returns
+        -------
+        Midi
+            Pedals, programs, controllers and drum parts stay where notes of their channel stay, in format 2 of their
+            track; tempos, time signatures, names and numbers of tracks are as they were.
+
+        Raises
+        ------
+        RollcoreError
+            When a value is out of range.
+
+        Examples
+        --------
+        >>> midi = Midi.from_notes([(0, 480, 60, 80, 0, 0), (0, 480, 36, 80, 9, 1)])
+        >>> midi.select(drums=True).notes["pitch"].tolist(), midi.select(channels=1).notes["pitch"].tolist()
+        ([36], [60])
+        """
+        from rollcore.selection import Selection
+
+        wanted = Selection(tracks=tracks, programs=programs, channels=channels, only_drums=drums is True)
+        keep_drums = drums is not False and (drums is True or not wanted.programs)
+        kept = wanted.kept(self, drums=keep_drums)
+
+        def lanes(rows: Array) -> npt.NDArray[np.int64]:
+            tracks_apart = rows["track"].astype(np.int64) if self.format == 2 else 0
+            return np.asarray(rows["channel"] + 256 * tracks_apart, np.int64)
+
+        used = np.unique(lanes(kept.notes))
+        columns = {what: getattr(self, what) for what in ("pedals", "programs", "controllers", "parts")}
+        return replace(kept, **{what: rows[np.isin(lanes(rows), used)] for what, rows in columns.items()})
 
     def bar_at(self, tick: int, track: int | None = None) -> tuple[int, int] | None:
         """Return the time signature to count bars by at a tick, such as ``(6, 8)``; None where the file has none.

@@ -18,7 +18,8 @@ import pytest
 
 from rollcore import Midi, MidiError, RollcoreError, read_midi, write_midi
 from rollcore.midi import NOTE_DTYPE, PEDAL_DTYPE, TEMPO_DTYPE, TIME_SIGNATURE_DTYPE
-from smf_cases import dump
+from smf_cases import TWO, dump
+from smf_cases import track as whole_track
 
 FILE = dump('"MThd" 00000006 0001 0001 0060 "MTrk" 0000000B  00 90 3C 50  60 3C 00  00 FF 2F 00')
 NOTE = (0, 96, 60, 80, 0, 0)
@@ -112,6 +113,45 @@ def test_many_notes_of_one_tick_are_sorted_too() -> None:
     notes = read_midi(dump('"MThd" 00000006 0001 0002 0060') + track + track, strict=True).notes.tolist()
     assert len(notes) == 1024
     assert notes == sorted(notes, key=lambda n: (n[0], n[5], n[4], n[2], n[1]))
+
+
+# ---------------------------------------------------------------- select
+
+
+def test_select_by_tracks_programs_channels_and_drums() -> None:
+    midi = read_midi(
+        dump(
+            TWO
+            + whole_track('00 FF 03 05 "Piano"  00 B0 40 7F  00 90 3C 50  60 3C 00  00 C0 18  00 90 3E 50  60 3E 00')
+            + whole_track('00 FF 03 04 "BASS"  00 C1 20  00 91 28 50  60 28 00  00 B9 07 40  00 99 24 50  60 24 00')
+        )
+    )
+
+    def pitches(**options: object) -> list[int]:
+        return midi.select(**options).notes["pitch"].tolist()
+
+    assert pitches() == midi.notes["pitch"].tolist() == [60, 40, 62, 36]
+    assert pitches(tracks="piano") == pitches(tracks="PI*") == pitches(tracks=0) == [60, 62]
+    assert pitches(tracks=["bass", "p*o"]) == [60, 40, 62, 36]
+    assert pitches(tracks="pi") == []
+    assert pitches(programs="0-7") == [60], "drums have no program"
+    assert pitches(programs=[24, 32]) == [40, 62]
+    assert pitches(programs=0, drums=True) == [36]
+    assert pitches(channels=[1, 10]) == [60, 62, 36]
+    assert pitches(drums=True) == [36]
+    assert pitches(drums=False) == [60, 40, 62]
+    bass = midi.select(channels=2)
+    assert (len(bass.pedals), len(bass.controllers), bass.programs["program"].tolist()) == (0, 0, [32])
+    assert bass.track_names == midi.track_names == ("Piano", "BASS")
+    assert midi.select(drums=True).controllers["value"].tolist() == [64]
+    with pytest.raises(RollcoreError, match="channels 17: expected numbers from 1 to 16"):
+        midi.select(channels=17)
+
+
+def test_select_keeps_the_pedals_of_format_2_by_track() -> None:
+    both = whole_track("00 B0 40 7F  00 90 3C 50  60 3C 00") * 2
+    midi = read_midi(dump('"MThd" 00000006 0002 0002 0060' + both))
+    assert midi.select(tracks=1).pedals.tolist() == [(0, 1, 0, True)]
 
 
 # ---------------------------------------------------------------- from_notes
