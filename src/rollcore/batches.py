@@ -151,7 +151,7 @@ def unpack(
     low, high
         First and last pitch wanted, 0 to 127.
     dtype
-        ``np.uint8`` or ``np.float32``.
+        ``np.uint8``, ``bool``, ``np.float32`` or ``np.float16``.
     out
         Array of the shape and dtype below, C-contiguous: written and returned.
 
@@ -174,8 +174,8 @@ def unpack(
     dtype = np.dtype(dtype)
     if not 0 <= low <= high < PITCHES:
         raise ValueError(f"pitches {low} to {high}: expected 0 <= low <= high <= {PITCHES - 1}")
-    if dtype not in (np.uint8, np.float32):
-        raise ValueError(f"dtype {dtype}: expected uint8 or float32")
+    if dtype not in (np.uint8, np.bool_, np.float32, np.float16):
+        raise ValueError(f"dtype {dtype}: expected uint8, bool, float32 or float16")
     shape = (*rows.shape[:-1], high - low + 1)
     if out is None:
         out = np.empty(shape, dtype)
@@ -184,7 +184,11 @@ def unpack(
     # A copy where the rows are strided or lie at an odd address; one specialisation of the kernel in any case.
     words = np.require(rows.reshape(-1).view(np.uint64), requirements="A").view()
     words.flags.writeable = False
-    _batches.unpack(words, low, high - low + 1, out.reshape(-1))
+    if dtype == np.float16:  # a type that the kernels do not have
+        out[...] = unpack(rows, low, high)
+    else:
+        flat = out.reshape(-1)
+        _batches.unpack(words, low, high - low + 1, flat.view(np.uint8) if dtype == np.bool_ else flat)
     return out
 
 

@@ -235,7 +235,7 @@ def piano_roll(
         The grid: frames per second, or steps per quarter note, or a `Grid`; 4 steps when none is given.
     planes
         ``("sounding", "onset")`` or ``"sounding"``; the onset plane has a bit only where a note begins. Without it,
-        notes of one pitch that touch on the grid are one.
+        notes of one pitch that touch on the grid are one. Voices have planes of their own instead.
     drums
         Keep the notes of drum parts (``midi.drums``), as a rule those of channel 10.
     sustain
@@ -276,7 +276,7 @@ def piano_roll(
         raise TypeError(f"a piano roll is of a rollcore.Midi, as read_midi returns it, not of a {type(midi).__name__}")
     options = RollOptions(
         choose_grid(fps, steps_per_beat, grid),
-        check_planes(planes),
+        tuple(planes) if select is not None and tuple(planes) == select.planes else check_planes(planes),
         drums,
         sustain,
         align,

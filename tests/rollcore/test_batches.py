@@ -144,7 +144,7 @@ def test_unpack_uncompiled(low, high):
         ({"low": -1}, "pitches -1 to 127"),
         ({"high": 128}, "pitches 0 to 128"),
         ({"low": 61, "high": 60}, "pitches 61 to 60"),
-        ({"dtype": np.float64}, "dtype float64: expected uint8 or float32"),
+        ({"dtype": np.float64}, "dtype float64: expected uint8, bool, float32 or float16"),
         ({"out": np.zeros((2, 127), np.uint8)}, r"out: .* found uint8 \(2, 127\)"),
         ({"out": np.zeros((2, 128), np.float32)}, "found float32"),
         ({"out": np.zeros((2, 256), np.uint8)[:, ::2]}, "found strided uint8"),
@@ -296,3 +296,14 @@ def test_threads_share_out_the_same_answer(threads):
     numbers, shifts = rng.integers(0, len(layout), 999), rng.integers(-24, 25, 999)
     one = batches.gather(source, layout, numbers, semitones=shifts)
     assert np.array_equal(batches.gather(source, layout, numbers, semitones=shifts, threads=threads), one)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float16])
+def test_unpacking_to_other_types_is_unpacking_to_bytes(dtype):
+    rows = np.random.default_rng(5).integers(0, 256, (7, 2, 16), dtype=np.uint8)
+    expected = rollcore.unpack(rows, 20, 107)
+    for out in (None, np.ones((7, 2, 88), dtype)):
+        found = rollcore.unpack(rows, 20, 107, dtype, out=out)
+        assert found.dtype == dtype
+        assert out is None or found is out
+        assert np.array_equal(found, expected.astype(dtype))

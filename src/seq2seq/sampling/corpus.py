@@ -26,6 +26,14 @@ SLOWEST, FASTEST = 4, 1000
 _READING = ("drums", "sustain", "align")
 
 
+def _reading(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stored options say of how files are read; raise if the notes they choose cannot be chosen."""
+    reading: dict[str, Any] = {name: bool(options[name]) for name in _READING if name in options}
+    if "select" in options:
+        reading["select"] = rollcore.Selection(**options["select"]).stored()
+    return reading
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The training data of a model.
@@ -51,7 +59,7 @@ class Corpus:
     """
 
     grid: rollcore.Grid
-    reading: Mapping[str, bool]
+    reading: Mapping[str, Any]
     figures: Figures
     tempo_bpm: float | None
     time_signature: tuple[int, int]
@@ -72,7 +80,7 @@ class Corpus:
         bars = Counter(dataset.bar(int(piece)) for piece in pieces)
         return cls(
             grid=dataset.grid,
-            reading={name: bool(dataset.options[name]) for name in _READING if name in dataset.options},
+            reading=_reading(dataset.options),
             figures=figures(rolls, rate),
             tempo_bpm=round(float(np.median(tempos)), 3) if tempos else None,
             # Of equals the first in the order of numbers, whatever the order of the pieces.
@@ -104,7 +112,7 @@ class Corpus:
         ValueError, TypeError, LookupError, AttributeError or rollcore.RollcoreError
             If the facts are not such.
         """
-        reading = {str(name): bool(value) for name, value in facts["reading"].items() if name in _READING}
+        reading = _reading(facts["reading"])
         found = Figures(**facts["figures"])
         for field in fields(Figures):
             value = getattr(found, field.name)

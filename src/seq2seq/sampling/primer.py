@@ -68,6 +68,7 @@ class Source:
                 drums=bool(reading.get("drums")),
                 sustain=bool(reading.get("sustain")),
                 align=bool(reading.get("align", True)),
+                select=rollcore.Selection(**reading.get("select", {})),
             )
         except RollcoreError as error:
             raise RollcoreError(f"{name}: {error}") from error
