@@ -120,6 +120,8 @@ ORDER = {
         "training.sweep",
         "deploy.answers",
         "deploy.server",
+        "deploy.mlflow_music",
+        "deploy.registry",
         "cli.options",
         "cli.train",
         "cli.generate",

@@ -3,14 +3,15 @@
 ADDRESS is that of one run in storage: az://container/path, s3://, gs:// or hf://; `seq2seq generate ADDRESS` makes
 music with the copy. Credentials come from the environment, as the tools of each service read them.
 
-To MLflow go parameters, metrics of every epoch, evaluation, pictures and samples; what is there already stays as it is,
-so a run can be sent again at any time.
+To MLflow go parameters, metrics of every epoch, evaluation, pictures and samples, and with --register the model; what
+is there already stays as it is, so a run can be sent again at any time. `mlflow models serve` answers requests with the
+registered model.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import click
 
@@ -24,9 +25,13 @@ from seq2seq.run import Run
 @click.command(help=__doc__, context_settings=CONTEXT)
 @click.argument("names", nargs=-1, required=True, metavar="RUN... [ADDRESS]")
 @click.option("--mlflow", "uri", metavar="URI", help="Address of an MLflow server.  [default: MLFLOW_TRACKING_URI]")
+@click.option("--register", "model", metavar="NAME", help="MLflow: make the run's model a version of NAME.")
+@click.option("--alias", metavar="NAME", help="MLflow: the alias that moves to this version, such as champion.")
 @click.option("--parent", metavar="NAME", help="MLflow: nest the runs in one of this name, such as that of a sweep.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-def cli(names: tuple[str, ...], uri: str | None, parent: str | None, quiet: bool) -> None:
+def cli(
+    names: tuple[str, ...], uri: str | None, model: str | None, alias: str | None, parent: str | None, quiet: bool
+) -> None:
     """Send runs."""
     context = click.get_current_context()
     address = names[-1] if is_remote(names[-1]) else None
@@ -36,6 +41,12 @@ def cli(names: tuple[str, ...], uri: str | None, parent: str | None, quiet: bool
         raise click.UsageError(f"{address}: an address in storage is that of one run, not of {len(folders)}", context)
     if address is None and uri is None:
         raise click.UsageError("name an address such as az://models/run, or a server with --mlflow URI", context)
+    if alias is not None and model is None:
+        raise click.UsageError("--alias is for a model that --register names", context)
+    if model is not None and len(folders) != 1:
+        raise click.UsageError(f"--register is for one run, not for {len(folders)}", context)
+    if uri is None and (model is not None or parent is not None):
+        raise click.UsageError("--register and --parent are for an MLflow server: name it with --mlflow URI", context)
     runs = [Run.open(folder) for folder in folders]  # a wrong folder shows before anything is sent
     if address is not None:
         if not runs[0].has_model():
@@ -44,20 +55,26 @@ def cli(names: tuple[str, ...], uri: str | None, parent: str | None, quiet: bool
         if not quiet:
             click.echo(f"{address}: a copy of {folders[0]}")
     if uri is not None:
-        _log(runs, uri, parent, quiet)
+        for run in runs:
+            for line in _log(run, uri, parent, model, alias):
+                if not quiet:
+                    click.echo(line)
 
 
-def _log(runs: Sequence[Run], uri: str, parent: str | None, quiet: bool) -> None:
-    """Send runs to an MLflow server."""
+def _log(run: Run, uri: str, parent: str | None, model: str | None, alias: str | None) -> Iterator[str]:
+    """Send a run to an MLflow server; say what has been done."""
     from mlflow.exceptions import MlflowException
 
     from seq2seq.training.mlflow_mirror import MlflowMirror
 
     mirror = MlflowMirror(uri, parent=parent, timeout_s=60)
-    for run in runs:
-        try:
-            identity = mirror.push(run)
-        except (MlflowException, OSError) as error:
-            raise RunError(f"{run.path}: not sent: {one_line(error)}") from error
-        if not quiet:
-            click.echo(f"{run.path}: {len(run.history(empty=True))} epochs are in MLflow's run {identity}")
+    try:
+        identity = mirror.push(run)
+        yield f"{run.path}: {len(run.history(empty=True))} epochs are in MLflow's run {identity}"
+        if model is not None:
+            from seq2seq.deploy.registry import register
+
+            number = register(run, identity, uri, model, alias)
+            yield f"models:/{model}/{number}: the model of {run.path}" + (f", @{alias}" if alias else "")
+    except (MlflowException, OSError) as error:
+        raise RunError(f"{run.path}: not sent: {one_line(error)}") from error
