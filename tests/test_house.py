@@ -78,6 +78,7 @@ ORDER = {
         "models.archive",
         "shipped",
         "run",
+        "output.losses",
         "output.curves",
         "training.presets",
         "training.startup",
@@ -104,7 +105,6 @@ ORDER = {
         "sampling.sampler",
         "sampling.corpus",
         "sampling.request",
-        "output.losses",
         "output.comparison_page",
         "output.report_page",
         "sampling.primer",
@@ -250,8 +250,6 @@ WITHOUT_A_TEST = {
     "seq2seq.cli.generate",
     "seq2seq.cli.models",
     "seq2seq.cli.options",
-    "seq2seq.cli.push",
-    "seq2seq.cli.report",
     "seq2seq.entry",
     "seq2seq.errors",
     "seq2seq.models.archive",
@@ -266,9 +264,7 @@ WITHOUT_A_TEST = {
     "seq2seq.sampling.stepping",
     "seq2seq.training.epochs",
     "seq2seq.training.listening",
-    "seq2seq.training.mlflow_mirror",
     "seq2seq.training.sweep",
-    "seq2seq.training.tensorboard_mirror",
 }
 
 

@@ -69,7 +69,9 @@ def print_comparison(
         click.echo(printable(f"page: {html}"), err=True)
     if picture is not None:
         from seq2seq.output.curves import plot_losses
+        from seq2seq.output.losses import panel_title
 
-        if not plot_losses({row["run"]: row["history"] for row in rows if row["history"]}, Path(picture)):
+        titles = {str(run.path): panel_title(run) for run in runs}
+        if not plot_losses({row["run"]: row["history"] for row in rows if row["history"]}, Path(picture), titles):
             raise RunError(f"{picture}: not drawn, because matplotlib is not installed: pip install 'rollcore[plot]'")
         click.echo(printable(f"loss curves: {picture}"), err=True)

@@ -37,8 +37,9 @@ from seq2seq.training.sweep import Job, failed, plan_jobs, run_commands
     "-o", "--run-dir", "--output", metavar="DIR", help="Where the run folders are.  [default: runs/sweep-NAME]"
 )
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs to train side by side.")
+@click.option("--mlflow", metavar="URI", help="Also log to an MLflow server, nested in a run named as the folder.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the progress of each training.")
-def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, quiet: bool) -> int:
+def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, mlflow: str | None, quiet: bool) -> int:
     """Train what is not trained yet, then compare."""
     import rollcore
 
@@ -58,7 +59,8 @@ def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, quiet:
             click.echo(printable(f"{job.folder.name}: finished"))
             continue
         shown = () if jobs == 1 and not quiet else ("--quiet",)
-        commands.append(["train", data, "--run-dir", str(job.folder), *job.options, *more, *shown])
+        logged = (*(() if mlflow is None else ("--mlflow", mlflow)), "--mlflow-parent", folder.name)
+        commands.append(["train", data, "--run-dir", str(job.folder), *job.options, *more, *logged, *shown])
         numbers.append(number)
 
     def ended(which: int, status: int, said: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from rollcore import DatasetError, console
+from rollcore.console import printable
 from rollcore.storage import mirrored
 from seq2seq.cli.options import CONTEXT, bad_usage, quiet_option
 from seq2seq.errors import ConfigError, Seq2SeqError
@@ -26,6 +27,7 @@ from seq2seq.training.evaluation import evaluate
 from seq2seq.training.fit import train
 from seq2seq.training.presets import ECHO_FRAMES, MOST_EPOCHS, PRESETS, model_config, train_config
 from seq2seq.training.startup import import_keras
+from seq2seq.training.tracking import tracked
 
 _SIZES = "; ".join(f"{name} has {preset.updates:,}" for name, preset in PRESETS.items())
 # The post's model is trained as the post did: in larger batches, in the keys as they are.
@@ -98,6 +100,9 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
 @click.option("--samples", type=click.IntRange(0), default=1, show_default=True, help="Pieces at each best epoch.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, or give one more --epochs.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
+@click.option("--mlflow", metavar="URI", help="Also log to an MLflow server.  [default: MLFLOW_TRACKING_URI]")
+@click.option("--mlflow-parent", metavar="NAME", help="MLflow: nest the run in one of this name.")
+@click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard to the run folder.")
 @quiet_option
 def cli(
     data: str,
@@ -108,6 +113,9 @@ def cli(
     samples: int,
     resume: bool,
     overwrite: bool,
+    mlflow: str | None,
+    mlflow_parent: str | None,
+    tensorboard: bool,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -128,7 +136,8 @@ def cli(
             model, settings = _configurations(data, preset, config, given)
         import_keras()
         try:
-            with bad_usage():
+            trackers = tracked(target, mlflow_uri=mlflow, parent=mlflow_parent, tensorboard=tensorboard, say=_say)
+            with bad_usage(), trackers as callbacks:
                 result = train(
                     data,
                     target,
@@ -139,6 +148,7 @@ def cli(
                     epochs=epochs,
                     overwrite=overwrite,
                     samples=samples,
+                    callbacks=callbacks,
                     quiet=quiet,
                 )
         except Exception as error:
@@ -253,3 +263,7 @@ def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool, place
     if not found["trained_on_it"]:
         print(f"{data} was replaced during the training: it may have learnt pieces that are scored here")
     print(f"run folder: {place}")
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -64,7 +65,7 @@ class MlflowMirror:
             seconds += row["seconds"]
             if number >= self._sent.get(run.path, 0):
                 at = began_ms + round(1000 * seconds)
-                step = round(row["epoch"])
+                step = math.ceil(row["epoch"])  # an epoch that ended early counts as one
                 metrics += [Metric(name, value, at, step) for name, value in row.items() if name != "epoch"]
         metrics += [Metric("loss_of_updates", step.loss, round(1000 * step.time_s), step.update) for step in steps]
         for part in _parts(metrics, _METRICS):
@@ -88,6 +89,8 @@ class MlflowMirror:
         for file in sorted(run.samples.iterdir()) if run.samples.is_dir() else ():
             if file.is_file() and not file.name.startswith("."):
                 self._client.log_artifact(identity, str(file), "samples")
+        if status == "FINISHED" and not run.finished():
+            status = "KILLED"
         self._client.set_terminated(identity, status)
 
     def push(self, run: Run) -> str:
@@ -99,8 +102,7 @@ class MlflowMirror:
             If the folder cannot be read.
         """
         self.send(run)
-        whole = len(run.history(empty=True)) >= run.settings.epochs
-        self.finish(run, "FINISHED" if whole else "KILLED")
+        self.finish(run, "FINISHED")
         return self._run(run)
 
     def _connect(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import math
 import os
 import tempfile
 import time
@@ -51,7 +52,7 @@ class TensorboardMirror:
             at += row["seconds"]
             if number >= self._sent:
                 values = {f"epoch/{name}": value for name, value in row.items() if name != "epoch"}
-                self._scalars(values, round(row["epoch"]), at)
+                self._scalars(values, math.ceil(row["epoch"]), at)
         self._sent = len(history)
         for step in steps:
             self._scalars({"updates/loss": step.loss}, step.update, step.time_s)

@@ -115,7 +115,7 @@ class Feed:
 
 
 @contextlib.contextmanager
-def mirrored(
+def tracked(
     run_dir: str | Path,
     *,
     mlflow_uri: str | None = None,

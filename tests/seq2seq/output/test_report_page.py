@@ -6,14 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from fake_runs import losses, untrained, write_run
+from fake_runs import losses, write_run
 from rollcore import open_dataset
-from seq2seq.cli import main
-from seq2seq.models.weights import save_weights
 from seq2seq.output.player import Piece
 from seq2seq.output.report_page import dataset_of, report_page
 from seq2seq.run import Run
-from seq2seq.sampling.corpus import Corpus
 from small_dataset import write_dataset
 
 EVALUATION = {
@@ -99,26 +96,3 @@ def test_names_do_not_become_markup(tmp_path):
     run = write_run(tmp_path / "<b>a", dataset="<i>")
     page = report_page(run, None, [Piece("<img src=x>", np.empty((0, 5)), 1.0)], remark="<u>")
     assert not re.search(r"<(b|i|u|img)[ >]", page)
-
-
-def test_a_report_of_a_model_has_music_that_goes_on_from_held_out_pieces(tmp_path, dataset, capsys):
-    model = {"model": "seq2seq", "low": 40, "high": 88, "input_frames": 20, "target_frames": 7, "units": 8}
-    run = relocated(write_run(tmp_path / "a", losses(2), model=model, samples=1), dataset)
-    save_weights(run.config, untrained(run.config), run.weights, Corpus.of(dataset).to_dict())
-    assert main(["report", str(run.path), "--pieces", "1"]) == 0
-    assert capsys.readouterr().out == f"report: {run.path / 'report.html'}\n"
-    first, second = data_of(run.path / "report.html")["pieces"]
-    assert 0 < first["primer"] < first["ms"]
-    assert second["name"] == "epoch-1"
-    target = tmp_path / "b.html"
-    assert main(["report", str(run.path), "--pieces", "0", "-o", str(target)]) == 0
-    assert [piece["name"] for piece in data_of(target)["pieces"]] == ["epoch-1"]
-
-
-def test_a_report_says_why_there_is_no_music(tmp_path, capsys):
-    run = write_run(tmp_path / "a", losses(2))
-    run.weights.write_bytes(b"damaged")
-    assert main(["report", str(run.path)]) == 0
-    assert "model.safetensors: " in text((run.path / "report.html").read_text())
-    assert main(["report", str(tmp_path / "none")]) == 1
-    assert "not a run folder" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from fake_runs import losses, write_run
 from seq2seq.errors import ConfigError, one_line
 from seq2seq.training import tracking
-from seq2seq.training.tracking import Feed, Step, mirrored
+from seq2seq.training.tracking import Feed, Step, tracked
 
 
 class Recorder:
@@ -114,7 +114,7 @@ def test_a_mirror_that_is_silent_is_waited_for_at_the_end_alone(tmp_path, record
 def test_no_tracker_no_thread(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = threading.active_count()
-    with mirrored(tmp_path) as callbacks:
+    with tracked(tmp_path) as callbacks:
         assert callbacks == []
         assert threading.active_count() == before
 
@@ -122,12 +122,12 @@ def test_no_tracker_no_thread(tmp_path, monkeypatch):
 def test_a_tracker_that_is_not_installed_is_told(tmp_path, monkeypatch, said):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--mlflow needs mlflow: pip install 'rollcore\[mlflow\]'"):
-        mirrored(tmp_path, mlflow_uri="http://127.0.0.1:9").__enter__()
+        tracked(tmp_path, mlflow_uri="http://127.0.0.1:9").__enter__()
     with pytest.raises(ConfigError, match=r"--tensorboard needs tensorboard"):
-        mirrored(tmp_path, tensorboard=True).__enter__()
+        tracked(tmp_path, tensorboard=True).__enter__()
     # The environment's address is not what was asked for here: the training begins.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with mirrored(tmp_path, say=said.append) as callbacks:
+    with tracked(tmp_path, say=said.append) as callbacks:
         assert callbacks == []
     assert said == ["MLFLOW_TRACKING_URI is set, but MLflow is not installed (pip install 'rollcore[mlflow]')"]
 
