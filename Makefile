@@ -93,8 +93,7 @@ test-lowest: $(BIN)/python  ## run the tests on the oldest versions that pyproje
 	  --extra parquet pyproject.toml --output-file $(VENVS)/lowest.txt
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet -r $(VENVS)/lowest.txt pytest hypothesis
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet --no-deps .
-	cd tests && ../$(VENVS)/lowest/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
-	  -W ignore::DeprecationWarning rollcore seq2seq/models seq2seq/sampling
+	$(VENVS)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/rollcore tests/seq2seq/models tests/seq2seq/sampling
 
 bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
