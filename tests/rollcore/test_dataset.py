@@ -168,6 +168,15 @@ def test_tables_and_rows_are_of_one_file(folder, built, tmp_path, monkeypatch):
             dataset.map_for_windows()
 
 
+def test_the_fingerprint_is_of_tables_and_settings(folder, tmp_path):
+    """Without drums in the files the rows and tables are the same, but not how they were asked for."""
+    for name, options in (("a", {}), ("b", {}), ("c", {"drums": True})):
+        rollcore.build_dataset(folder, tmp_path / f"{name}.h5", **options)
+    a, b, c = (rollcore.open_dataset(tmp_path / f"{name}.h5") for name in "abc")
+    assert np.array_equal(a.pieces, c.pieces)
+    assert a.fingerprint == b.fingerprint != c.fingerprint
+
+
 # ---- damage -----------------------------------------------------------------------------------------------------
 
 

@@ -108,6 +108,12 @@ def test_notes_add_up_and_many_are_limited():
     assert 0.9 < cluster.max() <= 1
 
 
+def test_a_note_is_heard_once():
+    """At full velocity a note is half as loud as can be: two of them at once leave room for no more."""
+    loudest = np.arctanh(np.abs(sound(piece((0, 900, 60, 127))))).max()
+    assert 0.25 < loudest <= 0.5
+
+
 def test_velocity_is_loudness_and_drums_have_no_pitch():
     peaks = [np.abs(sound(piece((0, 500, 60, velocity)))).max() for velocity in (10, 40, 80, 127)]
     assert peaks == sorted(peaks)
