@@ -340,10 +340,12 @@ class Epochs(keras.callbacks.Callback):
                 self._tell_length(updates * self.pace_s + left * self._scoring_estimate())
 
     def _tell_length(self, seconds: float) -> None:
-        end = min(seconds, self.limit_s)
         pace = "" if self.pace_s is None else f", {self.pace_s:.3g} s an update"
-        less = "; for less: --max-minutes, --preset quick, fewer --epochs" if end > 600 else ""
-        self.display.say(f"all of it will take about {duration(end)}{pace}{less}")
+        if seconds > self.limit_s:
+            less = f"; it will end after {duration(self.limit_s)}"
+        else:
+            less = "; for less: --max-minutes, --preset quick, fewer --epochs" if seconds > 600 else ""
+        self.display.say(f"all of it takes about {duration(seconds)}{pace}{less}")
 
     def _scoring_estimate(self) -> float:
         """Return how long it takes to score the validation split, as far as that is known."""
