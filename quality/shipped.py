@@ -57,7 +57,8 @@ def make(name: str, work: Path) -> None:
     """Make what is not made yet of a recipe: MIDI files, dataset, run; then weights and card."""
     import rollcore
     from seq2seq.models.config import TrainConfig
-    from seq2seq.training.fit import model_config, train
+    from seq2seq.training.fit import train
+    from seq2seq.training.presets import model_config
 
     recipe = RECIPES[name]
     midi, data, run_dir = work / name / "midi", work / name / f"{name}.h5", work / name / "run"
