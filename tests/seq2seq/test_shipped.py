@@ -14,7 +14,7 @@ from seq2seq.sampling.generator import Generator
 from seq2seq.sampling.request import Request
 from seq2seq.shipped import read_card, shipped_models, weights_path
 
-NAMES = ("chorales",)
+NAMES = ("chorales", "folk")
 
 
 @pytest.fixture(scope="module", params=NAMES)

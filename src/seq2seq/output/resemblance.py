@@ -229,7 +229,7 @@ class Memory:
         length = COPIED_NOTES - 1  # a move joins two notes
         if len(moves) < length:
             return math.nan
-        found = np.isin(_hashes(moves, length), self._known(length))
+        found = self._has(moves, length)
         within = np.zeros(len(moves) + 1, bool)
         for start in np.flatnonzero(found):
             within[start : start + COPIED_NOTES] = True
@@ -241,16 +241,20 @@ class Memory:
         low, high = 0, min(len(moves), _LONGEST_COPY)
         while low < high:
             middle = (low + high + 1) // 2
-            if np.isin(_hashes(moves, middle), self._known(middle)).any():
+            if self._has(moves, middle).any():
                 low = middle
             else:
                 high = middle - 1
         return low + 1 if low else 0
 
-    def _known(self, length: int) -> NDArray[np.uint64]:
+    def _has(self, moves: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+        """Return at which moves a run of *length* begins that a training piece has."""
         if length not in self._runs:
             self._runs[length] = np.unique(_hashes(self._moves, length))
-        return self._runs[length]
+        known, asked = self._runs[length], _hashes(moves, length)
+        if not len(known):
+            return np.zeros(len(asked), bool)
+        return np.asarray(known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked)
 
 
 def _moves(piece: Piece) -> NDArray[np.int64]:
