@@ -4,11 +4,8 @@ import csv
 import json
 import math
 
-import numpy as np
-
 import rollcore
 from seq2seq.models.config import ModelConfig, TrainConfig
-from seq2seq.models.weights import weight_shapes
 from seq2seq.run import COLUMNS, TRAIN, VALIDATION, Run
 
 NOTES = [(480 * k // 2, 480 * k // 2 + 200, 60 + (0, 4, 7, 12)[k % 4], 80, 0, 0) for k in range(64)]
@@ -56,17 +53,3 @@ def write_run(folder, history=(), *, model=None, train=None, dataset="songs", sa
     if evaluation is not None:
         (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return Run.open(folder)
-
-
-def untrained(config, seed=1):
-    """Weights as Keras begins with them, by and large: it plays now and then."""
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for name, shape in weight_shapes(config):
-        values = rng.normal(size=shape) * np.sqrt(2 / max(1, sum(shape)))
-        if len(shape) < 2:
-            values = np.full(shape, 1.0 if name.endswith(("gamma", "variance")) else 0.0)
-        if name == "logits/bias" or name.endswith("logit/bias"):
-            values = np.full(shape, -2.5)
-        arrays[name] = values.astype(np.float32)
-    return arrays

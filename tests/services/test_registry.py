@@ -13,12 +13,13 @@ import pytest
 
 import rollcore
 import seq2seq
-from fake_runs import losses, untrained, write_run
+from fake_runs import losses, write_run
 from seq2seq.cli import main
 from seq2seq.models.weights import save_weights
 from seq2seq.sampling.corpus import Corpus
 from servers import free_port, mlflow_program, serving
 from small_dataset import write_dataset
+from untrained import untrained
 
 MODEL = {"model": "seq2seq", "low": 40, "high": 88, "input_frames": 20, "target_frames": 7, "units": 8}
 NAME = "music"

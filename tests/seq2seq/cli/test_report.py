@@ -4,10 +4,11 @@ import json
 import re
 
 import rollcore
-from fake_runs import losses, untrained, write_run
+from fake_runs import losses, write_run
 from seq2seq.cli import main
 from seq2seq.models.weights import save_weights
 from seq2seq.sampling.corpus import Corpus
+from untrained import untrained
 
 
 def data_of(path):

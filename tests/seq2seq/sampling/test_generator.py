@@ -17,7 +17,6 @@ import pretty_midi
 import pytest
 
 import rollcore
-from fake_runs import untrained
 from rollcore import RollcoreError
 from seq2seq.cli import run_one
 from seq2seq.errors import ConfigError, RunError
@@ -29,6 +28,7 @@ from seq2seq.output.theory import range_mask, scale_mask
 from seq2seq.sampling.corpus import Corpus
 from seq2seq.sampling.generator import Generator, _word
 from seq2seq.sampling.request import Request
+from untrained import untrained
 
 main = partial(run_one, "generate")
 
