@@ -132,9 +132,9 @@ def test_a_request_is_answered_with_notes_figures_and_a_midi_file(served):
     ("request_", "words"),
     [
         ({"primer_pitches": "H4"}, "request 1: "),
-        ({"frames": 100_000}, "request 1: frames must be at most 4096 in one request, not 100000"),
+        ({"frames": 100_000}, "request 1: frames must be at most 4,096 in one request, not 100,000"),
         ({"seconds": 5000}, "seconds must be at most 600"),
-        ({"num_outputs": 1000}, "num_outputs must be at most 16"),
+        ({"num_outputs": 1000}, "num_outputs must be at most 8"),
         ({"primer_midi": "!"}, "primer_midi is not base64"),
         ({"primer_midi": base64.b64encode(b"no MIDI").decode()}, "request 1: "),
         ({"time_signature": "4"}, "is not one such as 4/4"),

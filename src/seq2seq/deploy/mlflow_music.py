@@ -5,10 +5,6 @@ MLflow keeps the code of this file with the weights; where the model is loaded, 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import dataclasses
-import io
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -18,18 +14,16 @@ from mlflow.pyfunc import PythonModel
 from pydantic import BaseModel, ConfigDict
 
 import rollcore
-from seq2seq import Composition, Generator, Request
-from seq2seq.errors import ConfigError
-
-# One request is to be answered while somebody waits.
-MAX_FRAMES, MAX_SECONDS, MAX_OUTPUTS, MAX_MIDI_BYTES = 4096, 600.0, 16, 1_000_000
+from seq2seq import Generator, Request
+from seq2seq.deploy.answers import answer, parse_request
 
 
 class MusicRequest(BaseModel):
-    """What is asked for: the fields of `seq2seq.Request`, with MIDI files in base64 and never a path."""
+    """What is asked for: the fields that `seq2seq.deploy.answers.parse_request` takes; None stands for the default."""
 
     model_config = ConfigDict(extra="forbid")
 
+    bars: int | None = None
     frames: int | None = None
     seconds: float | None = None
     primer_midi: str | None = None
@@ -38,7 +32,9 @@ class MusicRequest(BaseModel):
     include_primer: bool | None = None
     melody_midi: str | None = None
     num_outputs: int | None = None
+    candidates: int | None = None
     temperature: float | None = None
+    phrasing: bool | None = None
     top_p: float | None = None
     seed: int | None = None
     tempo_bpm: float | None = None
@@ -46,6 +42,7 @@ class MusicRequest(BaseModel):
     scale: str | None = None
     pitch_range: str | None = None
     max_polyphony: int | None = None
+    flat: bool | None = None
 
     def to_request(self) -> Request:
         """Return the request that a generator takes.
@@ -53,58 +50,9 @@ class MusicRequest(BaseModel):
         Raises
         ------
         RollcoreError
-            If a value is out of range, or a file is not MIDI.
+            If a value is out of range, more is asked for than is answered, or a file is not MIDI.
         """
-        fields = {name: value for name, value in self if value is not None}
-        for name in ("primer", "melody"):
-            text = fields.pop(f"{name}_midi", None)
-            if text is not None:
-                fields[name] = _midi(name, text)
-        if "time_signature" in fields:
-            beats, _, value = fields["time_signature"].partition("/")
-            if not (beats.isdecimal() and value.isdecimal()):
-                raise ConfigError(f"time_signature {fields['time_signature']!r} is not one such as 4/4 or 6/8")
-            fields["time_signature"] = (int(beats), int(value))
-        for name, most in (("frames", MAX_FRAMES), ("seconds", MAX_SECONDS), ("num_outputs", MAX_OUTPUTS)):
-            if name in fields and fields[name] > most:
-                raise ConfigError(f"{name} must be at most {most:g} in one request, not {fields[name]:g}")
-        return Request(**fields)
-
-
-def _midi(name: str, text: str) -> rollcore.Midi:
-    if len(text) > MAX_MIDI_BYTES * 4 / 3 + 4:
-        raise ConfigError(f"{name}_midi is longer than {MAX_MIDI_BYTES:,} bytes")
-    try:
-        return rollcore.read_midi(base64.b64decode(text, validate=True))
-    except binascii.Error as error:
-        raise ConfigError(f"{name}_midi is not base64: {error}") from None
-
-
-def answer(composition: Composition) -> dict[str, Any]:
-    """Return a composition as JSON holds it.
-
-    Returns
-    -------
-    dict
-        ``name``; ``notes``, a list of onset and offset in seconds, pitch and velocity for each; ``midi``, the file in
-        base64; ``seconds``; ``tempo_bpm``; ``primer``; ``primer_frames``; ``figures``; ``remarks``, a list of lines.
-    """
-    score, file = composition.score, io.BytesIO()
-    score.write(file)
-    notes = score.midi.notes
-    onsets, offsets = score.midi.seconds(notes["onset_tick"]), score.midi.seconds(notes["offset_tick"])
-    columns = (onsets.round(6).tolist(), offsets.round(6).tolist(), notes["pitch"].tolist(), notes["velocity"].tolist())
-    return {
-        "name": composition.name,
-        "notes": [list(note) for note in zip(*columns, strict=True)],
-        "midi": base64.b64encode(file.getvalue()).decode(),
-        "seconds": score.seconds,
-        "tempo_bpm": composition.tempo_bpm,
-        "primer": composition.primer,
-        "primer_frames": composition.primer_frames,
-        "figures": dataclasses.asdict(composition.figures),
-        "remarks": composition.remarks(),
-    }
+        return parse_request(self.model_dump())
 
 
 class Music(PythonModel):
@@ -117,7 +65,7 @@ class Music(PythonModel):
             self.generator.compose(request)
 
     def predict(self, context: Any, model_input: list[MusicRequest], params: Any = None) -> list[list[dict[str, Any]]]:
-        """Return a list of compositions for each request; see `answer`.
+        """Return a list of compositions for each request; see `seq2seq.deploy.answers.answer`.
 
         Raises
         ------
