@@ -20,7 +20,7 @@ NOTE_BYTES: int
 MAX_FILE_BYTES: int
 RECORD_BYTES: int
 
-Chooser = Callable[[memoryview, list[tuple[int, int, int, int]], list[tuple[int, bytes]], int, int], NDArray[np.int8]]
+_Chooser = Callable[[memoryview, list[tuple[int, int, int, int]], list[tuple[int, bytes]], int, int], NDArray[np.int8]]
 
 class Batch:
     def __init__(
@@ -37,7 +37,7 @@ class Batch:
         n_voices: int,
         min_notes: int,
         min_pitches: int,
-        chooser: Chooser | None,
+        chooser: _Chooser | None,
     ) -> None: ...
     def reset(self) -> None: ...
     def load(
