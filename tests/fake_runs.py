@@ -31,7 +31,7 @@ def write_run(folder, history=(), *, model=None, train=None, dataset="songs", sa
             "options": {},
             "pieces": 100,
         },
-        "versions": {"python": "3.11.7", "rollcore": "0.1.0", "keras": "3.12.0", "numpy": "2.0.0"},
+        "versions": {"python": "3.11.7", "rollcore": "0.2.0", "keras": "3.12.0", "numpy": "2.0.0"},
         "began": "2026-01-02T03:04:05+00:00",
         "host": "example",
         "backend": "tensorflow",
