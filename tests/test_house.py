@@ -253,7 +253,6 @@ WITHOUT_A_TEST = {
     "seq2seq.entry",
     "seq2seq.errors",
     "seq2seq.models.archive",
-    "seq2seq.models.config",
     "seq2seq.models.layers",
     "seq2seq.output.composition",
     "seq2seq.output.export",

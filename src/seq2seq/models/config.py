@@ -23,6 +23,10 @@ MUSICAL_PERIODS = (2, 4, 8, 16, 32, 3, 6, 12, 24)
 # Width of the largest transposition on either side, in semitones. The shift enters the model modulo 12.
 MAX_TRANSPOSE = 6
 
+# The largest of all whole numbers here: more epochs, frames or units than anything can be trained with, and few enough
+# to count updates in 64 bits.
+MOST = 1_000_000
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -174,8 +178,10 @@ class TrainConfig:
         """Refuse what no training can run with."""
         for name in ("epochs", "batch_size"):
             at_least(1, name, getattr(self, name))
-        for name in ("hop", "transpose", "restart", "seed"):
+        for name in ("hop", "transpose"):
             at_least(0, name, getattr(self, name))
+        if not isinstance(self.restart, numbers.Integral) or self.restart < 0:
+            raise ConfigError(f"restart must be a number of updates, not {self.restart}")
         if not 0 <= self.keep_key <= 1:
             raise ConfigError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
         if self.transpose > MAX_TRANSPOSE:
@@ -184,14 +190,14 @@ class TrainConfig:
             raise ConfigError(f"learning rate must be above 0 and at most 1, not {self.learning_rate}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ConfigError(f"ema must be at least 0 and below 1, not {self.ema}")
-        if self.seed >= 2**32:
+        if not isinstance(self.seed, numbers.Integral) or not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must be within 0..{2**32 - 1}, not {self.seed}")
 
 
 def at_least(least: int, name: str, value: Any) -> None:
-    """Raise `ConfigError` unless a value is a whole number from *least* up."""
-    if not isinstance(value, numbers.Integral) or int(value) < least:
-        raise ConfigError(f"{name} must be a whole number from {least} up, not {value}")
+    """Raise `ConfigError` unless a value is a whole number from *least* to `MOST`."""
+    if not isinstance(value, numbers.Integral) or not least <= int(value) <= MOST:
+        raise ConfigError(f"{name} must be a whole number from {least} to {MOST:,}, not {value}")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
