@@ -280,8 +280,9 @@ cdef inline bint off_grid(const Clock *clock, int64_t elapsed, int64_t step) noe
     """Whether an onset lies more than an eighth of a step beside its step, on the grid of beats."""
     cdef int64_t rest, whole
     if clock.narrow:
-        rest = elapsed * clock.multiplier - step * clock.divisor
         whole = clock.divisor
+        rest = elapsed * clock.multiplier - step * whole
+        return <uint64_t> (8 * rest + whole) > <uint64_t> (2 * whole)    # both sides in one comparison
     else:
         # As above, modulo a step: unit and rate are small enough on this grid, a tick is not.
         whole = clock.unit * clock.denominator
@@ -584,6 +585,17 @@ cdef bint enough_onsets(const Song *song) noexcept nogil:
     cdef int64_t tick, previous = -1
     cdef int n_seen = 0, slot
     cdef Py_ssize_t i
+    # Most files say so at once: the onsets of their first track, in their order.
+    for i in range(song.n_notes):
+        tick = song.notes[i].onset_tick
+        if tick < previous:
+            break
+        n_seen += tick > previous
+        previous = tick
+        if n_seen == FEWEST_ONSETS:
+            return True
+    n_seen = 0
+    previous = -1
     memset(seen, 0xFF, sizeof(seen))
     for i in range(song.n_notes):
         tick = song.notes[i].onset_tick
@@ -604,72 +616,87 @@ cdef bint enough_onsets(const Song *song) noexcept nogil:
 cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogil:
     """Set the shift of a piece on the grid of beats, and whether it keeps to no grid; false when memory is out.
 
-    All notes count, drums too, whatever is kept of them: a file has one phase. Places within a sixteenth are in
-    quarters of a tick, of which it has as many as a beat has ticks.
+    All notes count, drums too, whatever is kept of them: a file has one phase. Everything but the first onset follows
+    from how many onsets lie at each tick of a beat.
     """
-    cdef int64_t beat = song.ticks_per_beat, reach = beat // 12
-    cdef int64_t width = beat + 2 * reach + 1
-    cdef int64_t tick, place, n_at = 0, first = SATURATED
-    cdef double inverse = 1.0 / <double> (2 * beat)
+    cdef int64_t beat = song.ticks_per_beat
+    cdef int64_t tick, n_at, shift, first = SATURATED
+    cdef double inverse = 1.0 / <double> beat
     cdef Py_ssize_t i
-    cdef int64_t *counts         # how many onsets lie below each place, and the sum of their places
-    cdef int64_t *sums
-    cdef int64_t shift
+    cdef int32_t *struck
     record.shift = 0
     record.free = False
     if song.format == 2 or song.n_notes < FEWEST_ONSETS:
         return True
+    struck = <int32_t *> calloc(beat, sizeof(int32_t))
+    if struck == NULL:
+        return False
     for i in range(song.n_notes):
         tick = song.notes[i].onset_tick
         if tick >= FARTHEST_PHASE:
+            free(struck)
             return True
-        # The nearest sixteenth is floor(4 tick / beat + 1/2); as in clock_frame, the product needs no division.
-        place = 4 * tick - <int64_t> ((<double> (8 * tick + beat) + 0.5) * inverse) * beat
-        n_at += -reach <= place <= reach
+        # As in clock_frame, the quotient needs no division.
+        struck[tick - <int64_t> ((<double> tick + 0.5) * inverse) * beat] += 1
         if tick < first:
             first = tick
-    if 100 * n_at > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
+    if 100 * at_sixteenths(struck, beat) > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
+        free(struck)
         return True
-    counts = <int64_t *> calloc(2 * (width + 1), sizeof(int64_t))
+    if not best_phase(struck, beat, &shift, &n_at):
+        free(struck)
+        return False
+    record.free = 100 * n_at < FREE_AT_BEST * song.n_notes
+    if align and 100 * n_at >= LEAST_AT_BEST * song.n_notes:
+        shift = strongest_beat(struck, beat, shift)
+        if 48 * (first + shift) < -beat:
+            shift += beat                # nothing may fall before the piece begins
+        record.shift = <int32_t> shift
+    free(struck)
+    return True
+
+
+cdef int64_t at_sixteenths(const int32_t *struck, int64_t beat) noexcept nogil:
+    """Return how many onsets lie at a sixteenth, of those at each tick of a beat."""
+    cdef int64_t reach = beat // 12, sixteenth, tick, n_at = 0
+    for sixteenth in range(5):           # the last one is the next beat
+        for tick in range(max(0, (sixteenth * beat - reach + 3) // 4), min(beat, (sixteenth * beat + reach) // 4 + 1)):
+            n_at += struck[tick]
+    return n_at
+
+
+cdef bint best_phase(const int32_t *struck, int64_t beat, int64_t *best, int64_t *n_best) noexcept nogil:
+    """Find the shift in ticks, half a sixteenth at most, that brings the most onsets to a sixteenth, and how many.
+
+    Of several such shifts it is the one that brings them nearest, then the smallest, then the later. Places within a
+    sixteenth are in quarters of a tick, of which it has as many as a beat has ticks. False when memory is out.
+    """
+    cdef int64_t reach = beat // 12, width = beat + 2 * reach + 1, place = 0, tick
+    cdef int64_t farthest = beat // 8, shift, size, center, low, middle, high, n_at, distance, best_distance = 0
+    cdef int sign
+    # How many onsets lie below each place, and the sum of their places. Entry 1 + place + reach, for places from
+    # -reach to beat + reach: the sixteenth goes round.
+    cdef int64_t *counts = <int64_t *> calloc(2 * (width + 1), sizeof(int64_t))
+    cdef int64_t *sums = counts + width + 1
     if counts == NULL:
         return False
-    sums = counts + width + 1
-    # Entry 1 + place + reach, for places from -reach to beat + reach: the sixteenth goes round.
-    for i in range(song.n_notes):
-        place = 4 * (song.notes[i].onset_tick % beat) % beat
-        counts[1 + place + reach] += 1
+    for tick in range(beat):
+        counts[1 + place + reach] += struck[tick]
+        place += 4
+        while place >= beat:
+            place -= beat
     for place in range(reach):
         counts[1 + place] = counts[1 + place + beat]
     for place in range(beat, beat + reach + 1):
         counts[1 + place + reach] = counts[1 + place + reach - beat]
-    for i in range(width):
-        sums[i + 1] = sums[i] + counts[i + 1] * (i - reach)
-        counts[i + 1] += counts[i]
-    shift = best_phase(counts, sums, beat, reach, &n_at)
-    free(counts)
-    record.free = 100 * n_at < FREE_AT_BEST * song.n_notes
-    if align and 100 * n_at >= LEAST_AT_BEST * song.n_notes:
-        shift = strongest_beat(song, shift)
-        if 48 * (first + shift) < -beat:
-            shift += beat                # nothing may fall before the piece begins
-        record.shift = <int32_t> shift
-    return True
-
-
-cdef int64_t best_phase(const int64_t *counts, const int64_t *sums, int64_t beat, int64_t reach,
-                        int64_t *n_best) noexcept nogil:
-    """Return the shift in ticks, half a sixteenth at most, that brings the most onsets to a sixteenth.
-
-    Of several such shifts it is the one that brings them nearest, then the smallest, then the later.
-    """
-    cdef int64_t farthest = beat // 8, shift = 0, size, center, low, middle, high, n_at, distance
-    cdef int64_t best = 0, best_distance = 0
-    cdef int sign
+    for place in range(width):
+        sums[place + 1] = sums[place] + counts[place + 1] * (place - reach)
+        counts[place + 1] += counts[place]
     n_best[0] = -1
     for size in range(farthest + 1):
         for sign in range(1, -2, -2):
             shift = sign * size
-            center = (-4 * shift % beat + beat) % beat
+            center = -4 * shift if shift <= 0 else beat - 4 * shift
             # The places center - reach to center + reach; entry 1 + center + reach is the middle one.
             low, middle, high = center, center + reach, center + 2 * reach + 1
             n_at = counts[high] - counts[low]
@@ -677,21 +704,28 @@ cdef int64_t best_phase(const int64_t *counts, const int64_t *sums, int64_t beat
                         + center * (counts[middle] - counts[low]) - (sums[middle] - sums[low]))
             if n_at > n_best[0] or (n_at == n_best[0] and distance < best_distance):
                 n_best[0] = n_at
-                best = shift
+                best[0] = shift
                 best_distance = distance
-    return best
+    free(counts)
+    return True
 
 
-cdef int64_t strongest_beat(const Song *song, int64_t shift) noexcept nogil:
+cdef int64_t strongest_beat(const int32_t *struck, int64_t beat, int64_t shift) noexcept nogil:
     """Return the shift that makes the sixteenth with the most onsets the beat, if it is so by a clear margin."""
     cdef int64_t on[4]
-    cdef int64_t beat = song.ticks_per_beat, chosen, candidate
+    cdef int64_t chosen, candidate, tick, rest
     cdef int strongest = 0, following, k
-    cdef Py_ssize_t i
     memset(on, 0, sizeof(on))
-    for i in range(song.n_notes):
-        # Two beats up, so that no tick is below 0.
-        on[(8 * (song.notes[i].onset_tick + shift + 2 * beat) + beat) // (2 * beat) % 4] += 1
+    # The nearest sixteenth of a tick is floor((8 tick + beat) / (2 beat)); two beats up, so that no tick is below 0.
+    rest = 8 * (shift + 2 * beat) + beat
+    k = <int> (rest // (2 * beat) % 4)
+    rest %= 2 * beat
+    for tick in range(beat):
+        on[k] += struck[tick]
+        rest += 8
+        while rest >= 2 * beat:
+            rest -= 2 * beat
+            k = (k + 1) % 4
     for k in range(1, 4):
         if on[k] > on[strongest]:
             strongest = k
@@ -755,7 +789,7 @@ cdef int quantise(
     """
     cdef Py_ssize_t i, first = 0, last, n = n_spans[0], n_start = n_spans[0]
     cdef Py_ssize_t first_tempo = 0, last_tempo = song.n_tempos
-    cdef int64_t end_tick, first_tick, elapsed, start, end, frames = 0, microseconds
+    cdef int64_t end_tick, first_tick, elapsed, start, end, shift, frames = 0, microseconds, moved = 0
     cdef bint any_note = song.n_notes > 0
     cdef Note *note
     cdef Clock *clock = time
@@ -763,6 +797,7 @@ cdef int quantise(
     cdef Stretch on, off
     cdef Span *out
     cdef int track
+    cdef bint on_beats = spec.beats, drums = spec.drums      # copies that no store can change, these too
     if spec.beats and song.ticks_per_beat == 0:
         return NO_BEATS
     record.shift = 0
@@ -842,21 +877,22 @@ cdef int quantise(
         fixed = clock[0]
         seek(clock, &on, 0)
         off = on
+        shift = record.shift
         for i in range(first, last):
             note = &song.notes[i]
-            if note.drums and not spec.drums:
+            if note.drums and not drums:
                 record.left_out[DRUMS] += 1
                 continue
-            if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
-                seek(clock, &on, note.onset_tick)
-            if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
-                seek(clock, &off, note.offset_tick)
-            if spec.beats:               # one segment, of rate 1
-                elapsed = max(0, note.onset_tick + record.shift)
+            if on_beats:                 # one segment, of rate 1
+                elapsed = max(0, note.onset_tick + shift)
                 start = clock_frame(&fixed, elapsed)
-                record.moved += off_grid(&fixed, elapsed, start)
-                end = clock_frame(&fixed, max(0, note.offset_tick + record.shift))
+                moved += off_grid(&fixed, elapsed, start)
+                end = clock_frame(&fixed, max(0, note.offset_tick + shift))
             else:
+                if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
+                    seek(clock, &on, note.onset_tick)
+                if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
+                    seek(clock, &off, note.offset_tick)
                 start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
                 end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
             if end <= start:
@@ -870,12 +906,14 @@ cdef int quantise(
         first = last
     record.notes = n - n_start
     record.frames = frames
+    record.moved = moved
     n_spans[0] = n
     if n == n_start:
         if not any_note:
             return NO_NOTES
         return ONLY_DRUMS if left_out(record) == record.left_out[DRUMS] else NOT_CHOSEN
-    if n - n_start < spec.min_notes or few_pitches(out + n_start, n - n_start, spec.min_pitches):
+    if n - n_start < spec.min_notes or (
+            spec.min_pitches > 1 and few_pitches(out + n_start, n - n_start, spec.min_pitches)):
         n_spans[0] = n_start
         return FEW_NOTES if n - n_start < spec.min_notes else FEW_PITCHES
     return OK
@@ -941,31 +979,35 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
 
 
 cdef void sort_keys(int64_t *keys, int64_t *scratch, Py_ssize_t n, int64_t most) noexcept nogil:
-    """Sort numbers whose bits are all among those of `most`: radix sort in digits of 11 bits."""
+    """Sort numbers whose bits are all among those of `most`: radix sort in equal digits of 11 bits at most."""
     cdef Py_ssize_t i
-    cdef int shift = 0
-    cdef int32_t at, count, digit
+    cdef int bits = 1, width, shift = 0
+    cdef int32_t at, count, digit, mask
     cdef int32_t places[2048]
     cdef int64_t *source = keys
     cdef int64_t *target = scratch
     cdef int64_t *swapped
-    while most >> shift:
-        memset(places, 0, sizeof(places))
+    while most >> bits:
+        bits += 1
+    width = (bits + (bits + 10) // 11 - 1) // ((bits + 10) // 11)
+    mask = (1 << width) - 1
+    while shift < bits:
+        memset(places, 0, (mask + 1) * sizeof(int32_t))
         for i in range(n):
-            places[source[i] >> shift & 2047] += 1
+            places[source[i] >> shift & mask] += 1
         at = 0
-        for digit in range(2048):
+        for digit in range(mask + 1):
             count = places[digit]
             places[digit] = at
             at += count
         for i in range(n):
-            digit = source[i] >> shift & 2047
+            digit = source[i] >> shift & mask
             target[places[digit]] = source[i]
             places[digit] += 1
         swapped = source
         source = target
         target = swapped
-        shift += 11
+        shift += width
     if source != keys:
         memcpy(keys, source, n * sizeof(int64_t))
 
