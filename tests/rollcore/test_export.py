@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import rollcore
-from rollcore.cli import main
 from rollcore.export import export_npz, export_parquet
 
 
@@ -78,12 +77,3 @@ def test_the_same_dataset_gives_the_same_bytes(dataset, tmp_path):
         return [hashlib.sha256(path.read_bytes()).hexdigest() for path in export_npz(dataset, folder)]
 
     assert sums(tmp_path / "a") == sums(tmp_path / "b")
-
-
-def test_the_command(dataset, tmp_path, capsys):
-    assert main(["export", str(dataset.path), "--npz", str(tmp_path / "n")]) == 0
-    assert "train.npz: " in capsys.readouterr().out
-    assert main(["export", str(dataset.path)]) == 2
-    (tmp_path / "file").touch()
-    assert main(["export", str(dataset.path), "--npz", str(tmp_path / "file")]) == 1
-    assert "file: cannot be made: File exists" in capsys.readouterr().err

@@ -12,7 +12,6 @@ import pytest
 
 import rollcore
 from rollcore import DatasetError, Midi, RollcoreError
-from rollcore.cli import main
 
 
 def write(path, *rows):
@@ -165,17 +164,3 @@ def test_parts_that_cannot_be(folder, tmp_path, part):
         rollcore.build_dataset(folder, tmp_path / "out.h5", part=part)
     with pytest.raises(RollcoreError, match="standard input cannot be shared out"):
         rollcore.build_dataset("-", tmp_path / "out.h5", part=(1, 2))
-
-
-def test_the_commands(folder, tmp_path, capsys):
-    for i in (1, 2):
-        assert main(["build-dataset", str(folder), str(tmp_path / f"{i}.h5"), "--part", f"{i}/2"]) == 0
-    assert main(["build-dataset", str(folder), str(tmp_path / "whole.h5")]) == 0
-    capsys.readouterr()
-    assert main(["merge", str(tmp_path / "2.h5"), str(tmp_path / "1.h5"), "-o", str(tmp_path / "out.h5")]) == 0
-    assert "pieces of 2 parts in" in capsys.readouterr().out
-    assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    for bad in ("3/2", "0/2", "1", "a/b", "1/2/3"):
-        assert main(["build-dataset", str(folder), str(tmp_path / "x.h5"), "--part", bad]) == 2
-    assert main(["merge", str(tmp_path / "1.h5"), "-o", str(tmp_path / "x.h5")]) == 1
-    assert "these are missing: 2" in capsys.readouterr().err

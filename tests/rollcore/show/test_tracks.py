@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import pytest
-
 from rollcore import read_midi
-from rollcore.cli import main
 from rollcore.show.instruments import PROGRAM_NAMES
 from rollcore.show.tracks import midi_facts, midi_lines
 from smf_cases import TWO, XG_ON, dump, track
@@ -51,16 +45,3 @@ def test_each_track_of_format_2_has_its_own_time() -> None:
     slow = track("00 FF 51 03 0F4240  00 90 3C 50  60 3C 00")
     fast = track("00 90 3C 50  60 3C 00")
     assert midi_facts(read_midi(dump('"MThd" 00000006 0002 0002 0060' + slow + fast)))["seconds"] == 1.0
-
-
-def test_info_of_a_midi_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "band.mid"
-    file.write_bytes(BAND)
-    assert main(["info", str(file)]) == 0
-    assert "Piano" in capsys.readouterr().out
-    assert main(["info", "--json", str(file)]) == 0
-    assert json.loads(capsys.readouterr().out)["notes"] == 4
-    file.write_bytes(b"<html>")
-    assert main(["info", str(file)]) == 1
-    assert "expected a MIDI file (MThd), found '<html'" in capsys.readouterr().err
-    assert main(["info", str(tmp_path / "none.mid")]) == 1

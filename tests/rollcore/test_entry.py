@@ -1,0 +1,19 @@
+"""What runs before anything that takes time to import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+
+def test_an_interruption_while_the_command_is_being_loaded(tmp_path):
+    """Ctrl-C while click is imported, which takes longer than all that stands before it."""
+    (tmp_path / "click").mkdir()
+    (tmp_path / "click" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    for module in ("rollcore", "seq2seq"):
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
