@@ -112,6 +112,8 @@ class Corpus:
         ValueError, TypeError, LookupError, AttributeError or rollcore.RollcoreError
             If the facts are not such.
         """
+        if not isinstance(facts["reading"], dict):
+            raise TypeError("how files are read is not a mapping")
         reading = _reading(facts["reading"])
         found = Figures(**facts["figures"])
         for field in fields(Figures):

@@ -16,11 +16,14 @@ from seq2seq.training import metrics
 def test_a_dataset_that_was_replaced_meanwhile_is_told(monkeypatch, capsys, tmp_path, same):
     score = {"nats_per_frame": 1.0, "f1": 0.5}
     found = {"scores": {"model": score, "markov": score}, "hop": 4, "trained_on_it": same}
+    kept = []
+    run = SimpleNamespace(config=SimpleNamespace(model="seq2seq"), keep_evaluation=kept.append)
     monkeypatch.setattr(train, "evaluate", lambda *_, **__: found)
-    monkeypatch.setattr(train.Run, "open", lambda _: SimpleNamespace(config=SimpleNamespace(model="seq2seq")))
+    monkeypatch.setattr(train.Run, "open", lambda _: run)
     monkeypatch.setattr("rollcore.open_dataset", lambda _: SimpleNamespace(split=lambda _: [0]))
     monkeypatch.setattr(metrics, "score_table", lambda _: "the table")
-    train._report("x.h5", tmp_path, {"best_epoch": 3})
+    train._report("x.h5", tmp_path, {"best_epoch": 3}, False, "runs/x")
     told = capsys.readouterr().out
     assert "the table" in told
+    assert kept == [found]
     assert ("x.h5 was replaced during the training" in told) is not same
