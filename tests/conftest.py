@@ -23,6 +23,7 @@ SLOW = (
     "rollcore/test_build.py",
     "rollcore/test_damage.py",
     "rollcore/test_fuzz_short.py",
+    "rollcore/test_loading.py",
     "rollcore/test_smf_properties.py",
     "rollcore/test_windowing_processes.py",
     "rollcore/test_untrusted_",

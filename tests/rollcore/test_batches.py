@@ -249,21 +249,6 @@ def test_gather_uncompiled():
     assert np.array_equal(batch, naive_gather(source, layout, shifts))
 
 
-def test_a_layout_says_which_piece_a_window_is_of():
-    # Pieces of 5, 0 and 3 frames: windows of 4 frames, 2 apart, starting 1 early.
-    layout = Layout(np.array([5, 0, 3]), np.array([100, 0, 500]), 1, 4, 2, 1, partial=True)
-    assert len(layout) == 5
-    which, starts = layout.locate(np.arange(5))
-    assert which.tolist() == [0, 0, 0, 2, 2]
-    assert starts.tolist() == [-1, 1, 3, -1, 1]
-    assert [part.tolist() for part in layout.locate(np.array([], np.int64))] == [[], []]
-    for number in (-1, 5):
-        with pytest.raises(IndexError, match=f"window {number} is out of range: there are 5"):
-            layout.locate(np.array([0, number]))
-    with pytest.raises(IndexError, match="there are 0"):
-        Layout(np.array([], np.int64), np.array([], np.int64), 1, 4).locate(np.array([0]))
-
-
 @pytest.mark.parametrize(("frames", "offset"), [(4, -1), (4, 33), (4, 96), (4, 2**62), (2**40, 0)])
 def test_a_window_that_leaves_the_file_copies_nothing(frames, offset):
     layout = Layout(np.array([4, frames]), np.array([0, offset]), 1, 4)

@@ -214,12 +214,6 @@ def test_a_pedal_of_a_format_2_track_is_its_own():
     assert np.flatnonzero(rolled[:, 64]).tolist() == [0]
 
 
-def test_a_grid_is_made_of_fractions():
-    for unit, rate in ("beats", 12.5), ("seconds", "50"):
-        with pytest.raises(RollcoreError, match=f"expected a fraction; Grid.{unit} takes"):
-            rollcore.Grid(unit, rate)
-
-
 def test_the_longest_piece_is_in_seconds_rounded_up():
     midi = Midi.from_notes([(0, 1400, 60, 80, 0, 0)], ticks_per_beat=500)  # 1.4 s
     assert len(rollcore.piano_roll(midi, fps=50, max_minutes=1.4 / 60)) == 70
@@ -349,26 +343,6 @@ def test_limits_are_in_time_never_in_ticks():
 def test_bad_options_are_named(options, message):
     with pytest.raises(RollcoreError, match=re.escape(message)):
         rollcore.piano_roll(Midi.from_notes(notes_of((0, 480, 60))), **options)
-
-
-@pytest.mark.parametrize(
-    ("rate", "fraction"),
-    [
-        (16_000 / 384, "125/3"),
-        (44_100 / 512, "11025/128"),
-        (1 / 0.023, "1000/23"),
-        (30 / 1.001, "30000/1001"),
-        (1 / 3, "1/3"),
-        (29.97, "2997/100"),
-        (23.976, "2997/125"),
-        (0.1, "1/10"),
-        (np.float32(12.5), "25/2"),
-        (np.float64(31.25), "125/4"),
-        (np.int64(50), "50"),
-    ],
-)
-def test_a_float_is_the_fraction_that_was_meant(rate, fraction):
-    assert Grid.seconds(rate).rate == Fraction(fraction)
 
 
 def test_what_is_no_piece_is_said_so():
