@@ -14,9 +14,14 @@ DATA = Path(os.environ.get("ROLLCORE_DATA", Path(__file__).parents[1] / ".." / "
 
 # Files that train models, run many processes or search for counterexamples: `make check` leaves them out.
 SLOW = (
+    "seq2seq/cli/test_evaluate.py",
+    "seq2seq/cli/test_generate.py",
+    "seq2seq/output/test_composition.py",
+    "seq2seq/output/test_export.py",
     "seq2seq/training/",
     "seq2seq/models/test_architectures.py",
     "seq2seq/models/test_archive.py",
+    "seq2seq/models/test_layers.py",
     "seq2seq/models/test_weights.py",
     "seq2seq/sampling/",
     "seq2seq/test_run.py",

@@ -28,7 +28,7 @@ _READING = ("drums", "sustain", "align")
 
 def _reading(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stored options say of how files are read; raise if the notes they choose cannot be chosen."""
-    reading: dict[str, Any] = {name: bool(options[name]) for name in _READING if name in options}
+    reading: dict[str, Any] = {name: bool(value) for name, value in options.items() if name in _READING}
     if "select" in options:
         reading["select"] = rollcore.Selection(**options["select"]).stored()
     return reading

@@ -1,4 +1,4 @@
-"""What is stored of the training data: a primer is read as the files of the dataset were."""
+"""What is stored of the training data: its figures, and how its files were read; what cannot be is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import rollcore
+from seq2seq.errors import RunError
+from seq2seq.models.weights import read_weights, save_weights
+from seq2seq.output.figures import figures
 from seq2seq.sampling.corpus import Corpus
+from seq2seq.sampling.generator import Generator
+from untrained import PLANES
 
 
 def test_whose_notes_were_kept_is_stored_with_the_model(tmp_path):
@@ -26,3 +31,39 @@ def test_whose_notes_were_kept_is_stored_with_the_model(tmp_path):
     stored["reading"]["select"] = {"channels": [17]}
     with pytest.raises(rollcore.RollcoreError, match="channels"):
         Corpus.from_dict(stored)
+
+
+def test_what_is_known_of_the_training_data(untrained_run, tmp_path):
+    dataset = rollcore.open_dataset(untrained_run.parent / "chords.h5")
+    corpus = Generator.load(untrained_run).corpus
+    assert corpus.to_dict() == json.loads(json.dumps(Corpus.of(dataset).to_dict()))
+    assert (corpus.grid, corpus.figures.pieces) == (dataset.grid, len(dataset.split("train")))
+    assert corpus.figures == figures([dataset.rows(int(piece)) for piece in dataset.split("train")], 4)
+    rollcore.build_dataset(
+        untrained_run.parent / "midi", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=(0, 1, 0)
+    )
+    empty = Corpus.of(rollcore.open_dataset(tmp_path / "x.h5"))
+    assert (empty.figures.pieces, empty.tempo_bpm, empty.time_signature) == (0, None, (4, 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.clear(),
+        lambda facts: facts["grid"].update(rate="0"),
+        lambda facts: facts["grid"].update(rate="1/0"),
+        lambda facts: facts["figures"].update(density="much"),
+        lambda facts: facts["figures"].pop("density"),
+        lambda facts: facts.update(tempo_bpm=1e9),
+        lambda facts: facts.update(tempo_bpm="fast"),
+        lambda facts: facts.update(time_signature=[4, 3]),
+        lambda facts: facts.update(time_signature=4),
+        lambda facts: facts.update(reading=[]),
+    ],
+)
+def test_facts_of_the_training_data_that_cannot_be_are_refused(untrained_run, tmp_path, change):
+    config, arrays, facts = read_weights(untrained_run / "model.safetensors")
+    change(facts)
+    save_weights(config, arrays, tmp_path / "m.safetensors", facts)
+    with pytest.raises(RunError, match="what it says of its training data is damaged"):
+        Generator.load(tmp_path / "m.safetensors")

@@ -1,4 +1,4 @@
-"""Runs that several tests of the training look at, each trained once."""
+"""Runs that several tests look at: each is trained once, or has learnt nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import rollcore
 from small_dataset import write_dataset
+from untrained import PLANES, write_untrained_run
 
 SMALL = {"model": "seq2seq", "head": "bernoulli", "units": 6, "input_frames": 4, "target_frames": 6}
 OPTIONS = ["--model", "seq2seq", "--units", "6", "--input-frames", "4", "--target-frames", "6", "--epochs", "2"]
@@ -58,3 +60,32 @@ def told(data, tmp_path_factory):
     with contextlib.redirect_stdout(printed):
         assert run_one("train", [str(data), "-o", str(run_dir), *OPTIONS, "--samples", "2"]) == 0
     return SimpleNamespace(path=run_dir, text=printed.getvalue())
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    rollcore.make_chords(folder / "midi")
+    rollcore.build_dataset(folder / "midi", folder / "chords.h5", steps_per_beat=4, planes=PLANES)
+    (folder / "tiny").mkdir()
+    return write_untrained_run(folder / "tiny", rollcore.open_dataset(folder / "chords.h5"))
+
+
+@pytest.fixture(scope="session")
+def seconds_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seconds")
+    rollcore.make_chords(folder / "midi")
+    rollcore.build_dataset(folder / "midi", folder / "chords.h5", fps=50, planes="sounding")
+    (folder / "blog").mkdir()
+    return write_untrained_run(
+        folder / "blog", rollcore.open_dataset(folder / "chords.h5"), model="blog", head="bernoulli", planes=PLANES[:1]
+    )
+
+
+@pytest.fixture(scope="session")
+def riff(tmp_path_factory):
+    """Five beats of a melody that begins after a rest of a bar, at 90 beats per minute."""
+    path = tmp_path_factory.mktemp("riff") / "riff.mid"
+    notes = [(1920 + 480 * i, 1920 + 480 * (i + 1), pitch, 90, 0, 0) for i, pitch in enumerate([60, 62, 62, 64, 67])]
+    rollcore.write_midi(rollcore.Midi.from_notes(notes, tempos=[(0, 666_667)]), path)
+    return path
