@@ -928,14 +928,17 @@ cdef enum:
     COUNT_KEYS = 64              # 128 counts in places of 64 bits
     ONSETS_PER_BEAT = 24
     MS_PER_ONSET = 24
+    MOST_RUNS = 8                # more of them are not merged but sorted
 # Farther onsets are taken for this one: so far no product overflows, and no piece that is kept has notes there.
 cdef int64_t FARTHEST_KEY = <int64_t> 1 << 46
 
 
 cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ssize_t *capacity) noexcept nogil:
     """Append the keys of a piece, nothing where it has drums alone; false when memory is out."""
-    cdef Py_ssize_t i, n = 0, n_unique = 0
-    cdef int64_t first = SATURATED, numerator, divisor, ticks, place, most = 0
+    cdef Py_ssize_t i, n = 0, n_unique = 0, run = 0
+    cdef Py_ssize_t runs[MOST_RUNS + 1]      # where each begins; a track's keys are in order but for those of a chord
+    cdef int n_runs = 1
+    cdef int64_t first = SATURATED, numerator, divisor, ticks, place, key, previous = -1, most = 0
     cdef int64_t *found
     cdef uint32_t *counts
     cdef double inverse
@@ -965,17 +968,103 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
         place = 2 * ticks * numerator + divisor
         # As in clock_frame: below 2^50 the floor needs no division.
         place = <int64_t> ((<double> place + 0.5) * inverse) if place < <int64_t> 1 << 50 else place // (2 * divisor)
-        found[n] = place << 7 | note.pitch
-        most |= found[n]
+        key = place << 7 | note.pitch
+        if key <= previous:
+            if key >> 7 == previous >> 7:
+                n += insert_key(found + run, n - run, key)
+                continue
+            if n_runs < MOST_RUNS:
+                runs[n_runs] = n
+            n_runs += 1
+            run = n
+        found[n] = previous = key
+        most |= key
         n += 1
     if n:
-        sort_keys(found, found + n, n, most)
+        runs[0] = 0
+        if n_runs <= MOST_RUNS:
+            runs[n_runs] = n
+            merge_runs(found, found + n, runs, n_runs)
+        else:
+            sort_keys(found, found + n, n, most)
         for i in range(n):
             if i == 0 or found[i] != found[i - 1]:
                 found[n_unique] = found[i]
                 n_unique += 1
         n_keys[0] += COUNT_KEYS + n_unique
     return True
+
+
+cdef bint insert_key(int64_t *keys, Py_ssize_t n, int64_t key) noexcept nogil:
+    """Put a key in its place among ascending ones, where there is room for it, unless it is there already.
+
+    It is that of a note struck together with the last one, so that it has a place among the last 128.
+    """
+    cdef Py_ssize_t at = n, i
+    while at and keys[at - 1] > key:
+        at -= 1
+    if at and keys[at - 1] == key:
+        return False
+    for i in range(n, at, -1):
+        keys[i] = keys[i - 1]
+    keys[at] = key
+    return True
+
+
+cdef void merge_runs(int64_t *keys, int64_t *scratch, Py_ssize_t *runs, int n_runs) noexcept nogil:
+    """Sort keys that are ascending in each run; `runs` has where each begins, and where the last one ends."""
+    cdef int64_t *source = keys
+    cdef int64_t *target = scratch
+    cdef int64_t *swapped
+    cdef Py_ssize_t n = runs[n_runs]
+    cdef int run
+    while n_runs > 1:
+        for run in range(0, n_runs, 2):
+            if run + 1 == n_runs:
+                memcpy(target + runs[run], source + runs[run], (n - runs[run]) * sizeof(int64_t))
+            else:
+                merge(source + runs[run], runs[run + 1] - runs[run], source + runs[run + 1],
+                      runs[run + 2] - runs[run + 1], target + runs[run])
+            runs[run // 2] = runs[run]
+        n_runs = (n_runs + 1) // 2
+        runs[n_runs] = n
+        swapped = source
+        source = target
+        target = swapped
+    if source != keys:
+        memcpy(keys, source, n * sizeof(int64_t))
+
+
+cdef void merge(const int64_t *a, Py_ssize_t n_a, const int64_t *b, Py_ssize_t n_b, int64_t *merged) noexcept nogil:
+    """Merge two ascending runs, from both ends at once: steps that do not wait for each other, and no branches."""
+    cdef const int64_t *last_a = a + n_a - 1
+    cdef const int64_t *last_b = b + n_b - 1
+    cdef int64_t *last = merged + n_a + n_b - 1
+    cdef Py_ssize_t step, steps = min(n_a, n_b) // 2
+    cdef bint of_a
+    while steps:                 # so many can be taken from both ends of either run
+        for step in range(steps):
+            of_a = a[0] <= b[0]
+            merged[0] = a[0] if of_a else b[0]
+            merged += 1
+            a += of_a
+            b += not of_a
+            of_a = last_a[0] > last_b[0]
+            last[0] = last_a[0] if of_a else last_b[0]
+            last -= 1
+            last_a -= of_a
+            last_b -= not of_a
+        steps = (min(last_a - a, last_b - b) + 1) // 2
+    while a <= last_a and b <= last_b:
+        if a[0] <= b[0]:
+            merged[0] = a[0]
+            a += 1
+        else:
+            merged[0] = b[0]
+            b += 1
+        merged += 1
+    memcpy(merged, a, (last_a + 1 - a) * sizeof(int64_t))
+    memcpy(merged + (last_a + 1 - a), b, (last_b + 1 - b) * sizeof(int64_t))
 
 
 cdef void sort_keys(int64_t *keys, int64_t *scratch, Py_ssize_t n, int64_t most) noexcept nogil:
@@ -1048,16 +1137,45 @@ cdef void sort_spans(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames) n
         memcpy(spans, source, n * sizeof(Span))
 
 
+cdef enum:
+    SHORT_SPAN = 8               # frames in the mean, up to which flips and what they ask for cost more than the frames
+
+
 cdef inline void flip(uint8_t *rows, int64_t offset, int pitch) noexcept nogil:
     rows[offset + (pitch >> 3)] ^= <uint8_t> (1 << (pitch & 7))
+
+
+cdef void paint_short(const Span *spans, Py_ssize_t n, int64_t stride, int64_t planes, bint onsets,
+                      uint8_t *rows) noexcept nogil:
+    """Paint spans frame by frame, in any order, into rows that are clear."""
+    cdef Py_ssize_t i
+    cdef int64_t frame, length
+    cdef int32_t lane
+    cdef uint8_t bit
+    cdef uint8_t *row
+    for i in range(n):
+        lane = spans[i].lane
+        bit = <uint8_t> (1 << (lane & 7))
+        row = rows + spans[i].start * stride + (lane >> 7) * planes + ((lane & 127) >> 3)
+        if onsets:
+            row[ROW_BYTES] |= bit
+        length = spans[i].end - spans[i].start
+        # Four frames without a branch, which would be mispredicted: some are painted again where there are fewer.
+        row[0] |= bit
+        row[min(1, length - 1) * stride] |= bit
+        row[min(2, length - 1) * stride] |= bit
+        row[min(3, length - 1) * stride] |= bit
+        for frame in range(4, length):
+            row[frame * stride] |= bit
 
 
 cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, bint onsets, int n_voices,
                       uint8_t *rows) noexcept nogil:
     """Paint a piece; `rows` has room for one row more than it has frames.
 
-    A bit is flipped where its pitch begins to sound and where it ends; the running exclusive or over the rows then
-    is the roll. That asks for spans of one pitch that do not overlap. Each voice has planes of its own.
+    Spans of few frames are painted frame by frame. Of longer ones a bit is flipped where its pitch begins to sound and
+    where it ends; the running exclusive or over the rows then is the roll. That asks for spans of one pitch that do not
+    overlap. Each voice has planes of its own.
     """
     cdef Py_ssize_t i, planes = 2 * ROW_BYTES if onsets else ROW_BYTES, stride = planes * n_voices
     cdef int32_t ends[128 * MOST_VOICES]     # up to where each pitch of each voice sounds already
@@ -1066,11 +1184,16 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
     cdef size_t n_ends = 128 * n_voices * sizeof(int32_t)
     cdef int32_t previous = 0
     cdef bint overlap = False, in_order = True
-    cdef int64_t frame
+    cdef int64_t frame, length = 0
     cdef uint64_t sounding[2]
     cdef uint64_t flips[2]
     cdef uint8_t *row
     memset(rows, 0, (frames + 1) * stride)
+    for i in range(n):
+        length += spans[i].end - spans[i].start
+    if length <= SHORT_SPAN * n:
+        paint_short(spans, n, stride, planes, onsets, rows)
+        return
     memset(ends, 0, n_ends)
     for i in range(n):
         lane = spans[i].lane
