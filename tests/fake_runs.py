@@ -1,6 +1,7 @@
 """Run folders as a training leaves them, without a training and without its models."""
 
 import csv
+import dataclasses
 import json
 import math
 
@@ -53,3 +54,21 @@ def write_run(folder, history=(), *, model=None, train=None, dataset="songs", sa
     if evaluation is not None:
         (folder / "evaluation.json").write_text(json.dumps(evaluation))
     return Run.open(folder)
+
+
+def write_small_run(folder, history, *, data="a", test=None, **settings):
+    """A run folder without a model: (train, validation) of each epoch."""
+    dataset = {"path": f"{data}.h5", "fingerprint": data * 16, "options": {}, "planes": ["sounding"], "pieces": 1}
+    facts = {
+        "model": ModelConfig(model=settings.pop("model", "seq2seq"), head="bernoulli").to_dict(),
+        "train": dataclasses.asdict(TrainConfig(**{"epochs": 3, **settings})),
+        "dataset": {**dataset, "grid": {"unit": "beats", "rate": "4"}},
+    }
+    run = Run(folder, facts)
+    rows = [(epoch, *pair, 60, 0.1, 0.5, 9, 0) for epoch, pair in enumerate(history, start=1)]
+    lines = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    with run.alone():
+        run.keep(lambda path: path.write_bytes(b""), lines, first=True)
+    if test is not None:
+        run.keep_evaluation({"scores": {"model": {"nats_per_frame": test, "f1": 1 / test}}})
+    return run

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import rollcore
+from fake_runs import write_small_run
 from small_dataset import write_dataset
 from untrained import PLANES, write_untrained_run
 
@@ -89,3 +90,18 @@ def riff(tmp_path_factory):
     notes = [(1920 + 480 * i, 1920 + 480 * (i + 1), pitch, 90, 0, 0) for i, pitch in enumerate([60, 62, 62, 64, 67])]
     rollcore.write_midi(rollcore.Midi.from_notes(notes, tempos=[(0, 666_667)]), path)
     return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs, one of them without an epoch, and what is not a run."""
+    folder = tmp_path / "runs"
+    write_small_run(folder / "slow", [(3, 3), (2, 1), (1, 2)], test=2.5, seed=4)
+    write_small_run(folder / "deep" / "quick", [(2, 0.5)], test=4.0, epochs=10)
+    write_small_run(folder / "begun", [])
+    (folder / "empty").mkdir()
+    (folder / "broken").mkdir()
+    (folder / "broken" / "config.json").write_text("{")
+    (folder / ".hidden").mkdir()
+    (folder / "notes.txt").write_text("")
+    return folder

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import sys
-import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +10,8 @@ import pytest
 
 from rollcore import open_dataset
 from seq2seq.cli import run_one, sweep
-from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.run import COLUMNS, Run
-from seq2seq.training.progress import Interruption
-from seq2seq.training.sweep import plan_jobs, run_commands
 from small_dataset import write_dataset
 
 main = partial(run_one, "sweep")
@@ -38,24 +30,6 @@ def write_run(folder, data, epochs, done, **model):
     history = [dict(zip(COLUMNS, (n, 1, 1, 1, 1, 1, 1, 1), strict=True)) for n in range(1, done + 1)]
     with run.alone():
         run.keep(lambda path: path.write_bytes(b""), history, first=True)
-
-
-def test_every_combination_is_a_run():
-    jobs = plan_jobs(["epochs=1,2", "model=blog,tied", "batch-size=8"], Path("runs"))
-    assert [job.folder.name for job in jobs] == [
-        "epochs=1,model=blog",
-        "epochs=1,model=tied",
-        "epochs=2,model=blog",
-        "epochs=2,model=tied",
-    ]
-    assert jobs[1].options == ("--epochs", "1", "--model", "tied", "--batch-size", "8")
-    assert [job.folder.name for job in plan_jobs(["epochs=3"], Path("runs"))] == ["run"]
-
-
-@pytest.mark.parametrize("sets", [["epochs"], ["epochs="], ["epochs=1,,2"], ["=1"], ["epochs=1,1"], ["epochs=1"] * 2])
-def test_settings_that_are_none(sets):
-    with pytest.raises(ConfigError):
-        plan_jobs(sets, Path("runs"))
 
 
 @pytest.fixture
@@ -123,53 +97,6 @@ def test_wrong_settings_are_told_before_anything_is_trained(data, tmp_path, comm
     assert captured.count("\n") == 1
     assert commands == []
     assert not (tmp_path / "runs").exists()
-
-
-@pytest.fixture
-def program(tmp_path, monkeypatch):
-    """A program in the place of `python`, whose second argument from the end is what it does."""
-    script = tmp_path / "python"
-    script.write_text(
-        f"#!{sys.executable}\n"
-        "import signal, sys, time\n"
-        "what = sys.argv[-1]\n"
-        "if what == 'fail':\n"
-        "    print('noise', file=sys.stderr); sys.exit('error: it failed')\n"
-        "if what == 'wait':\n"
-        "    signal.signal(signal.SIGINT, lambda *_: sys.exit(130)); open(sys.argv[-2], 'w'); time.sleep(60)\n"
-    )
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-
-
-def test_commands_are_processes_of_their_own(program):
-    ends = {}
-    with Interruption() as interruption:
-        run_commands(
-            [["pass"], ["fail"], ["pass"]], 2, interruption, lambda *end: ends.update({end[0]: end[1:]}), shown=False
-        )
-    assert ends == {0: (0, ""), 1: (1, "error: it failed"), 2: (0, "")}
-
-
-def test_an_interruption_is_passed_on_and_nothing_else_begins(program, tmp_path):
-    def interrupt():
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    ends, began = [], time.monotonic()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        with Interruption() as interruption:
-            commands = [[str(tmp_path / "ready"), "wait"], ["pass"]]
-            run_commands(commands, 1, interruption, lambda *end: ends.append(end), shown=False)
-    finally:
-        signal.signal(signal.SIGINT, before)
-        thread.join()
-    assert time.monotonic() - began < 50, "the command was not told"
-    assert [end[:2] for end in ends] == [(0, 130)]
 
 
 def test_a_sweep_trains_runs(data, tmp_path, capfd):

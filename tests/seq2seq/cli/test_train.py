@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -165,14 +163,3 @@ def test_settings_of_a_run_are_plain_json(run):
     facts = json.loads((run.path / "config.json").read_text())
     assert facts["dataset"]["grid"] == {"unit": "beats", "rate": "1"}
     assert facts["command"]
-
-
-@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "sweep"])
-def test_help_waits_for_no_framework(command):
-    code = (
-        f"import sys; from seq2seq.cli import run_one; status = run_one('{command}', ['--help'])\n"
-        "assert status == 0 and not {'keras', 'tensorflow', 'numba', 'numpy'} & set(sys.modules), sys.modules.keys()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Usage: seq2seq-" in done.stdout
