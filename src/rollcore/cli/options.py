@@ -72,6 +72,37 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 
+def output_option(metavar: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option ``-o``, which names what is written in the place of the last argument."""
+    return click.option("-o", "--output", metavar=metavar, help=f"{what}, in the place of the last argument.")
+
+
+def with_target(paths: tuple[str, ...], output: str | None, usage: str) -> list[str]:
+    """Return arguments with what is to be written as the last one, wherever it was named.
+
+    Parameters
+    ----------
+    paths
+        The arguments.
+    output
+        Value of ``-o``.
+    usage
+        Names of the arguments, in brackets where one may be left out, such as ``SOURCE [PIECE] PICTURE``.
+
+    Raises
+    ------
+    click.UsageError
+        If there are fewer or more.
+    """
+    given = [*paths] if output is None else [*paths, output]
+    needed = [name for name in usage.split() if not name.startswith("[")]
+    if len(given) < len(needed):
+        raise click.UsageError(f"Missing argument '{needed[len(paths)]}'", click.get_current_context())
+    if len(given) > len(usage.split()):
+        raise click.UsageError(f"too many arguments: expected {usage}", click.get_current_context())
+    return given
+
+
 @contextlib.contextmanager
 def bad_usage() -> Iterator[None]:
     """Report an error that the library raises over an option as bad usage."""

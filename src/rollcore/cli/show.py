@@ -14,9 +14,12 @@ from rollcore.cli.options import (
     drums_option,
     fps_option,
     no_align_option,
+    output_option,
+    quiet_option,
     selection_options,
     steps_per_beat_option,
     sustain_option,
+    with_target,
 )
 from rollcore.console import printable
 from rollcore.errors import RollcoreError
@@ -29,9 +32,8 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("source")
-@click.argument("piece", nargs=-1, metavar="[PIECE]")
-@click.argument("picture")
+@click.argument("paths", nargs=-1, metavar="SOURCE [PIECE] PICTURE")
+@output_option("PICTURE", "The picture to write")
 @click.option(
     "--start",
     type=click.FloatRange(0),
@@ -57,10 +59,10 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 @sustain_option
 @no_align_option
 @selection_options
+@quiet_option
 def plot(
-    source: str,
-    piece: tuple[str, ...],
-    picture: str,
+    paths: tuple[str, ...],
+    output: str | None,
     start: float,
     length: float | None,
     beats_per_bar: float | None,
@@ -69,6 +71,7 @@ def plot(
     drums: bool,
     sustain: bool,
     no_align: bool,
+    quiet: bool,
     **whose: Any,
 ) -> None:
     """Draw the piano roll of a MIDI file, or of a PIECE of a dataset, to PICTURE (.png).
@@ -76,10 +79,11 @@ def plot(
     PIECE is a name, or a number, counted from 0, where no piece is called so; the grid and the notes kept are then
     those of the dataset.
     """
+    source, *piece, picture = with_target(paths, output, "SOURCE [PIECE] PICTURE")
     from rollcore.show.plot import plot_roll
 
     source = fetch(source)
-    if (found := _piece_of(source, piece, "PICTURE")) is not None:
+    if (found := _piece_of(source, piece)) is not None:
         if fps or steps_per_beat or drums or sustain or no_align or any(whose.values()):
             message = "the grid and whose notes are kept can be chosen for MIDI files; a dataset has its own"
             raise click.UsageError(message, click.get_current_context())
@@ -107,20 +111,22 @@ def plot(
         plot_roll(
             rows, grid, local, title=shown, start=start, length=length, beats_per_bar=bar, upbeat=upbeat, voices=voices
         )
-    click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
+    if not quiet:
+        click.echo(f"{printable(picture)}: {printable(title)}, {grid}")
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("source")
-@click.argument("piece", nargs=-1, metavar="[PIECE]")
-@click.argument("sound")
+@click.argument("paths", nargs=-1, metavar="SOURCE [PIECE] SOUND")
+@output_option("SOUND", "The sound to write")
 @selection_options
-def render(source: str, piece: tuple[str, ...], sound: str, **whose: Any) -> None:
+@quiet_option
+def render(paths: tuple[str, ...], output: str | None, quiet: bool, **whose: Any) -> None:
     """Write what a MIDI file, or a PIECE of a dataset, sounds like to SOUND (.wav).
 
     A plain struck string for every note, whatever the instrument, and no pedals. PIECE is as for `rollcore plot`; on
     the grid of music it has the tempo it began with.
     """
+    source, *piece, sound = with_target(paths, output, "SOURCE [PIECE] SOUND")
     from rollcore.midi import read_midi
     from rollcore.roll import SHORTEST_BEAT, midi_from_roll
     from rollcore.show.sound import write_wav
@@ -128,7 +134,7 @@ def render(source: str, piece: tuple[str, ...], sound: str, **whose: Any) -> Non
     source = fetch(source)
     try:
         select = chosen_selection(whose)
-        if (found := _piece_of(source, piece, "SOUND")) is not None:
+        if (found := _piece_of(source, piece)) is not None:
             if any(whose.values()):
                 message = "whose notes are heard can be chosen for MIDI files; a dataset has its own"
                 raise click.UsageError(message, click.get_current_context())
@@ -143,20 +149,18 @@ def render(source: str, piece: tuple[str, ...], sound: str, **whose: Any) -> Non
         if str(error).startswith((f"{source}: ", f"{sound}: ")):
             raise
         raise RollcoreError(f"{source}: {error}") from error
-    click.echo(f"{printable(sound)}: {printable(title)}")
+    if not quiet:
+        click.echo(f"{printable(sound)}: {printable(title)}")
 
 
-def _piece_of(source: str, piece: tuple[str, ...], target: str) -> tuple[Dataset, int] | None:
+def _piece_of(source: str, piece: list[str]) -> tuple[Dataset, int] | None:
     """Find the piece of a dataset; None where the source is a MIDI file."""
-    context = click.get_current_context()
-    if len(piece) > 1:
-        raise click.UsageError(f"too many arguments: expected SOURCE [PIECE] {target}", context)
     if not piece and not _is_hdf5(source):
         return None
     from rollcore.dataset import open_dataset
 
     if not piece:
-        raise click.UsageError(f"{source} is a dataset: say which PIECE", context)
+        raise click.UsageError(f"{source} is a dataset: say which PIECE", click.get_current_context())
     dataset = open_dataset(source)
     return dataset, dataset.find(piece[0])
 

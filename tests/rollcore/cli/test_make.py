@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+import rollcore
 from rollcore_command import assert_one_line
 
 
@@ -19,6 +23,35 @@ def test_make_chords(run, tmp_path):
     written = sorted((tmp_path / "pack").iterdir())
     assert len(written) == 156
     assert all(path.suffix == ".mid" and path.read_bytes().startswith(b"MThd") for path in written)
+
+
+def test_the_target_may_be_an_option_and_quiet_says_nothing(run, tmp_path):
+    io = pytest.importorskip("scipy.io", reason="scipy is not installed: pip install 'rollcore[mat]'")
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = np.eye(3, 88, dtype=np.uint8)
+    io.savemat(tmp_path / "JSB_Chorales.mat", dict.fromkeys(("traindata", "validdata", "testdata"), cell))
+    assert run("import-mat", "-q", tmp_path / "JSB_Chorales.mat", "-o", tmp_path / "x.h5") == (0, "", "")
+    assert len(rollcore.open_dataset(tmp_path / "x.h5")) == 3
+    assert run("make-chords", "--quiet", "--output", tmp_path / "pack") == (0, "", "")
+    assert len(list((tmp_path / "pack").iterdir())) == 156
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["make-chords"], ["Missing argument 'FOLDER'"]),
+        (["make-chords", "a", "-o", "b"], ["too many arguments: expected FOLDER"]),
+        (["import-mat", "-o", "x.h5"], ["Missing argument 'MAT'"]),
+        (["import-mat", "x.mat"], ["Missing argument 'OUT'"]),
+        (["import-mat", "x.mat", "x.h5", "-o", "y.h5"], ["too many arguments: expected MAT OUT"]),
+    ],
+)
+def test_bad_usage(run, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert_one_line(err, *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_data(run, midi, tmp_path):

@@ -69,11 +69,30 @@ def test_a_piece_of_any_grid_is_heard(run, tmp_path, grid):
         assert file.getnframes() / file.getframerate() == pytest.approx(16, abs=0.1)
 
 
+@pytest.mark.parametrize(("command", "ending"), [("plot", "png"), ("render", "wav")])
+def test_the_target_may_be_an_option_and_quiet_says_nothing(run, midi, dataset, tmp_path, command, ending):
+    for source in ([midi / "C_major.mid"], [dataset, "C_major.mid"]):
+        named, last = tmp_path / f"named.{ending}", tmp_path / f"last.{ending}"
+        assert run(command, *source, last)[1].startswith(f"{last}: C_major.mid")
+        assert run(command, "-o", named, *source, "-q") == (0, "", "")
+        assert named.read_bytes() == last.read_bytes()
+        named.unlink()
+        assert run(command, *source, "--quiet", "--output", named) == (0, "", "")
+        assert named.read_bytes() == last.read_bytes()
+    status, out, err = run(command, "--quiet", midi / "page.mid", tmp_path / f"x.{ending}")
+    assert (status, out) == (1, "")
+    assert_one_line(err, "page.mid")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["plot", "MIDI/C_major.mid"], ["Missing argument"]),
-        (["plot", "a", "b", "c", "d"], ["too many arguments"]),
+        (["plot", "a", "b", "c", "d"], ["too many arguments: expected SOURCE [PIECE] PICTURE"]),
+        (["plot", "a", "b", "c", "-o", "d"], ["too many arguments"]),
+        (["plot", "-o", "OUT"], ["Missing argument 'SOURCE'"]),
+        (["plot", "DATASET", "-o", "OUT"], ["say which PIECE"]),
+        (["render", "a"], ["Missing argument 'SOUND'"]),
         (["plot", "DATASET", "OUT"], ["say which PIECE"]),
         (["plot", "DATASET", "0", "OUT", "--fps", "20"], ["MIDI files"]),
         (["render", "MIDI/C_major.mid"], ["Missing argument"]),
