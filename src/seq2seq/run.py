@@ -6,7 +6,7 @@ One class knows the names of its files::
     metrics.csv         a line an epoch
     best.keras          the model of the epoch with the lowest validation loss
     model.safetensors   its weights as the generator reads them
-    last.keras          the model and the state of its optimizer that --resume goes on from
+    last.keras          the model and the state of its optimizer that --resume continues from
     progress.json       how far within an epoch last.keras is
     evaluation.json     the latest evaluation of the best model
     samples/            music of the best epochs
@@ -168,7 +168,7 @@ class Run:
 
     @property
     def last_model(self) -> Path:
-        """The Keras model that a resumed training goes on from."""
+        """The Keras model that a resumed training continues from."""
         return self.path / _LAST
 
     @property

@@ -1,6 +1,6 @@
 """Let a trained model make music: a MIDI file, a picture and a sound for each output, and a page of all.
 
-MODEL is a run folder, or a file such as model.safetensors. The music goes on from a primer: a MIDI file, a piece of the
+MODEL is a run folder, or a file such as model.safetensors. The music continues a primer: a MIDI file, a piece of the
 dataset, or a chord; without one, the model begins by itself. The same seed gives the same files.
 """
 
@@ -124,7 +124,7 @@ def _report(compositions: list[Composition], exported: Exported, shown: Callable
     from seq2seq.output.figures import table
 
     figures = table(figure_columns(compositions), compositions[0].unit)
-    click.echo(f"going on from {printable(compositions[0].primer)}\n\n{figures}\n")
+    click.echo(f"primer: {printable(compositions[0].primer)}\n\n{figures}\n")
     for composition, files in zip(compositions, exported.files, strict=True):
         names = [str(file) for file in (files.midi, files.picture, files.sound) if file is not None]
         if files.picture is None:

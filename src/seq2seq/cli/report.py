@@ -1,6 +1,6 @@
 """Write a page about one run: its data, loss curves, evaluation beside baselines, and music to hear.
 
-The page is one file that opens in any browser, without a connection. Its music goes on from the opening of a piece
+The page is one file that opens in any browser, without a connection. Its music continues the opening of a piece
 that the model was not trained on, where the dataset is at hand; samples of the training follow.
 """
 

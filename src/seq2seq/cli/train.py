@@ -1,7 +1,7 @@
 """Train a model on a dataset of piano rolls, and score it beside baselines.
 
 DATA is a file that rollcore build-dataset wrote. The run folder receives the settings, a line of metrics for every
-epoch, the best model, the state that --resume goes on from, loss curves, and music of the best epochs. Ctrl-C ends
+epoch, the best model, the state that --resume continues from, loss curves, and music of the best epochs. Ctrl-C ends
 the training in order: what was learnt so far is kept.
 """
 

@@ -39,7 +39,7 @@ class Composition:
     tempo_bpm
         Quarter notes per minute.
     primer
-        What it goes on from.
+        What it continues: the name of a file or piece, pitches, or none.
     figures, training
         Figures of the new music without the primer, and of the training data.
     degenerate

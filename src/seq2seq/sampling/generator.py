@@ -50,7 +50,7 @@ Rows = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """A request with nothing left open: what it goes on from, how long, and what may sound, ``(128,) bool``."""
+    """A request with nothing left open: what it continues, how long, and what may sound, ``(128,) bool``."""
 
     request: Request
     primer: Primer
@@ -344,7 +344,7 @@ class Generator:
         request = plan.request
         return {
             "model": f"{self.config.model}, {self.config.head}, of {self.name}",
-            "going on from": plan.primer.name,
+            "primer": plan.primer.name,
             "melody": None if request.melody is None else _label(request.melody),
             "seed": request.seed,
             "temperature": request.temperature,

@@ -1,4 +1,4 @@
-"""What new music goes on from: a MIDI file, the opening of a piece or a chord, on the grid of the model."""
+"""What new music continues: a MIDI file, the opening of a piece or a chord, on the grid of the model."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Source:
             found = self._chord(request.primer_pitches, limit, time_signature)
         elif name is None:
             empty = np.zeros((0, len(self.config.planes), 16), np.uint8)
-            return Primer(empty, "nothing", self.corpus.tempo_bpm, self.corpus.time_signature)
+            return Primer(empty, "none", self.corpus.tempo_bpm, self.corpus.time_signature)
         elif isinstance(name, rollcore.Midi) or (isinstance(name, str | os.PathLike) and Path(name).is_file()):
             whole = self.midi(name, time_signature)
             found = replace(whole, rows=_from_first_note(whole.rows, self._bar(whole.time_signature), limit))

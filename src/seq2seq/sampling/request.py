@@ -1,4 +1,4 @@
-"""What is asked of a generator: the length, where the music goes on from, chance, and what may sound."""
+"""What is asked of a generator: the length, what the music continues, chance, and what may sound."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ class Epochs(keras.callbacks.Callback):
         if self.interruption.received:
             self._stop()
         elif time.monotonic() - self.began + self._scoring_estimate() >= self.limit_s:
-            self.display.say("the time is up: --resume goes on from here")
+            self.display.say("the time is up: --resume continues from here")
             self._stop()
 
     def complete(self, epoch: int) -> None:
@@ -296,7 +296,7 @@ class Epochs(keras.callbacks.Callback):
             self._keep_within()
         else:
             self._keep(row, self._progress(-self.before["seconds"]))
-            self.display.say("the time is up: --resume goes on from here")
+            self.display.say("the time is up: --resume continues from here")
         self._stop()
 
     def _progress(self, seconds: float) -> dict[str, float]:

@@ -40,8 +40,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a model, write its run folder, and return its history.
 
-    Ctrl-C ends it in order after the current update: the run keeps the state, and *resume* goes on from there. SIGTERM
-    does the same where the process handles it, as the command does.
+    Ctrl-C ends it in order after the current update: the run keeps the state, and *resume* continues from there.
+    SIGTERM does the same where the process handles it, as the command does.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ class _Training:
             self.display.close()
         interrupted = interrupted or (self.interruption.received and epochs.stopped)
         if interrupted:
-            self.display.say(f"interrupted: {run.path} keeps what was learnt so far; --resume goes on from there")
+            self.display.say(f"interrupted: {run.path} keeps what was learnt so far; --resume continues from there")
         history = epochs.history
         if history and not plot_losses({run.name: history}, run.loss_picture):
             self.display.say("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
@@ -303,7 +303,7 @@ class _Training:
         say(f"{config.model}, {config.head}: {self.net.count_params():,} parameters, {pitches}")
         say(
             f"{self.updates * settings.batch_size:,} windows an epoch in {self.updates:,} batches of "
-            f"{settings.batch_size}, {settings.epochs} epochs"
+            f"{settings.batch_size}, {settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
         )
         if self.done >= settings.epochs:
             say(f"{self.run.path}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")

@@ -35,4 +35,4 @@ def test_a_composition_is_json(tmp_path):
     notes = rollcore.read_midi(midi_bytes(composition)).notes
     assert [note[2] for note in told["notes"]] == notes["pitch"].tolist()
     assert told["figures"]["notes"] == composition.figures.notes
-    assert (told["primer"], told["primer_frames"]) == ("nothing", 0)
+    assert (told["primer"], told["primer_frames"]) == ("none", 0)

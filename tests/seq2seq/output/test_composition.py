@@ -50,7 +50,7 @@ def composition(bits, grid, **changes):
         "grid": grid,
         "score": make_score([("Piano", rows)], grid=grid),
         "tempo_bpm": 90.0,
-        "primer": "nothing",
+        "primer": "none",
         "figures": found,
         "training": found,
         "degenerate": None,

@@ -102,7 +102,7 @@ def test_a_tempo_too_slow_for_480_ticks_a_beat(seconds_run, tmp_path):
 def test_without_a_primer_the_model_begins_by_itself(untrained_run, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((untrained_run / "model.safetensors").read_bytes())
     made = generate(tmp_path / "model.safetensors", tmp_path, frames=32)  # the dataset is not known
-    assert made.primer == "nothing"
+    assert made.primer == "none"
     # Tempo and time signature are those of the training data.
     dataset = rollcore.open_dataset(untrained_run.parent / "chords.h5")
     pieces = dataset.split("train")
@@ -136,7 +136,7 @@ def test_a_melody_is_kept_on_a_track_of_its_own(untrained_run, riff, tmp_path):
     made = generate(untrained_run, tmp_path, melody=str(riff), max_polyphony=3)
     output = made.outputs[0]
     melody = roll_of(riff)
-    assert made.primer == "nothing"
+    assert made.primer == "none"
     assert len(output.rows) == len(melody) == 36
     written = rollcore.read_midi(output.midi)
     tracks = [track.name for track in mido.MidiFile(output.midi).tracks[1:]]
