@@ -10,17 +10,12 @@ import pytest
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from seq2seq.errors import ConfigError  # noqa: E402
-from seq2seq.models.architectures import build_model  # noqa: E402
-from seq2seq.models.config import ModelConfig  # noqa: E402
-from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.phrasing import Phrasing  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
-from seq2seq.sampling.stepping import stepper_of  # noqa: E402
-
-BOTH = ("sounding", "onset")
+from tiny_models import BOTH, KINDS, echoes_of, random_rows, teacher_forced, tiny  # noqa: E402
 
 
 @pytest.fixture
@@ -28,109 +23,8 @@ def rng():
     return np.random.default_rng(20)
 
 
-KINDS = {
-    "tied": {"model": "tied"},
-    "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
-    "tied with echo": {"model": "tied", "echo": 64, "lags": (3,)},
-    "tied bernoulli with echo": {"model": "tied", "head": "bernoulli", "echo": 3},
-    "tied with a short echo": {"model": "tied", "echo": 2},
-    "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
-    "tied bernoulli": {"model": "tied", "head": "bernoulli", "lags": (4,)},
-    "seq2seq": {"model": "seq2seq"},
-    "seq2seq attention": {"model": "seq2seq", "attention": True},
-    "seq2seq bernoulli": {"model": "seq2seq", "attention": True, "head": "bernoulli"},
-    "blog": {"model": "blog", "head": "bernoulli"},
-}
-
-
-def tiny(spread=0.3, **changes):
-    """A small model with every weight disturbed, so that no zero or one hides a mistake."""
-    fields = {"low": 30, "high": 85, "input_frames": 6, "target_frames": 5, "units": 8, "reach": 5}
-    config = ModelConfig(**(fields | {"periods": (4, 3, 16)} | changes))
-    keras.utils.set_random_seed(3)
-    model = build_model(config)
-    rng = np.random.default_rng(3)
-    for weight in model.weights:
-        if weight.dtype == "float32" and "variance" not in weight.path:
-            value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))
-            # Logits begin around 0, not around silence: there is more to see.
-            value = value * (not weight.path.endswith("logit/bias"))
-            weight.assign(value + spread * rng.standard_normal(weight.shape))
-    return model
-
-
 def sampler_of(model):
     return Sampler(model.config, arrays_of(model))
-
-
-def random_rows(rng, config, *shape, density=0.1):
-    bits = rng.random((*shape, len(config.planes), config.pitches)) < density
-    if len(config.planes) == 2:
-        bits[..., 1, :] &= bits[..., 0, :]
-    return pack(bits.astype(np.uint8), config)
-
-
-def echoes_of(config, pieces, start, frames):
-    """Echoes, and their runs, of a window of the same frames of each of *pieces*."""
-    echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
-    match = np.zeros(echo.shape[:2], np.uint8)
-    for n, piece in enumerate(pieces):
-        find_echoes(piece, start, config.echo, echo[n], match[n])
-    return {"echo": echo, "match": match}
-
-
-def teacher_forced(model, rows, valid, start, **echoes):
-    """Logits from the model itself, as in training and evaluation."""
-    n = len(rows)
-    inputs = {
-        "rows": rows,
-        "valid": np.repeat(valid[None].astype(np.uint8), n, axis=0),
-        "start": np.full(n, start, np.int32),
-        "shift": np.zeros(n, np.int32),
-        **echoes,
-    }
-    return keras.ops.convert_to_numpy(model(inputs))
-
-
-def stepped(model, rows, valid, start, echo, match):
-    """Logits from the stepper, each frame imposed on the draw."""
-    config, stepper = model.config, stepper_of(model.config, arrays_of(model))
-    bits = unpack(rows, config)
-    n = len(bits)
-    stepper.read(bits, valid, start, unpack(echo, config), match)
-    logits = np.zeros((n, config.target_frames, *bits.shape[2:]), np.float32)
-    frame, weight = np.zeros_like(bits[:, 0]), np.zeros(n)
-    for step in range(config.target_frames):
-        wanted = bits[:, config.input_frames + step]
-        sounding = np.where(wanted[:, -1] > 0, kernels.STRUCK, kernels.HELD)
-        rules = np.where(wanted[:, 0] > 0, sounding, kernels.SILENT).astype(np.uint8)
-        stepper.advance(config.input_frames + step)
-        now = np.zeros_like(logits[:, 0])
-        everything = np.ones(n, bool)
-        how = np.ones(n), 1.0, np.zeros(n, np.uint64)
-        stepper.draw(now, wanted[:, 0] * 0, rules, *how, everything, frame, weight)
-        assert np.array_equal(frame, wanted)
-        logits[:, step] = now
-    return logits
-
-
-@pytest.mark.parametrize("planes", [("sounding",), BOTH], ids=len)
-@pytest.mark.parametrize("kind", KINDS)
-def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, rng):
-    model = tiny(planes=planes, **KINDS[kind])
-    config = model.config
-    rows = random_rows(rng, config, 3, config.input_frames + config.target_frames)
-    valid = np.ones(rows.shape[1], bool)
-    valid[:2] = False
-    rows[:, :2] = 0
-    # Some frames come again, so that there are echoes.
-    rows[:, 5:9] = rows[:, 2:6]
-    echoes = echoes_of(config, rows[:, 2:], -2, rows.shape[1])
-    assert config.echo < 3 or echoes["match"].any()
-    wanted = 1 / (1 + np.exp(-teacher_forced(model, rows, valid, -2, **echoes)))
-    found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2, **echoes)))
-    assert wanted.std() > 0.01
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
 def outcome_probabilities(model):

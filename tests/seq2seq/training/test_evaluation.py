@@ -1,10 +1,9 @@
-"""The evaluation of a run: the command's table, another dataset, what is refused."""
+"""The evaluation of a run: where its threshold is fitted, and what is refused."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 
 import pytest
 
@@ -12,39 +11,7 @@ pytest.importorskip("keras", reason="keras is not installed: pip install 'rollco
 
 from rollcore import DatasetError, open_dataset
 from seq2seq import evaluate
-from seq2seq.cli import run_one
-from seq2seq.run import Run
 from seq2seq.training import metrics
-
-main = partial(run_one, "evaluate")
-
-
-def test_the_table_after_the_training_is_that_of_the_evaluation(data, told, capsys):
-    kept = Run.open(told.path).evaluation()
-    assert main([str(told.path), str(data)]) == 0
-    evaluated = capsys.readouterr().out
-    row = next(line for line in evaluated.splitlines() if line.startswith("model "))
-    figures = row.removeprefix("model").split()
-    assert any(line.split()[-len(figures) :] == figures for line in told.text.splitlines() if "(epoch" in line)
-    assert "windows 3 frames apart" in told.text
-    assert "windows 3 frames apart" in evaluated
-    assert "another dataset" not in evaluated
-    table = told.text[told.text.index("test split") :].splitlines()
-    assert [line.split()[0] for line in table[2:6]] == ["seq2seq", "unigram", "markov", "repeat"]
-    assert kept == Run.open(told.path).evaluation()
-
-
-def test_it_is_said_in_json_too(data, run, capsys):
-    assert main([str(run), str(data), "--split", "validation", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert list(result["scores"]) == ["model", "unigram", "markov", "repeat"]
-    assert result["scores"]["model"]["frames"] == 25
-    assert Run.open(run).evaluation() is None, "that of the run is of its test split"
-
-
-def test_what_was_trained_on_another_dataset_is_said_to_be(other_data, run, capsys):
-    assert main([str(run), str(other_data)]) == 0
-    assert "may have been trained on" in capsys.readouterr().out
 
 
 def test_the_threshold_is_fitted_where_nothing_is_scored(data, run, monkeypatch):
@@ -53,24 +20,6 @@ def test_the_threshold_is_fitted_where_nothing_is_scored(data, run, monkeypatch)
     monkeypatch.setattr(metrics, "fit_threshold", lambda net, batches: fitted.append(batches) or fit(net, batches))
     evaluate(run, data, split="test")
     assert [batches.pieces.tolist() for batches in fitted] == [open_dataset(data).split("validation").tolist()]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "said"),
-    [
-        (["{data}"], 1, "not a run folder"),
-        (["{tmp}"], 1, "not a run folder"),
-        (["{run}", "{data}", "--split", "nonesuch"], 2, "nonesuch"),
-        (["{run}", "--hop", "7"], 2, "hop 7"),
-        (["{run}", "--hop", "0"], 2, "--hop"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(arguments, status, said, data, run, tmp_path, capsys):
-    assert main([argument.format(data=data, run=run, tmp=tmp_path) for argument in arguments]) == status
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
 
 
 def test_a_run_without_its_dataset_or_its_model_is_refused(run, tmp_path):

@@ -13,8 +13,8 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from rollcore import DatasetError, open_dataset, read_midi  # noqa: E402
-from seq2seq import evaluate, model_config, train  # noqa: E402
+from rollcore import DatasetError, open_dataset  # noqa: E402
+from seq2seq import evaluate, train  # noqa: E402
 from seq2seq.errors import ConfigError, RunError  # noqa: E402
 from seq2seq.models import architectures  # noqa: E402
 from seq2seq.models.architectures import load_model  # noqa: E402
@@ -242,29 +242,6 @@ def test_a_trained_model_is_replaced_on_demand_only(data, small, run, tmp_path):
         before = files(kept)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(data, small, tmp_path, monkeypatch):
-    score = SimpleNamespace(per_frame=float("nan"), f1=0.0)
-    monkeypatch.setattr("seq2seq.training.epochs.score_model", lambda *_, **__: score)
-    with pytest.raises(RunError, match="epoch 1 is not a number: lower the learning rate"):
-        train(data, tmp_path / "run", small.model, small.settings, **QUIET)
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("train_nats", "validation", "said"),
-    [
-        (3.0, 2.0, ", the best so far"),
-        (3.0, 4.9, ""),
-        (3.0, 5.5, ", worse than counting pitches (5.000)"),
-        (6.5, 2.0, ", DIVERGED (train was 4.000 before): lower the learning rate"),
-    ],
-)
-def test_what_losses_mean_is_told(train_nats, validation, said):
-    row = {"train_nats_per_frame": train_nats, "validation_nats_per_frame": validation}
-    known = SimpleNamespace(outside=SimpleNamespace(unigram=5.0), history=[{"train_nats_per_frame": 4.0}])
-    assert Epochs._judge(known, row, validation < 3) == said
-
-
 def test_a_few_updates_are_not_averaged_away(data, small, run, tmp_path):
     """An average over a hundred updates is the initial weights, nearly, in a run of a few."""
     losses = {}
@@ -275,35 +252,6 @@ def test_a_few_updates_are_not_averaged_away(data, small, run, tmp_path):
     lost = losses[0.99] - losses[0.0]
     assert lost > 0.1
     assert abs(losses[None] - losses[0.0]) < 0.2 * lost
-
-
-def test_callbacks_see_the_validation_loss_and_can_end_it(other_data, tmp_path):
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.seen = logs["val_loss"]
-            self.model.stop_training = True
-
-    stop, model = Stop(), {"model": "seq2seq", "units": 4, "input_frames": 4, "target_frames": 6}
-    config = model_config(open_dataset(other_data), **model)
-    result = train(other_data, tmp_path / "run", config, callbacks=[stop], **QUIET)
-    assert [row["validation_nats_per_frame"] for row in result["history"]] == [stop.seen]
-
-
-def test_each_best_epoch_makes_music(told):
-    run = Run.open(told.path)
-    best, lowest = [], float("inf")
-    for row in run.history():
-        if row["validation_nats_per_frame"] < lowest:
-            lowest = row["validation_nats_per_frame"]
-            best += [f"epoch-{int(row['epoch']):03d}-{number}" for number in (1, 2)]
-    assert sorted(path.stem for path in run.samples.glob("*.mid")) == best
-    lines = (run.samples / "figures.csv").read_text().splitlines()
-    assert [line.partition(",")[0] for line in lines] == ["sample", *best]
-    notes = lines[0].split(",").index("notes")
-    assert [int(line.split(",")[notes]) for line in lines[1:]] == [
-        len(read_midi(run.samples / f"{name}.mid").notes) for name in best
-    ]
-    assert told.text.count("sample: ") == len(best) // 2
 
 
 def test_a_run_of_another_dataset_or_model_does_not_go_on(data, other_data, run, tmp_path):

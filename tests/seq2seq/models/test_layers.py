@@ -1,0 +1,76 @@
+"""The layers: bits of packed rows, the beat position, and the loss, against slow sums; features move with the music."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
+
+from seq2seq.models.layers import Clock, PitchFeatures, RollLoss, UnpackRoll  # noqa: E402
+
+
+def pack(bits):
+    return np.packbits(bits, axis=-1, bitorder="little")
+
+
+def tensors(*arrays):
+    return [keras.ops.convert_to_tensor(array) for array in arrays]
+
+
+def test_unpack_roll_is_unpackbits_of_a_range():
+    rows = np.random.default_rng(0).integers(0, 256, (2, 3, 2, 16), dtype=np.uint8)
+    for low, high in [(0, 127), (21, 108), (40, 40), (7, 8)]:
+        bits = keras.ops.convert_to_numpy(UnpackRoll(low, high)(rows))
+        np.testing.assert_array_equal(bits, np.unpackbits(rows, axis=-1, bitorder="little")[..., low : high + 1])
+
+
+def test_clock_has_the_periods_it_is_given_and_tells_their_phases_apart():
+    phases = keras.ops.convert_to_numpy(Clock((4, 3))(np.arange(-12, 12, dtype=np.int32)))
+    np.testing.assert_array_equal(phases[:12], phases[12:])
+    assert len(np.unique(phases[:12].round(5), axis=0)) == 12
+    np.testing.assert_allclose(phases[13], [1, np.sqrt(0.75), 0, -0.5], atol=1e-6)
+
+
+def test_the_loss_is_the_mean_over_the_frames_that_count():
+    rng = np.random.default_rng(4)
+    bits = (rng.random((2, 3, 2, 128)) < 0.3).astype(np.uint8)
+    bits[:, :, 1] &= bits[:, :, 0]
+    logits = rng.standard_normal((2, 3, 2, 5)).astype(np.float32)
+    weights = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
+    loss = float(RollLoss(10, 14)(*tensors(pack(bits), logits), sample_weight=weights))
+    total = 0.0
+    for n, t in [(0, 0), (0, 2), (1, 2)]:
+        for p in range(5):
+            for plane in (0, 1):
+                if plane == 1 and not bits[n, t, 0, 10 + p]:
+                    continue
+                chance = 1 / (1 + np.exp(-float(logits[n, t, plane, p])))
+                total -= np.log(chance if bits[n, t, plane, 10 + p] else 1 - chance)
+    assert loss == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_a_pitch_hears_its_neighbours_and_what_sounds_counted_from_itself():
+    """Against a sum over all pairs of pitches, one by one."""
+    rng = np.random.default_rng(5)
+    layer = PitchFeatures(units=6, reach=2, conv=4)
+    frame = (rng.random((3, 2, 29)) < 0.3).astype(np.float32)
+    context = rng.standard_normal((3, 5)).astype(np.float32)
+    layer(*tensors(frame, context))
+    for weight in layer.weights:
+        weight.assign(rng.standard_normal(weight.shape).astype("float32"))
+    found = keras.ops.convert_to_numpy(layer(*tensors(frame, context)))
+    near, harmony, place = (
+        keras.ops.convert_to_numpy(weight) for weight in (layer.neighbours.kernel, layer.harmony.kernel, layer.place)
+    )
+    dense, bias = (keras.ops.convert_to_numpy(weight) for weight in layer.context.weights)
+    wanted = np.zeros((3, 29, 6))
+    for n in range(3):
+        for pitch in range(29):
+            wanted[n, pitch] = place[pitch] + context[n] @ dense + bias
+            for other in range(29):
+                wanted[n, pitch] += frame[n, 0, other] * harmony[(other - pitch) % 12]
+                if abs(other - pitch) <= 2:
+                    wanted[n, pitch, :4] += frame[n, :, other] @ near[other - pitch + 2]
+    np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=0, atol=1e-4)
+    assert (found > 0).any()

@@ -1,0 +1,68 @@
+"""Stepping frame by frame, as sampling does, against the models as they are trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seq2seq.models.weights import arrays_of
+from seq2seq.sampling import _kernels as kernels
+from seq2seq.sampling import stepping
+from seq2seq.sampling.sampler import unpack
+from seq2seq.sampling.stepping import stepper_of
+from tiny_models import BOTH, KINDS, echoes_of, random_rows, teacher_forced, tiny
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def stepped(model, rows, valid, start, echo, match):
+    """Logits from the stepper, each frame imposed on the draw."""
+    config, stepper = model.config, stepper_of(model.config, arrays_of(model))
+    bits = unpack(rows, config)
+    n = len(bits)
+    stepper.read(bits, valid, start, unpack(echo, config), match)
+    logits = np.zeros((n, config.target_frames, *bits.shape[2:]), np.float32)
+    frame, weight = np.zeros_like(bits[:, 0]), np.zeros(n)
+    for step in range(config.target_frames):
+        wanted = bits[:, config.input_frames + step]
+        sounding = np.where(wanted[:, -1] > 0, kernels.STRUCK, kernels.HELD)
+        rules = np.where(wanted[:, 0] > 0, sounding, kernels.SILENT).astype(np.uint8)
+        stepper.advance(config.input_frames + step)
+        now = np.zeros_like(logits[:, 0])
+        everything = np.ones(n, bool)
+        how = np.ones(n), 1.0, np.zeros(n, np.uint64)
+        stepper.draw(now, wanted[:, 0] * 0, rules, *how, everything, frame, weight)
+        assert np.array_equal(frame, wanted)
+        logits[:, step] = now
+    return logits
+
+
+@pytest.mark.parametrize("planes", [("sounding",), BOTH], ids=len)
+@pytest.mark.parametrize("kind", KINDS)
+def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, rng):
+    model = tiny(planes=planes, **KINDS[kind])
+    config = model.config
+    rows = random_rows(rng, config, 3, config.input_frames + config.target_frames)
+    valid = np.ones(rows.shape[1], bool)
+    valid[:2] = False
+    rows[:, :2] = 0
+    # Some frames come again, so that there are echoes.
+    rows[:, 5:9] = rows[:, 2:6]
+    echoes = echoes_of(config, rows[:, 2:], -2, rows.shape[1])
+    assert config.echo < 3 or echoes["match"].any()
+    wanted = 1 / (1 + np.exp(-teacher_forced(model, rows, valid, -2, **echoes)))
+    found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2, **echoes)))
+    assert wanted.std() > 0.01
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 8, 20])
+def test_a_product_in_blocks_is_the_product(rng, monkeypatch, rows):
+    x, weights = rng.standard_normal((rows, 5)).astype(np.float32), rng.standard_normal((5, 4)).astype(np.float32)
+    wanted = [[sum(float(x[i, k]) * float(weights[k, j]) for k in range(5)) for j in range(4)] for i in range(rows)]
+    for most in (stepping._ONE_THREAD, 60, 1):  # one block, blocks of three rows, of one
+        monkeypatch.setattr(stepping, "_ONE_THREAD", most)
+        np.testing.assert_allclose(stepping._product(x, weights), wanted, rtol=0, atol=1e-5)
