@@ -987,10 +987,13 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
             merge_runs(found, found + n, runs, n_runs)
         else:
             sort_keys(found, found + n, n, most)
-        for i in range(n):
-            if i == 0 or found[i] != found[i - 1]:
-                found[n_unique] = found[i]
-                n_unique += 1
+        if n_runs == 1:                      # each is there once
+            n_unique = n
+        else:
+            for i in range(n):
+                if i == 0 or found[i] != found[i - 1]:
+                    found[n_unique] = found[i]
+                    n_unique += 1
         n_keys[0] += COUNT_KEYS + n_unique
     return True
 

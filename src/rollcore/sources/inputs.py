@@ -144,11 +144,17 @@ def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
     """Group members: `size` at most, files apart from what an archive holds, contents bounded in bytes."""
     batch, held = _Growing(), 0
     for member in members:
-        if not batch.takes(member) or len(batch.names) == size or held > MAX_BATCH_BYTES:
+        is_file = _is_file(member)
+        if batch.names and (batch.of_files != is_file or len(batch.names) == size or held > MAX_BATCH_BYTES):
             yield batch.whole()
             batch, held = _Growing(), 0
-        batch.add(member)
-        held += len(member[2])
+        batch.of_files = is_file
+        name, path, blob, reason = member
+        batch.names.append(name)
+        batch.reasons.append(reason)
+        batch.paths.append(path)
+        batch.blobs.append(blob)
+        held += len(blob)
     if batch.names:
         yield batch.whole()
 
@@ -162,17 +168,6 @@ class _Growing:
     paths: list[bytes | None] = field(default_factory=list)
     blobs: list[Content] = field(default_factory=list)
     of_files: bool = False
-
-    def takes(self, member: _Member) -> bool:
-        return not self.names or self.of_files == _is_file(member)
-
-    def add(self, member: _Member) -> None:
-        name, path, blob, reason = member
-        self.of_files = _is_file(member)
-        self.names.append(name)
-        self.reasons.append(reason)
-        self.paths.append(path)
-        self.blobs.append(blob)
 
     def whole(self) -> Batch:
         """Return the batch: paths where all are files to open, which is the fastest, otherwise contents."""

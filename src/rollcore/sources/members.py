@@ -48,7 +48,7 @@ def is_midi_name(name: bytes) -> bool:
     >>> is_midi_name(b"songs/._Fugue.mid"), is_midi_name(b"__MACOSX/Fugue.mid")
     (False, False)
     """
-    if not name.lower().endswith(_ALL):
+    if not (name.endswith(b".mid") or name.lower().endswith(_ALL)):  # most names need no copy
         return False
     if b"._" not in name and _APPLE not in name:
         return True
@@ -58,7 +58,7 @@ def is_midi_name(name: bytes) -> bool:
 
 def is_gzipped(name: bytes) -> bool:
     """Say whether a name ends in ``.gz``."""
-    return name.lower().endswith(b".gz")
+    return name[-3:].lower() == b".gz"
 
 
 def strip_ending(name: bytes) -> bytes:
