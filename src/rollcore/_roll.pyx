@@ -825,11 +825,9 @@ cdef int quantise(
         last = first
         while last < song.n_notes and (track < 0 or song.notes[last].track == track):
             note = &song.notes[last]
-            if spec.drums or not note.drums:
-                if note.offset_tick > end_tick:
-                    end_tick = note.offset_tick
-                if note.onset_tick < first_tick:
-                    first_tick = note.onset_tick
+            if drums or not note.drums:
+                end_tick = max(end_tick, note.offset_tick)
+                first_tick = min(first_tick, note.onset_tick)
             last += 1
         if end_tick < 0:
             record.left_out[DRUMS] += last - first
