@@ -988,10 +988,12 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
         if n_runs == 1:                      # each is there once
             n_unique = n
         else:
+            previous = -1
             for i in range(n):
-                if i == 0 or found[i] != found[i - 1]:
-                    found[n_unique] = found[i]
-                    n_unique += 1
+                key = found[i]
+                found[n_unique] = key        # overwritten by the next one where it is there already
+                n_unique += key != previous
+                previous = key
         n_keys[0] += COUNT_KEYS + n_unique
     return True
 
