@@ -109,8 +109,11 @@ SANITIZE := -fsanitize=address,undefined -fno-omit-frame-pointer
 READER   := midi smf_conformance smf_properties fuzz_short roll musical_time
 
 test-sanitized: $(VENV)/.test  ## run the reader's tests with extensions built for AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
+	rm -rf build/sanitized build/instrumented && mkdir -p build/instrumented
+	cp -r pyproject.toml setup.py README.md LICENSE MANIFEST.in src build/instrumented  # no object of it gets into a wheel
+	rm -rf build/instrumented/src/*.egg-info build/instrumented/src/rollcore/*.so
 	CFLAGS="$(SANITIZE) -O1 -g" LDFLAGS="$(SANITIZE)" \
-	  $(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/sanitized .
+	  $(BIN)/python -m pip install --quiet --no-deps --target build/sanitized build/instrumented
 	PYTHONPATH=build/sanitized ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  $(BIN)/python -m pytest -q $(READER:%=tests/rollcore/test_%.py)
