@@ -48,8 +48,10 @@ class Screen(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str) -> int:
-        """Write text, escaped as `printable` does."""
+    def write(self, text: str | bytes) -> int:  # type: ignore[override]
+        """Write text, escaped as `printable` does; click writes bytes where it completes a command line."""
+        if isinstance(text, bytes):
+            text = text.decode(self.encoding, "backslashreplace")
         shown = text
         if not text.isprintable():
             shown = "".join(c if c in "\n\t\r" else printable(c) for c in text)

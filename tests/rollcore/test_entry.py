@@ -17,3 +17,16 @@ def test_an_interruption_while_the_command_is_being_loaded(tmp_path):
             [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True
         )
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+def test_the_shell_completes_the_commands():
+    """As Bash asks for it, once it was told to by the lines of docs/get-started.md."""
+    words = {"rollcore": "build-dataset", "seq2seq": "generate"}
+    for name, command in words.items():
+        variable = f"_{name.upper()}_COMPLETE"
+        program = f"import sys; sys.argv = ['{name}']; from {name}.entry import {name}; {name}()"
+        asked = {variable: "bash_complete", "COMP_WORDS": f"{name} {command[:3]}", "COMP_CWORD": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True
+        )
+        assert (done.stdout, done.stderr) == (f"plain,{command}\n", "")

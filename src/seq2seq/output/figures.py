@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.output.tables import text_table
 from seq2seq.output.theory import PITCHES, pitch_name
 
 #: An output is held to be stuck when one frame stands unchanged for this share of it.
@@ -127,15 +128,7 @@ def figure_rows(columns: Mapping[str, Figures], unit: str) -> list[list[str]]:
 
 def table(columns: Mapping[str, Figures], unit: str) -> str:
     """Return :func:`figure_rows` as lines of text."""
-    lines = figure_rows(columns, unit)
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            word.ljust(width) if column == 0 else word.rjust(width)
-            for column, (word, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return text_table(figure_rows(columns, unit), "l" + "r" * len(columns))
 
 
 def degeneration(rows: npt.NDArray[np.uint8], *, one_pitch: bool = False) -> str | None:

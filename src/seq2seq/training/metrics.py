@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rollcore import Dataset
 from seq2seq.models.config import ModelConfig
+from seq2seq.output.tables import text_table
 from seq2seq.training.feed import RollBatches
 
 FloatArray = NDArray[np.float64]
@@ -209,12 +210,11 @@ def score_table(scores: dict[str, dict[str, Any]]) -> str:
         "recall": "recall",
         "F1": "f1",
     }
-    width = max(map(len, scores))
-    lines = [" " * width + "".join(f"{title:>11}" for title in columns)]
+    rows = [["", *columns]]
     for name, row in scores.items():
         cells = (row[key] for key in columns.values())
-        lines.append(f"{name:<{width}}" + "".join(f"{'-' if cell is None else f'{cell:.3f}':>11}" for cell in cells))
-    return "\n".join(lines)
+        rows.append([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+    return text_table(rows, "l" + "r" * len(columns))
 
 
 def _score(
