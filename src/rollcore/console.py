@@ -48,10 +48,8 @@ class Screen(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str | bytes) -> int:  # type: ignore[override]
-        """Write text, escaped as `printable` does; click writes bytes where it completes a command line."""
-        if isinstance(text, bytes):
-            text = text.decode(self.encoding, "backslashreplace")
+    def write(self, text: str) -> int:
+        """Write text, escaped as `printable` does."""
         shown = text
         if not text.isprintable():
             shown = "".join(c if c in "\n\t\r" else printable(c) for c in text)
@@ -126,6 +124,8 @@ def run_command(
         0 when all is well, 1 on bad data or a failing system, 2 on bad usage, 130 when interrupted. With 1 and 2
         there is one line on standard error, unless the reader of standard output has gone.
     """
+    if f"_{name.replace('-', '_').upper()}_COMPLETE" in os.environ:  # a shell asks; click answers it in bytes
+        return _run(command, argv, name, extras or {})
     with _screens():
         return _run(command, argv, name, extras or {})
 
