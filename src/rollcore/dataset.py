@@ -350,7 +350,7 @@ def _contents(path: Path, fd: int, size: int) -> _Contents:
         with hdf5.open_file(path, fd) as file:
             if not is_dataset(file):
                 raise DatasetError(
-                    f"{path}: an HDF5 file, but no rollcore dataset; build one with `rollcore build-dataset`"
+                    f"{path}: an HDF5 file, but not a rollcore dataset; build one with `rollcore build-dataset`"
                 )
             version = int(hdf5.attribute(file, "version"))
             if version != VERSION:

@@ -463,7 +463,7 @@ def read_midi(
         A path, the bytes of a file, or a file open in binary mode.
     strict
         Raise on whatever would have been mended, the place nearest the start of the file first. What the
-        standard allows (foreign chunks, a longer header, an RMID wrapper) is no repair.
+        standard allows (foreign chunks, a longer header, an RMID wrapper) is not a repair.
 
     Returns
     -------

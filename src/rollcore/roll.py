@@ -364,7 +364,7 @@ def notes_from_roll(rows: NDArray[np.uint8], *, ticks_per_frame: int = 1, veloci
     Raises
     ------
     RollcoreError
-        If `rows` is no roll, or an option is no whole number or out of range.
+        If `rows` is not a roll, or an option is not a whole number or out of range.
     """
     rows = _check_rows(rows)
     frames, planes, _ = rows.shape

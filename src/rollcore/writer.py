@@ -83,9 +83,11 @@ class DatasetWriter:
             self._partial = self._target.with_name(f".{self._target.name}.partial")
             # Never a device or a pipe: a rename would put a dataset in the place of /dev/null.
             if self.path.exists() and not self.path.is_file():
-                raise DatasetError(f"{self.path}: is no regular file; choose another name")
+                raise DatasetError(f"{self.path}: is not a regular file; choose another name")
             if self.path.exists() and not _replaceable(self.path):
-                raise DatasetError(f"{self.path}: exists and is no rollcore dataset; choose another name or remove it")
+                raise DatasetError(
+                    f"{self.path}: exists and is not a rollcore dataset; choose another name or remove it"
+                )
             self._fd = self._lock()
             if os.fstat(self._fd).st_size:
                 os.ftruncate(self._fd, 0)

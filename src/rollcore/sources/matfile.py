@@ -67,7 +67,7 @@ def import_mat(
     path = Path(mat_path)
     grid = None if steps_per_beat is None else Grid.beats(steps_per_beat)
     cells = _load(path)
-    if grid is None:  # asked for last: the option is no remedy where the file is not there, or something else
+    if grid is None:  # asked for last: the option does not help where the file is not there, or something else
         known = [steps for name, steps in _STEPS_PER_BEAT.items() if path.name.lower().startswith(name)]
         if not known:
             raise RollcoreError(

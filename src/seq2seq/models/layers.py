@@ -167,7 +167,7 @@ class PitchHead(keras.layers.Layer):
         self.hidden.build((None, pitches, self.units))
         if self.causal:
             self.chosen.build(features_shape)
-            # The height that it is called with, so that a range narrower than its reach is no error.
+            # The height that it is called with, so that a range narrower than its reach is not an error.
             self.below.build((None, pitches + 47, 2 * planes + 1 + self.chosen.units))
             self.counts.build((None, pitches, 4 + 3 * self.recalled // planes))
         self.logit = keras.layers.Dense(planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit")

@@ -29,7 +29,7 @@ _TOP, _INNER, _LEAST = 6, -2, -12
 
 
 def bar_frames(grid: rollcore.Grid, time_signature: tuple[int, int]) -> int | None:
-    """Return the frames of a bar, or None where bars are no whole number of frames or the grid is of seconds."""
+    """Return the frames of a bar, or None where bars are not a whole number of frames or the grid is of seconds."""
     if grid.unit == "seconds":
         return None
     frames = grid.rate * Fraction(4 * time_signature[0], time_signature[1])

@@ -13,7 +13,7 @@ _BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def import_keras() -> None:
-    """Import Keras and the models, and let TensorFlow keep to itself what is no error."""
+    """Import Keras and the models, and let TensorFlow keep to itself what is not an error."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in _BACKENDS:
         raise RollcoreError(f"KERAS_BACKEND={backend}: Keras has no such backend; choose {', '.join(_BACKENDS)}")

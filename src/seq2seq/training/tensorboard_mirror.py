@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seq2seq.training.tracking import Step
 
 _FOLDER = "tensorboard"
-# What is heard of a sample: an event file is no place for an hour of sound.
+# What is heard of a sample: an event file is not the place for an hour of sound.
 _HEARD_SECONDS = 120
 
 
