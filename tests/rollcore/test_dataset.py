@@ -345,7 +345,7 @@ def test_what_is_no_dataset_is_named(tmp_path, built):
             file.attrs["version"] = np.uint32(version)
     for path, message in [
         (text, "not an HDF5 file"),
-        (foreign, "no rollcore dataset"),
+        (foreign, "not a rollcore dataset"),
         (newer, "format version 5, this rollcore reads 4; upgrade"),
         (older, "format version 3, this rollcore reads 4; build it again"),
         (tmp_path / "missing.h5", "No such file or directory; build it"),

@@ -71,11 +71,11 @@ def test_targets_that_cannot_be(songs, tmp_path):
     os.mkfifo(pipe)
     for target, message in [
         (tmp_path, "is a folder"),
-        (notes, "is no rollcore dataset"),
-        (weights, "is no rollcore dataset"),
+        (notes, "is not a rollcore dataset"),
+        (weights, "is not a rollcore dataset"),
         (Path("/"), "is a folder"),
         (Path("."), "is a folder"),
-        (pipe, "no regular file"),
+        (pipe, "not a regular file"),
         (tmp_path / "no" / "such" / "x.h5", "cannot be written"),
         (tmp_path / ("x" * 300), "cannot be written"),
     ]:
@@ -92,7 +92,7 @@ def test_targets_that_cannot_be(songs, tmp_path):
         file["layer"] = [1.0, 2.0]
         file.flush()
         for target in (cut, tmp_path / "open.h5"):
-            with pytest.raises(DatasetError, match="is no rollcore dataset"):
+            with pytest.raises(DatasetError, match="is not a rollcore dataset"):
                 rollcore.build_dataset(songs, target)
     with h5py.File(weights) as file:
         assert file["layer"][:].tolist() == [1.0, 2.0]

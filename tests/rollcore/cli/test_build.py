@@ -145,7 +145,7 @@ def test_bad_data(run, midi, tmp_path):
         (["build-dataset", midi, new, "--split", "@nowhere.csv"], ["nowhere.csv: cannot be read: no such file"]),
         (["build-dataset", midi, new, "--split", f"@{dev}"], ["dev.csv: line 3: expected", "found 'b.mid,dev'"]),
         (["build-dataset", midi, new, "--split", f"@{twice}"], ["twice.csv: line 2: a.mid is in another split"]),
-        (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "no rollcore dataset"]),
+        (["build-dataset", midi, tmp_path / "text.h5"], ["text.h5", "not a rollcore dataset"]),
         (["build-dataset", midi, tmp_path / "empty"], ["is a folder"]),
         (["build-dataset", midi, "."], ["is a folder"]),
         (["build-dataset", midi, tmp_path / "no" / "new.h5"], ["cannot be written", "No such file"]),
