@@ -95,7 +95,7 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     "--max-minutes",
     type=click.FloatRange(0),
     metavar="M",
-    help="End after M minutes with a scored model; --resume goes on. The table at the end takes longer.",
+    help="End after M minutes with a scored model; --resume continues. The table at the end takes longer.",
 )
 @click.option("--samples", type=click.IntRange(0), default=1, show_default=True, help="Pieces at each best epoch.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, or give one more --epochs.")
@@ -123,9 +123,9 @@ def cli(
     _check_data(data)
     place = run_dir or os.fspath(Path("runs") / Path(data).stem)
     if resume and overwrite:
-        raise click.UsageError("--resume goes on with the model, --overwrite replaces it: choose one")
+        raise click.UsageError("--resume continues the model, --overwrite replaces it: choose one")
     if resume and (preset or config):
-        raise click.UsageError("--preset and --config are for a new run, and --resume goes on with its settings")
+        raise click.UsageError("--preset and --config are for a new run, and --resume continues with its settings")
     with mirrored(place, resume=resume, overwrite=overwrite) as folder:
         target, given = Path(folder), given_settings(options)
         model = settings = epochs = None

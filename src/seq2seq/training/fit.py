@@ -110,7 +110,7 @@ def train(
     with run.alone():
         if run.has_model() and not resume and not overwrite:
             raise RunError(
-                f"{run_dir}: holds a trained model: --resume goes on with it, --overwrite replaces it, or name another"
+                f"{run_dir}: holds a trained model: --resume continues it, --overwrite replaces it, or name another"
             )
         with Interruption() as interruption:
             training = _Training(dataset, run, Display(quiet), interruption)

@@ -123,7 +123,7 @@ def test_a_run_that_was_stopped_within_epochs_comes_to_the_same_end(
     # Ctrl-C while the second epoch runs, then while it is scored.
     second = train(data, folder, resume=True, callbacks=[At(1, 0, interrupt)], **fit)
     assert second["interrupted"]
-    assert "--resume goes on" in capsys.readouterr().out
+    assert "--resume continues" in capsys.readouterr().out
     assert [row["epoch"] for row in second["history"]][1:] == [1]
     assert Run.open(folder).progress()["batches"] == 2 == len(small_batches(data, small)) - 1
     third = train(data, folder, resume=True, callbacks=[At(1, 0, interrupt)], **fit)
