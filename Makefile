@@ -91,7 +91,7 @@ test-lowest: $(BIN)/python  ## run the tests on the oldest versions that pyproje
 	rm -rf $(VENVS)/lowest && $(BIN)/uv venv --quiet --python $(BIN)/python $(VENVS)/lowest
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra cpu --extra plot --extra mat --extra zstd \
 	  --extra parquet pyproject.toml --output-file $(VENVS)/lowest.txt
-	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet -r $(VENVS)/lowest.txt pytest hypothesis
+	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet -r $(VENVS)/lowest.txt pytest hypothesis fsspec pretty_midi symusic
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet --no-deps .
 	$(VENVS)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/rollcore tests/seq2seq/models tests/seq2seq/sampling
 
