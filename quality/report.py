@@ -115,8 +115,8 @@ def _chords(found: dict[str, Any]) -> str:
         nats = [result["scores"][split]["nats_per_frame"] for split in ("validation", "test")]
         rows.append([f"`{name}`", f"{result['parameters']:,}", *nats, result["scores"]["test"]["f1"]])
     text = (
-        "The sample pack of version 0.1, which was another one; 4 steps per beat, sounding and onset planes, 32 frames\n"
-        "in and 64 out. `tied` and\n"
+        "The sample pack of version 0.1, which was another one; 4 steps per beat, sounding and onset planes, 32\n"
+        "frames in and 64 out. `tied` and\n"
         "`seq2seq` predict each frame from those before it; `blog`, the post's model, predicts all 64 from the 32 and\n"
         "so has the harder task; it does better on the grid of seconds, for which it was made.\n\n"
     )
