@@ -18,9 +18,10 @@ import click
 
 from rollcore.errors import RollcoreError
 
-__all__ = ["Progress", "Screen", "printable", "run_command"]
+__all__ = ["Progress", "Screen", "printable", "run_command", "show_as"]
 
 INTERRUPTED = 130
+_shown: dict[str, str] = {}
 # What click 8.2 and later raise where a group is called without arguments; before, it showed the help itself.
 _NoArguments: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
@@ -100,6 +101,11 @@ def _screens() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def show_as(path: str, name: str) -> None:
+    """Let errors name a path otherwise, such as a copy in the cache by its address in storage."""
+    _shown[path] = name
 
 
 def run_command(
@@ -184,6 +190,8 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: 
 
 
 def _fail(message: str, status: int) -> int:
+    for path in sorted(_shown, key=len, reverse=True):
+        message = message.replace(path, _shown[path])
     click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     return status
 

@@ -150,25 +150,26 @@ class Dataset:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
+        self._at = storage.origin(self.path)
         (attributes, tables, offsets), self._map, self._status = _read(self.path)
         unit = attributes["grid_unit"]
         if unit not in ("seconds", "beats"):
-            raise DatasetError(f"{self.path}: grid unit {unit!r} is unknown; upgrade rollcore")
+            raise DatasetError(f"{self._at}: grid unit {unit!r} is unknown; upgrade rollcore")
         try:
             rate = attributes["grid_rate"]
             self.grid = Grid.seconds(rate) if unit == "seconds" else Grid.beats(rate)
             self.options: dict[str, Any] = dict(json.loads(attributes["options"]))
             self.reasons = [str(reason) for reason in json.loads(attributes["reasons"])]
         except (ValueError, TypeError, RecursionError, RollcoreError) as error:
-            raise DatasetError(f"{self.path}: damaged: an attribute of its root group; build it again") from error
+            raise DatasetError(f"{self._at}: damaged: an attribute of its root group; build it again") from error
         self.planes = tuple(attributes["planes"].split(","))
         try:
             self.voices = plane_voices(self.planes)
         except RollcoreError:
-            raise DatasetError(f"{self.path}: planes {attributes['planes']!r} are unknown; upgrade rollcore") from None
+            raise DatasetError(f"{self._at}: planes {attributes['planes']!r} are unknown; upgrade rollcore") from None
         self.files = tables["files"]
         if (self.files["reason"][self.files["outcome"] == OUTCOMES.index("skipped")] >= len(self.reasons)).any():
-            raise DatasetError(f"{self.path}: damaged: its tables point outside of it; build it again")
+            raise DatasetError(f"{self._at}: damaged: its tables point outside of it; build it again")
         self.repairs = tables["repairs"]
         self.shards = tables["shards"]
         self.shard_offsets = offsets
@@ -194,7 +195,7 @@ class Dataset:
         The system does not tell a reader of a map, it sends SIGBUS. Call this before work that takes long.
         """
         if self._map.size() < self.mapped.size:
-            raise DatasetError(f"{self.path}: was cut short since it was opened; build it again")
+            raise DatasetError(f"{self._at}: was cut short since it was opened; build it again")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -214,7 +215,7 @@ class Dataset:
     def file_name(self, file: int) -> str:
         """Name of a file as it was found; bytes that are not UTF-8 come as surrogate escapes."""
         if not 0 <= file < len(self.files):
-            raise RollcoreError(f"{self.path}: no file {file}; it has {len(self.files)}")
+            raise RollcoreError(f"{self._at}: no file {file}; it has {len(self.files)}")
         start = int(self.files["name_end"][file - 1]) if file else 0
         return self._names[start : int(self.files["name_end"][file])].tobytes().decode("utf-8", "surrogateescape")
 
@@ -251,14 +252,14 @@ class Dataset:
         if len(alike) == 1:
             return alike[0]
         if alike:
-            raise RollcoreError(f"{self.path}: {len(alike)} pieces are called {piece!r}; give the whole name")
+            raise RollcoreError(f"{self._at}: {len(alike)} pieces are called {piece!r}; give the whole name")
         if piece.isdecimal() and len(piece) <= 18:  # Python refuses to make a number of thousands of digits
             return self._index(int(piece))
-        raise RollcoreError(f"{self.path}: no piece {piece!r}; `rollcore info` shows how they are named")
+        raise RollcoreError(f"{self._at}: no piece {piece!r}; `rollcore info` shows how they are named")
 
     def _index(self, piece: int) -> int:
         if not 0 <= piece < len(self):
-            raise RollcoreError(f"{self.path}: no piece {piece}; it has {len(self)}, counted from 0")
+            raise RollcoreError(f"{self._at}: no piece {piece}; it has {len(self)}, counted from 0")
         return piece
 
     def rows(self, piece: int) -> NDArray[np.uint8]:
@@ -284,7 +285,7 @@ class Dataset:
             return self.mapped
         with hdf5.open_regular(self.path) as fd:
             if not os.path.samestat(os.fstat(fd), self._status):
-                raise DatasetError(f"{self.path}: was replaced by another dataset meanwhile; open it again")
+                raise DatasetError(f"{self._at}: was replaced by another dataset meanwhile; open it again")
             again = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         again.madvise(mmap.MADV_RANDOM)
         return np.frombuffer(again, np.uint8)

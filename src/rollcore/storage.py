@@ -18,10 +18,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rollcore.console import Progress, printable
-from rollcore.errors import StorageError
+from rollcore.console import Progress, printable, show_as
+from rollcore.errors import RollcoreError, StorageError
 
-__all__ = ["Mirror", "check_there", "fetch", "is_remote", "matching", "mirrored", "origin", "publish", "published"]
+__all__ = [
+    "Mirror",
+    "check_there",
+    "fetch",
+    "is_remote",
+    "is_there",
+    "matching",
+    "mirrored",
+    "origin",
+    "publish",
+    "published",
+]
 
 # How to install what reads each kind of address. memory:// is fsspec's own, for tests.
 _EXTRAS = {"az": "azure", "abfs": "azure", "abfss": "azure", "s3": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}
@@ -53,14 +64,31 @@ def cache_folder() -> Path:
 
 
 def origin(path: str | os.PathLike[str]) -> str:
-    """Return the address that a file of the cache was fetched from; any other path as it is."""
-    local = Path(path)
+    """Return the address that a file or folder of the cache was fetched from; any other path as it is."""
     try:
-        if cache_folder().resolve() in local.resolve().parents:
-            return (local.parent / _ORIGIN).read_text(encoding="utf-8")
-    except OSError:
+        local, cache = Path(path).resolve(), cache_folder().resolve()
+        if cache in local.parents:
+            key, _, *below = local.relative_to(cache).parts
+            return "/".join([(cache / key / _ORIGIN).read_text(encoding="utf-8"), *below])
+    except (OSError, ValueError):  # ValueError: the folder of a fetched copy itself
         pass
     return os.fspath(path)
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file or folder is at a path or an address.
+
+    Raises
+    ------
+    StorageError
+        When storage cannot be read.
+    """
+    if not is_remote(path):
+        return os.path.exists(path)
+    address = str(path).rstrip("/")
+    with _one_line(address):
+        system, remote = _opened(address)
+        return bool(system.exists(remote))
 
 
 def check_there(address: str) -> None:
@@ -120,7 +148,9 @@ def fetch(path: str | os.PathLike[str], *, wanted: Callable[[str], bool] | None 
         place = cache_folder() / key
         if not (place / _ORIGIN).exists():
             _download(system, files, place, address, quiet)
-    return os.fspath(place / _name(address))
+    local = os.fspath(place / _name(address))
+    show_as(local, address)
+    return local
 
 
 def publish(local: str | os.PathLike[str], address: str, *, quiet: bool = False) -> None:
@@ -156,6 +186,10 @@ def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterato
     local = os.path.join(folder, _name(address))
     try:
         yield local
+    except RollcoreError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        error.args = (str(error).replace(local, address),)
+        raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -204,6 +238,10 @@ def mirrored(target: str | os.PathLike[str], *, resume: bool = False, overwrite:
     except StorageError as error:
         kept = f"; what was written is kept in {folder}" if folder.exists() else ""
         raise StorageError(f"{error}{kept}") from None
+    except RollcoreError as error:  # of the block; what it wrote is at the address
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        error.args = (str(error).replace(os.fspath(folder), address),)
+        raise
     shutil.rmtree(folder.parent, ignore_errors=True)
 
 

@@ -214,3 +214,68 @@ def test_a_build_that_fails_leaves_what_was_there(memory, tmp_path):
 def test_an_input_that_is_absent_is_an_error_at_the_call(memory, tmp_path):
     with pytest.raises(RollcoreError, match=r"memory://box/none\.zip: not there"):
         rollcore.build_dataset("memory://box/none.zip", tmp_path / "x.h5")
+
+
+def test_parts_are_merged_and_exported_from_address_to_address(memory, tmp_path, capsys):
+    make_chords(tmp_path / "midi")
+    storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
+    for part in ("1", "2"):
+        assert main(["build-dataset", "memory://box/midi", f"memory://box/{part}.h5", "--part", f"{part}/2"]) == 0
+    assert main(["merge", "memory://box/1.h5", "memory://box/2.h5", "-o", "memory://box/out.h5"]) == 0
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "out.h5")
+    assert memory.cat("/box/out.h5") == (tmp_path / "out.h5").read_bytes()
+    capsys.readouterr()
+    assert main(["export", "memory://box/out.h5", "--npz", "memory://box/npz/"]) == 0
+    assert capsys.readouterr().out.startswith("memory://box/npz/train.npz: ")
+    assert memory.cat("/box/npz/train.npz").startswith(b"PK")
+
+
+def test_what_is_shown_are_addresses_not_copies(memory, tmp_path, capsys):
+    make_chords(tmp_path / "midi")
+    storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "out.h5")
+    storage.publish(tmp_path / "out.h5", "memory://box/out.h5", quiet=True)
+    memory.pipe("/box/bad.h5", (tmp_path / "out.h5").read_bytes()[:5000])
+    for command in (
+        ["info", "memory://box/out.h5"],
+        ["info", "memory://box/out.h5", "--json"],
+        ["info", "memory://box/midi/C_major.mid"],
+        ["report", "memory://box/out.h5"],
+        ["verify", "memory://box/out.h5"],
+        ["verify", "memory://box/bad.h5"],
+        ["plot", "memory://box/out.h5", "nobody", "memory://box/x.png"],
+        ["plot", "memory://box/midi/C_major.mid", "memory://box/x.tiff"],
+        ["render", "memory://box/bad.h5", "0", "memory://box/x.wav"],
+        ["merge", "memory://box/out.h5", "-o", "memory://box/x.h5"],
+        ["export", "memory://box/bad.h5", "--npz", "memory://box/npz"],
+    ):
+        status = main(command)
+        out, err = capsys.readouterr()
+        assert "cache" not in out + err, command
+        assert (status == 0) == (err == ""), command
+        assert err.count("\n") == bool(status)
+        if status:
+            assert "memory://box/" in err
+    assert not [name for name in memory.find("/box") if "/x." in name or "/npz" in name]
+
+
+def test_a_run_that_fails_leaves_no_copy_and_names_the_address(memory, tmp_path):
+    def work():
+        with storage.mirrored("memory://models/run") as folder:
+            Path(folder).mkdir()
+            raise RollcoreError(f"{folder}: no good")
+
+    with pytest.raises(RollcoreError, match=r"^memory://models/run: no good$"):
+        work()
+    assert list((tmp_path / "cache" / "outgoing").iterdir()) == []
+
+
+def test_origin_of_what_lies_in_a_copy(memory, tmp_path):
+    memory.pipe("/box/runs/a/config.json", b"{}")
+    copy = storage.fetch("memory://box/runs")
+    assert storage.origin(os.path.join(copy, "a")) == "memory://box/runs/a"
+    assert storage.origin(tmp_path / "cache") == str(tmp_path / "cache")
+    assert storage.is_there("memory://box/runs")
+    assert storage.is_there(copy)
+    assert not storage.is_there("memory://box/rum")
+    assert not storage.is_there(tmp_path / "none")

@@ -105,3 +105,14 @@ def runs(tmp_path):
     (folder / ".hidden").mkdir()
     (folder / "notes.txt").write_text("")
     return folder
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """An empty object storage, and an empty cache of what is fetched from it."""
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec: pip install 'rollcore[azure]'")
+    monkeypatch.setenv("ROLLCORE_CACHE", str(tmp_path / "cache"))
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    return system

@@ -6,6 +6,7 @@ import click
 
 from rollcore.cli.options import CONTEXT
 from rollcore.console import printable
+from rollcore.storage import published
 
 
 @click.command(context_settings=CONTEXT)
@@ -23,5 +24,7 @@ def export(dataset: str, parquet: str | None, npz: str | None) -> None:
 
     for folder, write in ((parquet, export_parquet), (npz, export_npz)):
         if folder is not None:
-            for path in write(dataset, folder):
-                click.echo(printable(f"{path}: {path.stat().st_size / 1e6:,.1f} MB"))
+            with published(folder) as local:
+                sizes = {path.name: path.stat().st_size for path in write(dataset, local)}
+            for name, size in sizes.items():
+                click.echo(printable(f"{folder.rstrip('/')}/{name}: {size / 1e6:,.1f} MB"))

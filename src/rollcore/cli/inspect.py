@@ -9,6 +9,7 @@ import click
 from rollcore.cli.options import CONTEXT, json_option
 from rollcore.console import printable
 from rollcore.errors import RollcoreError
+from rollcore.storage import fetch
 
 
 @click.command(context_settings=CONTEXT)
@@ -19,18 +20,19 @@ def info(source: str, as_json: bool) -> None:
 
     Of a MIDI file the tracks are listed: what --tracks, --channels and --programs choose from.
     """
-    if _is_midi(source):
+    local = fetch(source)
+    if _is_midi(local):
         from rollcore.midi import read_midi
         from rollcore.show.tracks import midi_facts, midi_lines
 
-        facts = midi_facts(read_midi(source))
+        facts = midi_facts(read_midi(local))
         for line in [json.dumps(facts, indent=2)] if as_json else midi_lines(facts):
             click.echo(line)
         return
     from rollcore.dataset import open_dataset
     from rollcore.show.summary import dataset_facts, dataset_lines
 
-    opened = open_dataset(source)
+    opened = open_dataset(local)
     if as_json:
         click.echo(json.dumps(dataset_facts(opened), indent=2))
         return

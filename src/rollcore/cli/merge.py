@@ -6,6 +6,7 @@ import click
 
 from rollcore.cli.options import CONTEXT
 from rollcore.console import printable
+from rollcore.storage import published
 
 
 @click.command(context_settings=CONTEXT)
@@ -19,5 +20,6 @@ def merge(parts: tuple[str, ...], out: str) -> None:
     """
     from rollcore.merge import merge_parts
 
-    count = merge_parts(parts, out)
+    with published(out) as local:
+        count = merge_parts(parts, local)
     click.echo(f"{count:,} pieces of {len(parts):,} parts in {printable(out)}; next: rollcore info {printable(out)}")

@@ -11,6 +11,7 @@ import numpy as np
 from rollcore.console import printable
 from rollcore.dataset import OUTCOMES, SPLITS, Dataset
 from rollcore.repairs import REPAIR_CODES, REPAIRS
+from rollcore.storage import origin
 
 __all__ = ["dataset_facts", "dataset_lines", "file_outcomes", "outcome_lines"]
 
@@ -41,7 +42,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
             "notes": int(rows["notes"].sum(dtype=np.int64)),
         }
     return {
-        "path": str(dataset.path),
+        "path": origin(dataset.path),
         "bytes": dataset.path.stat().st_size,
         "grid": str(dataset.grid),
         "grid_unit": dataset.grid.unit,

@@ -1,6 +1,7 @@
 """Compare runs: what differs between their settings, and how well they do.
 
-RUN is a run folder, a folder of them, or a pattern. Nothing is written unless --picture or --html asks for it.
+RUN is a run folder, a folder of them, or a pattern, here or in storage. Nothing is written unless --picture or --html
+asks for it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from rollcore.console import printable
-from rollcore.storage import fetch
+from rollcore.storage import fetch, is_remote, matching, origin, published
 from seq2seq.cli.options import CONTEXT, bad_usage, json_option
 from seq2seq.errors import RunError
 from seq2seq.training.comparison import compare, comparison_table, find_runs, remarks, sort_rows, table_cells
@@ -34,7 +35,6 @@ def cli(places: tuple[str, ...], sort: str, as_json: bool, as_csv: bool, picture
         raise click.UsageError("--json and --csv: choose one")
     if picture is not None and Path(picture).suffix.lower() != ".png":
         raise click.BadParameter(f"{picture!r} does not end in .png", param_hint="--picture")
-    places = tuple(fetch(place) for place in places)
     print_comparison(places, sort=sort, as_json=as_json, as_csv=as_csv, picture=picture, html=html)
 
 
@@ -48,7 +48,7 @@ def print_comparison(
     html: str | None = None,
 ) -> None:
     """Print the runs in some places beside each other, and write what is asked for."""
-    runs, others = find_runs(places)
+    runs, others = find_runs(_fetched(places))
     if not runs:
         raise RunError("no run to compare: " + "; ".join(f"{place} {why}" for place, why in others.items()))
     with bad_usage():
@@ -65,13 +65,25 @@ def print_comparison(
     if html is not None:
         from seq2seq.output.comparison_page import write_comparison
 
-        write_comparison(Path(html), runs)
+        with published(html) as local:
+            write_comparison(Path(local), runs)
         click.echo(printable(f"page: {html}"), err=True)
     if picture is not None:
         from seq2seq.output.curves import plot_losses
         from seq2seq.output.losses import panel_title
 
-        titles = {str(run.path): panel_title(run) for run in runs}
-        if not plot_losses({row["run"]: row["history"] for row in rows if row["history"]}, Path(picture), titles):
-            raise RunError(f"{picture}: not drawn, because matplotlib is not installed: pip install 'rollcore[plot]'")
+        titles = {origin(run.path): panel_title(run) for run in runs}
+        histories = {row["run"]: row["history"] for row in rows if row["history"]}
+        with published(picture) as local:
+            if not plot_losses(histories, Path(local), titles):
+                raise RunError(
+                    f"{picture}: not drawn, because matplotlib is not installed: pip install 'rollcore[plot]'"
+                )
         click.echo(printable(f"loss curves: {picture}"), err=True)
+
+
+def _fetched(places: Sequence[str | Path]) -> Iterator[str | Path]:
+    """Give local paths as they are, and copies of what is at addresses, which may have wildcards."""
+    for place in places:
+        for address in matching(place) if isinstance(place, str) and is_remote(place) else [place]:
+            yield fetch(address)

@@ -9,11 +9,12 @@ pieces that the run was not trained on, or with --reference. No RUN is needed fo
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import click
 
-from rollcore.storage import fetch
+from rollcore.storage import fetch, published
 from seq2seq.cli.options import CONTEXT, bad_usage, json_option
 from seq2seq.errors import ConfigError
 from seq2seq.run import Run
@@ -52,11 +53,11 @@ def cli(
         raise click.UsageError("name a RUN, or music with --samples")
     if reference is not None or picture is not None:
         raise click.UsageError("--reference and --picture go with --samples")
-    run_dir = fetch(run_dir)
-    run = Run.open(run_dir)  # a wrong folder shows at once
+    local = fetch(run_dir)
+    run = Run.open(local)  # a wrong folder shows at once
     import_keras()
     with bad_usage():
-        result = evaluate(run_dir, data, split=split, hop=hop)
+        result = evaluate(local, data, split=split, hop=hop)
     if result["trained_on_it"] and split == "test":
         run.keep_evaluation(result)
     if as_json:
@@ -79,12 +80,13 @@ def _compare(run_dir: str | None, samples: str, reference: str | None, picture: 
     from seq2seq.training.samples import evaluate_samples, samples_table
 
     try:
-        found = evaluate_samples(
-            int(samples) if samples.isdecimal() else samples,
-            run_dir,
-            reference,
-            picture=picture,
-        )
+        with contextlib.nullcontext() if picture is None else published(picture) as local:
+            found = evaluate_samples(
+                int(samples) if samples.isdecimal() else samples,
+                None if run_dir is None else fetch(run_dir),
+                reference,
+                picture=local,
+            )
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     click.echo(json.dumps(found, indent=1) if as_json else samples_table(found))

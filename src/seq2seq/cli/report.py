@@ -14,7 +14,7 @@ import click
 
 from rollcore import RollcoreError
 from rollcore.console import printable
-from rollcore.storage import fetch
+from rollcore.storage import fetch, published
 from seq2seq.cli.options import CONTEXT
 from seq2seq.run import Run
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def cli(run_dir: str, output: str | None, pieces: int, seed: int) -> None:
     """Write a page."""
     run = Run.open(fetch(run_dir))
+    target = output or f"{run_dir.rstrip('/')}/report.html"
     from seq2seq.output.comparison_page import samples
     from seq2seq.output.export import composition_piece
     from seq2seq.output.page import write_document
@@ -43,8 +44,8 @@ def cli(run_dir: str, output: str | None, pieces: int, seed: int) -> None:
         except RollcoreError as error:  # the page says why there is no music
             remark = str(error)
     music += samples(run, 20_000)
-    target = Path(output) if output else run.path / "report.html"
-    write_document(target, report_page(run, dataset, music, remark=remark))
+    with published(target) as local:
+        write_document(Path(local), report_page(run, dataset, music, remark=remark))
     click.echo(printable(f"report: {target}"))
 
 

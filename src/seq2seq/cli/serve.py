@@ -10,6 +10,7 @@ import click
 
 from rollcore import RollcoreError
 from rollcore.console import printable
+from rollcore.storage import fetch
 from seq2seq.cli.options import CONTEXT
 
 
@@ -28,7 +29,7 @@ def cli(model: str, port: int, host: str) -> None:
     from seq2seq.deploy.server import MusicServer
     from seq2seq.sampling.generator import Generator
 
-    generator = Generator.load(model)
+    generator = Generator.load(fetch(model))
     try:
         server = MusicServer(generator, host, port)
     except OSError as error:

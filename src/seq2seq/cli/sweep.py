@@ -6,6 +6,7 @@ others from being trained. Ctrl-C ends the sweep in order; the same command goes
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 
 from rollcore import RollcoreError
 from rollcore.console import INTERRUPTED, printable
+from rollcore.storage import fetch, is_remote, is_there
 from seq2seq.cli.compare import print_comparison
 from seq2seq.cli.options import CONTEXT, bad_usage
 from seq2seq.cli.train import check_unchanged, given_settings
@@ -43,15 +45,17 @@ def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, mlflow
     """Train what is not trained yet, then compare."""
     import rollcore
 
-    folder = Path(run_dir) if run_dir else Path("runs") / f"sweep-{Path(data).stem}"
+    place = run_dir.rstrip("/") if run_dir else os.path.join("runs", f"sweep-{Path(data).stem}")
+    folder = Path(place.rpartition("/")[2] if is_remote(place) else place)
     with bad_usage():
         planned = plan_jobs(sets, folder)
+    targets = [f"{place}/{job.folder.name}" if is_remote(place) else str(job.folder) for job in planned]
     parsed = [_parse(data, job) for job in planned]
     fingerprint = rollcore.open_dataset(data).fingerprint
     commands, numbers, failures = [], [], {}
-    for number, (job, params) in enumerate(zip(planned, parsed, strict=True)):
+    for number, (job, target, params) in enumerate(zip(planned, targets, parsed, strict=True)):
         try:
-            more = _what_is_left(job, params, fingerprint)
+            more = _what_is_left(target, params, fingerprint)
         except (RollcoreError, click.UsageError) as error:
             failures[number] = error.format_message() if isinstance(error, click.UsageError) else str(error)
             continue
@@ -60,7 +64,7 @@ def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, mlflow
             continue
         shown = () if jobs == 1 and not quiet else ("--quiet",)
         logged = (*(() if mlflow is None else ("--mlflow", mlflow)), "--mlflow-parent", folder.name)
-        commands.append(["train", data, "--run-dir", str(job.folder), *job.options, *more, *logged, *shown])
+        commands.append(["train", data, "--run-dir", target, *job.options, *more, *logged, *shown])
         numbers.append(number)
 
     def ended(which: int, status: int, said: str) -> None:
@@ -73,15 +77,15 @@ def cli(data: str, sets: tuple[str, ...], run_dir: str | None, jobs: int, mlflow
     with Interruption() as interruption:
         run_commands(commands, jobs, interruption, ended, shown=jobs == 1 and not quiet)
     click.echo()
-    if any(Run.is_at(job.folder) for job in planned):
-        print_comparison([job.folder for job in planned if Run.is_at(job.folder)])
+    if trained := [target for target in targets if _copy(target) is not None]:
+        print_comparison(trained)
     if interruption.received:
-        click.echo(f"interrupted: the same command goes on with {folder}")
+        click.echo(f"interrupted: the same command goes on with {place}")
         return INTERRUPTED
     for number, why in failures.items():
         click.echo(printable(f"failed: {planned[number].folder.name}: {why}"))
     if failures:
-        raise RunError(f"{folder}: {len(failures)} of {len(planned)} runs failed, for the reasons above")
+        raise RunError(f"{place}: {len(failures)} of {len(planned)} runs failed, for the reasons above")
     return 0
 
 
@@ -97,12 +101,21 @@ def _parse(data: str, job: Job) -> dict[str, Any]:
     return given_settings(params)
 
 
-def _what_is_left(job: Job, given: dict[str, Any], fingerprint: str) -> tuple[str, ...] | None:
+def _copy(target: str) -> Path | None:
+    """Return the folder of a run, a copy of it where it is in storage, or None where there is none."""
+    if not is_there(target):
+        return None
+    folder = Path(fetch(target, quiet=True))
+    return folder if Run.is_at(folder) else None
+
+
+def _what_is_left(target: str, given: dict[str, Any], fingerprint: str) -> tuple[str, ...] | None:
     """Return more options of the command that trains a run, or None where it is finished."""
-    if not Run.is_at(job.folder):
+    folder = _copy(target)
+    if folder is None:
         return ()
-    run = Run.open(job.folder)
+    run = Run.open(folder)
     if run.dataset["fingerprint"] != fingerprint:
         raise RunError("the folder has a run of another dataset: name another --run-dir")
-    check_unchanged(job.folder, given)
+    check_unchanged(folder, given)
     return None if run.finished() else ("--resume",)

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollcore import MidiError, read_midi
 from rollcore.console import printable
+from rollcore.storage import origin
 from seq2seq.output.losses import panel_title
 from seq2seq.output.page import asset, document, write_document
 from seq2seq.output.player import Piece
@@ -182,7 +183,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     """Return a name for each run: that of its folder, or its path where two have one name."""
     short = [printable(run.name) for run in runs]
     often = Counter(short)
-    return [name if often[name] == 1 else printable(str(run.path)) for name, run in zip(short, runs, strict=True)]
+    return [name if often[name] == 1 else printable(origin(run.path)) for name, run in zip(short, runs, strict=True)]
 
 
 def _lowest(history: Sequence[dict[str, float]]) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rollcore
+from rollcore.storage import is_there
 from seq2seq.output.comparison_page import curve
 from seq2seq.output.losses import panel_title
 from seq2seq.output.page import asset, document, facts_list, html_text, piece_section, table
@@ -168,9 +168,9 @@ def _note(text: str) -> str:
 
 def dataset_of(run: Run) -> rollcore.Dataset | None:
     """Return the dataset that a run was trained on, or None where it is not at its place, or another is."""
-    if not Path(run.dataset["path"]).is_file():
-        return None
     try:
+        if not is_there(run.dataset["path"]):
+            return None
         dataset = rollcore.open_dataset(run.dataset["path"])
     except rollcore.RollcoreError:
         return None

@@ -86,11 +86,11 @@ class Generator:
     """
 
     def __init__(
-        self, config: ModelConfig, arrays: Arrays, corpus: Corpus, name: str, data: str | Path | None = None
+        self, config: ModelConfig, arrays: Arrays, corpus: Corpus, name: str, data: str | os.PathLike[str] | None = None
     ) -> None:
         self.config, self.corpus, self.name = config, corpus, name
         self.warning: str | None = None
-        self._source = Source(config, corpus, None if data is None else Path(data))
+        self._source = Source(config, corpus, data)
         self._sampler = Sampler(config, arrays)
 
     @classmethod
@@ -128,7 +128,7 @@ class Generator:
             raise RunError(
                 f"{weights}: what it says of its training data is damaged ({error}): train it again"
             ) from error
-        found = cls(config, arrays, corpus, name, None if data is None else Path(data))
+        found = cls(config, arrays, corpus, name, data)
         found.warning = _judge(facts)
         return found
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 import rollcore
 from rollcore import DatasetError, RollcoreError
+from rollcore.storage import is_there
 from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
 from seq2seq.output.notation import bar_frames
@@ -46,7 +47,7 @@ class Source:
         The dataset whose pieces may be named; it is opened when one is.
     """
 
-    def __init__(self, config: ModelConfig, corpus: Corpus, data: Path | None) -> None:
+    def __init__(self, config: ModelConfig, corpus: Corpus, data: str | os.PathLike[str] | None) -> None:
         self.config, self.corpus, self.data = config, corpus, data
 
     def midi(
@@ -142,7 +143,7 @@ class Source:
 
     def _dataset(self, name: str | int) -> rollcore.Dataset:
         """Return the dataset that a piece is named of, which must be cut like the one of the training."""
-        if self.data is None or not self.data.exists():
+        if self.data is None or not is_there(self.data):
             where = "" if self.data is None else f", and the dataset {self.data} is gone"
             raise DatasetError(f"primer {name}: no such MIDI file{where}: give a MIDI file, or a dataset with --data")
         dataset = rollcore.open_dataset(self.data)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rollcore import RollcoreError
 from rollcore.console import printable
+from rollcore.storage import origin
 from seq2seq.errors import ConfigError
 from seq2seq.output.tables import text_table
 from seq2seq.run import TRAIN, VALIDATION, Run, best_epoch
@@ -109,7 +110,7 @@ def compare(runs: Sequence[Run | str | Path]) -> list[dict[str, Any]]:
         scores = {} if evaluation is None else evaluation["scores"]["model"]
         rows.append(
             {
-                "run": str(run.path),
+                "run": origin(run.path),
                 "dataset": one["dataset"],
                 "settings": {name: value for name, value in one.items() if name in different},
                 "done": history[-1]["epoch"] if history else 0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rollcore import DatasetError
+from rollcore.storage import is_there, origin
 from seq2seq.errors import ConfigError
 from seq2seq.run import Run
 
@@ -56,14 +57,14 @@ def evaluate(
     from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model
 
     run = Run.open(run_dir)
-    if data is None and not Path(run.dataset["path"]).exists():
+    if data is None and not is_there(run.dataset["path"]):
         raise DatasetError(f"{run.dataset['path']}: the dataset of the run is gone: name it as DATA")
     dataset = rollcore.open_dataset(data or run.dataset["path"])
     config = run.config
     model = load_model(run.best_model, config)
     if tuple(dataset.planes) != config.planes or dataset.grid != run.grid:
         raise DatasetError(
-            f"{dataset.path}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "
+            f"{origin(dataset.path)}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "
             f"{'+'.join(config.planes)} at {run.grid}: build the dataset so"
         )
     # `blog` predicts a window at once: a later start would not lengthen a frame's past.
@@ -79,8 +80,8 @@ def evaluate(
     scores = {"model": score_model(model, batches, Outside(dataset, config), threshold)}
     scores.update(score_baselines(dataset, config, split))
     return {
-        "run": str(run_dir),
-        "data": str(dataset.path),
+        "run": origin(run_dir),
+        "data": origin(dataset.path),
         "fingerprint": dataset.fingerprint,
         "trained_on_it": dataset.fingerprint == run.dataset["fingerprint"],
         "split": split,

@@ -16,6 +16,7 @@ import numpy as np
 import rollcore
 from rollcore import DatasetError, Grid
 from rollcore.files import whole_file
+from rollcore.storage import is_there, origin
 from seq2seq.errors import ConfigError
 from seq2seq.output.measures import LAGS, MEASURES, Piece, dataset_pieces, measure, piece_of
 from seq2seq.output.resemblance import FEATURES, Memory, compare_sets, distributions, features, overlap
@@ -82,10 +83,12 @@ def read_reference(source: str | Path, grid: Grid = SIXTEENTHS) -> tuple[list[Pi
     if not _is_dataset(source):
         return read_folder(source, grid), []
     dataset = rollcore.open_dataset(source)
-    _check_grid(dataset.path, dataset.grid)
+    _check_grid(origin(dataset.path), dataset.grid)
     held_out = [*dataset.split("validation"), *dataset.split("test")]
     if not held_out:
-        raise DatasetError(f"{dataset.path}: no validation or test pieces to compare with: name a folder of MIDI files")
+        raise DatasetError(
+            f"{origin(dataset.path)}: no validation or test pieces to compare with: name a folder of MIDI files"
+        )
     return dataset_pieces(dataset, held_out), dataset_pieces(dataset, dataset.split("train"))
 
 
@@ -145,7 +148,7 @@ def evaluate_samples(
         grid = rollcore.open_dataset(reference).grid if _is_dataset(reference) else SIXTEENTHS
     _check_grid(reference if model is None else model, grid)
     real, training = read_reference(reference, grid)
-    if not training and known is not None and Path(known).exists():
+    if not training and known is not None and is_there(known):
         training = read_reference(known)[1]
     if generator is not None and isinstance(samples, int):
         made = _draw(generator, samples)

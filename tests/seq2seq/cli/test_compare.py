@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from fake_runs import write_small_run
+from rollcore.storage import publish
 from seq2seq.cli import run_one
 
 main = partial(run_one, "compare")
@@ -72,3 +73,19 @@ def test_what_is_wrong_is_said_in_one_line(arguments, status, said, runs, tmp_pa
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert said in captured.err
+
+
+def test_runs_in_storage_are_compared_and_the_page_goes_there(memory, tmp_path, capsys):
+    for name in ("a", "b"):
+        write_small_run(tmp_path / name, [(1, 1)])
+        publish(tmp_path / name, f"memory://models/{name}", quiet=True)
+    for places in (["memory://models"], ["memory://models/*"], [str(tmp_path / "a"), "memory://models/b"]):
+        assert main([*places, "--json", "--html", "memory://pages/page.html"]) == 0
+        said = capsys.readouterr()
+        found = [row["run"] for row in json.loads(said.out)["runs"]]
+        assert found == [places[0] if len(places) == 2 else "memory://models/a", "memory://models/b"]
+        assert said.err == "page: memory://pages/page.html\n"
+        assert b"</html>" in memory.cat("/pages/page.html")
+        memory.rm("/pages/page.html")
+    assert main(["memory://models/c"]) == 1
+    assert capsys.readouterr().err == "error: memory://models/c: not there; check the container and the path\n"

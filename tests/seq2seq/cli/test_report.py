@@ -5,6 +5,7 @@ import re
 
 import rollcore
 from fake_runs import losses, write_run
+from rollcore.storage import publish
 from seq2seq.cli import main
 from seq2seq.models.weights import save_weights
 from seq2seq.sampling.corpus import Corpus
@@ -42,3 +43,13 @@ def test_a_report_says_why_there_is_no_music(tmp_path, capsys):
     assert "model.safetensors: " in (run.path / "report.html").read_text()
     assert main(["report", str(tmp_path / "none")]) == 1
     assert "not a run folder" in capsys.readouterr().err
+
+
+def test_the_report_of_a_run_in_storage_goes_beside_it(memory, tmp_path, capsys):
+    write_run(tmp_path / "a", losses(2), samples=1)
+    publish(tmp_path / "a", "memory://models/a", quiet=True)
+    assert main(["report", "memory://models/a"]) == 0
+    assert capsys.readouterr().out == "report: memory://models/a/report.html\n"
+    assert b"epoch-1" in memory.cat("/models/a/report.html")
+    assert main(["report", "memory://models/a", "-o", "memory://pages/b.html"]) == 0
+    assert memory.cat("/pages/b.html") == memory.cat("/models/a/report.html")

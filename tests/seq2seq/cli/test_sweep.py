@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollcore import open_dataset
+from rollcore.storage import publish
 from seq2seq.cli import run_one, sweep
 from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.run import COLUMNS, Run
@@ -113,3 +114,28 @@ def test_a_sweep_trains_runs(data, tmp_path, capfd):
         assert f"units={units}: trained" in said
     assert main([str(data), *sets, "-o", str(tmp_path)]) == 0
     assert capfd.readouterr().out.count(": finished") == 2
+
+
+def test_a_sweep_into_storage_goes_on_with_what_is_there(memory, data, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def run(planned, at_once, interruption, ended, *, shown):
+        for number, arguments in enumerate(planned):
+            asked.append(arguments[2:4])
+            name = arguments[3].rpartition("/")[2]
+            epochs = int(name.removeprefix("epochs="))
+            if not (tmp_path / name).exists():
+                write_run(tmp_path / name, data, epochs, epochs)
+            publish(tmp_path / name, arguments[3], quiet=True)
+            ended(number, 0, "")
+
+    monkeypatch.setattr(sweep, "run_commands", run)
+    publish(data, "memory://box/data.h5", quiet=True)
+    for values, trained in (("2,3", ["2", "3"]), ("2,3,4", ["4"])):
+        sets = ["--set", f"epochs={values}", "--set", "model=seq2seq", "--set", "units=6"]
+        assert main(["memory://box/data.h5", *sets, "--run-dir", "memory://models/sweep/"]) == 0
+        assert asked == [["--run-dir", f"memory://models/sweep/epochs={value}"] for value in trained]
+        asked.clear()
+        out = capsys.readouterr().out
+        assert "memory://models/sweep/epochs=3" in out
+        assert str(tmp_path) not in out
