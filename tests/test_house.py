@@ -102,6 +102,7 @@ ORDER = {
         "output.export",
         "sampling.endings",
         "sampling.phrasing",
+        "sampling.parts",
         "sampling.sampler",
         "sampling.corpus",
         "sampling.request",

@@ -61,6 +61,12 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     show_default=True,
     help="Whether phrases return as in the training data, for models with an echo.",
 )
+@click.option(
+    "--part-writing/--no-part-writing",
+    default=True,
+    show_default=True,
+    help="Whether music in parts avoids parallels, wide leaps and notes out of range as the training data do.",
+)
 @click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
 @click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")
 @click.option("--primer-pitches", metavar="NOTES", help='A chord to go on from, such as "C4 E4 G4".')

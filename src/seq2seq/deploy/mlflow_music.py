@@ -35,6 +35,7 @@ class MusicRequest(BaseModel):
     candidates: int | None = None
     temperature: float | None = None
     phrasing: bool | None = None
+    part_writing: bool | None = None
     top_p: float | None = None
     seed: int | None = None
     tempo_bpm: float | None = None

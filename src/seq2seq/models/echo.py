@@ -101,6 +101,10 @@ class Echoes:
         self._next += 1
         return echo, match, lags
 
+    def follow(self, chosen: NDArray[np.int64]) -> None:
+        """Let each output go on from what the one that *chosen* ``(n,)`` names has heard; the rows are the caller's."""
+        self._keys[:], self._runs[:] = self._keys[chosen], self._runs[chosen]
+
 
 @compiled
 def _mix(words, keys):

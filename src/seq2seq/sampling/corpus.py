@@ -14,6 +14,7 @@ import rollcore
 from seq2seq.output.figures import Figures, figures
 from seq2seq.output.notation import bar_frames
 from seq2seq.sampling.endings import Endings, Metre
+from seq2seq.sampling.parts import Parts
 from seq2seq.sampling.phrasing import RETURNS, find_returns
 
 #: Pieces of the training split that figures are made of, spread evenly over it.
@@ -56,6 +57,8 @@ class Corpus:
         How often its phrases return, as `seq2seq.sampling.phrasing.Phrasing` takes it.
     endings
         Where its pieces end; None where there are none.
+    parts
+        The parts that its pieces are in; None where they are not.
     """
 
     grid: rollcore.Grid
@@ -66,6 +69,7 @@ class Corpus:
     spread: Mapping[str, tuple[float, float]]
     returns: tuple[tuple[int, float], ...]
     endings: Endings | None
+    parts: Parts | None = None
 
     @classmethod
     def of(cls, dataset: rollcore.Dataset) -> Corpus:
@@ -88,6 +92,7 @@ class Corpus:
             spread={name: _spread([getattr(one, name) for one in singly]) for name in COMPARED},
             returns=find_returns(list(zip(rolls, metres, strict=True))),
             endings=Endings.fit(list(zip(rolls, metres, strict=True))),
+            parts=Parts.find(rolls),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +106,7 @@ class Corpus:
             "spread": {name: list(values) for name, values in self.spread.items()},
             "returns": [list(pair) for pair in self.returns],
             "endings": None if self.endings is None else self.endings.to_dict(),
+            "parts": None if self.parts is None else self.parts.to_dict(),
         }
 
     @classmethod
@@ -132,7 +138,8 @@ class Corpus:
         returns = tuple((int(bars), float(chance)) for bars, chance in facts["returns"])
         if not all(bars in RETURNS and 0 <= chance <= 1 for bars, chance in returns):
             raise ValueError(f"phrases that return: {returns}")
-        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings)
+        parts = None if facts.get("parts") is None else Parts.from_dict(facts["parts"])
+        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings, parts)
 
     def strangeness(self, found: Figures) -> float:
         """Return how far figures are from those of the pieces: the mean square of standard scores, each up to 9."""

@@ -44,6 +44,8 @@ _DEFAULT_SECONDS = 30.0
 # Bars before an end that are drawn so many times more, and bars that new music has at least room for.
 _CADENCE_BARS, _CLOSES, _LEAST_BARS = 2, 15, 8
 _DEFAULT_TEMPO_BPM = 120.0
+# Harmonisations that are drawn side by side to find one.
+_PARTICLES = 8
 
 Rows = npt.NDArray[np.uint8]
 
@@ -198,7 +200,7 @@ class Generator:
             self._sampler.sample,
             temperature=request.temperature,
             top_p=request.top_p,
-            steering=Steering(None if plan.allowed.all() else plan.allowed, request.max_polyphony, plan.melody),
+            steering=self._steering(plan),
             phrasing=self._phrasing(plan) if request.phrasing else None,
         )
         outputs = request.num_outputs * request.candidates
@@ -217,6 +219,15 @@ class Generator:
 
         groups = (pieces[first : first + request.candidates] for first in range(0, outputs, request.candidates))
         return [min(group, key=strangeness) for group in groups]
+
+    def _steering(self, plan: _Plan) -> Steering:
+        """Return what may sound; around a melody, as many notes as the training data have parts."""
+        request, parts = plan.request, self.corpus.parts if plan.request.part_writing else None
+        most = request.max_polyphony
+        if most is None and parts is not None and plan.melody is not None:
+            most = len(parts.ranges)
+        allowed = None if plan.allowed.all() else plan.allowed
+        return Steering(allowed, most, plan.melody, parts, particles=_PARTICLES)
 
     def _phrasing(self, plan: _Plan) -> Phrasing:
         """Return how what was played comes again, in bars of the plan."""

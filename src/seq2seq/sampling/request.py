@@ -51,6 +51,9 @@ class Request:
     phrasing
         Whether phrases return as those of the training data do, and the temperature follows the echo: see
         `seq2seq.sampling.phrasing`. For models that have an echo.
+    part_writing
+        Whether music in parts avoids parallel fifths and octaves, wide leaps and notes out of range as the training
+        data do, and nothing sounds above a melody: see `seq2seq.sampling.parts`.
     top_p
         The nucleus of each yes-or-no question; see `seq2seq.sampling.sampler`.
     seed
@@ -77,6 +80,7 @@ class Request:
     candidates: int = 1
     temperature: float = 1.0
     phrasing: bool = True
+    part_writing: bool = True
     top_p: float = 1.0
     seed: int = 0
     tempo_bpm: float | None = None

@@ -17,6 +17,13 @@ How it is steered
     by drawing again, which favours no register; when every draw has too many notes, the least probable of the
     last draw are dropped. Melody notes are never dropped.
 
+    Music in *parts* keeps to what its training data keep to, see `seq2seq.sampling.parts`: a frame that breaks a rule
+    is drawn again, and if all do, one that breaks the fewest is taken. No note is then drawn above a melody.
+
+    One who harmonises a melody reads ahead. So with *particles*, each output is drawn several times side by side; from
+    time to time those whose harmony made the melody unlikely give way to copies of those that expected it. As the
+    number grows, what is left is a draw from the model given the whole melody (a particle filter: Gordon et al. 1993).
+
 How time goes on
     In blocks of the model's ``target_frames``: the encoder reads the last ``input_frames`` frames, the
     decoder carries its state through the block. These are the windows of training, so every probability is
@@ -39,12 +46,17 @@ import numpy.typing as npt
 from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.weights import Arrays
+from seq2seq.sampling.parts import Parts
 from seq2seq.sampling.phrasing import RECENT, Phrasing
 
 #: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
 CANDIDATES = 16
-#: Frames drawn to choose one from where pitches are masked only: that asks less of the notes below.
+#: Frames drawn to choose one from where pitches are masked only, or several particles share the search.
 MASKED_CANDIDATES = 4
+#: Frames drawn at most until one keeps the rules of the parts.
+PARTS_CANDIDATES = 64
+# What a broken rule takes from the log-weight of a frame, and of its particle.
+_FAULT, _COST = 1e6, 2.0
 #: Outputs are drawn in groups of up to so many, each group on a thread: in a larger one, a call of NumPy serves more
 #: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
 #: to depend.
@@ -63,11 +75,17 @@ class Steering:
         How many pitches may sound at once, the melody's among them; None for any number.
     melody
         Packed rows ``(frames, planes, 16)``, held from the first frame drawn; beyond its end all is free.
+    parts
+        The rules of music in parts; None for none.
+    particles
+        How many draws of an output are made around a melody, side by side.
     """
 
     allowed: npt.NDArray[np.bool_] | None = None
     max_polyphony: int | None = None
     melody: npt.NDArray[np.uint8] | None = None
+    parts: Parts | None = None
+    particles: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what nothing could obey."""
@@ -145,14 +163,17 @@ class Sampler:
             raise ConfigError(f"seed must not be negative, but is {seed}")
         steering = steering or Steering()
         streams = [np.random.SeedSequence(seed, spawn_key=(i,)) for i in range(outputs)]
-        states = np.array([stream.generate_state(1, np.uint64)[0] for stream in streams], np.uint64)
-        groups = np.array_split(states, -(-outputs // GROUP))
+        particles = steering.particles if steering.melody is not None and temperature > 0 else 1
+        states = np.array([stream.generate_state(particles, np.uint64) for stream in streams], np.uint64)
+        # Particles of one output are a group of their own.
+        groups = list(states) if particles > 1 else np.array_split(states[:, 0], -(-outputs // GROUP))
+        size = [1] * len(groups) if particles > 1 else [len(group) for group in groups]
         done = [0] * len(groups)
         stop = threading.Event()
 
         def draw(number: int) -> npt.NDArray[np.uint8]:
             def go_on(step: int) -> bool:
-                done[number] = step * len(groups[number])
+                done[number] = step * size[number]
                 if progress is not None:
                     progress(sum(done), steps * outputs)
                 return not stop.is_set()
@@ -160,6 +181,7 @@ class Sampler:
             # A stepper holds the state of its outputs, so each group has its own while it is drawn.
             stepper = copy.deepcopy(self._stepper)
             drawer = _Drawer(stepper, self.config, steering, groups[number], (float(temperature), float(top_p)))
+            drawer.one = particles > 1
             if phrasing is not None and self.config.echo:
                 drawer.phrasing = phrasing
             return drawer.continuation(primer, steps, go_on)
@@ -192,6 +214,9 @@ class _Drawer:
         self._limit = steering.max_polyphony
         self._hot, self._top_p = how
         self.phrasing: Phrasing | None = None
+        #: Whether the outputs are particles, of which one comes back.
+        self.one = False
+        self._parts = steering.parts
         self._states = states.copy()
         shape = (len(states), len(config.planes), config.pitches)
         self._free = np.full(config.pitches, kernels.FREE, np.uint8)
@@ -209,11 +234,16 @@ class _Drawer:
         self._logits = np.zeros(shape, np.float32)
         self._weights = np.zeros(shape[0], np.float64)
         self._noise = np.zeros(shape[0], np.float64)
+        # Log-weights: of the frame drawn last, and of all since the particles were last chosen anew.
+        self._evidence, self._standing = np.zeros((2, shape[0]))
 
     def continuation(
         self, primer: npt.NDArray[np.uint8], steps: int, go_on: Callable[[int], bool]
     ) -> npt.NDArray[np.uint8]:
-        """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``; *go_on* is asked before each block."""
+        """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``; *go_on* is asked before each block.
+
+        Of particles one comes back, ``n = 1``.
+        """
         config, stepper = self._config, self._stepper
         heard, ahead = config.input_frames, config.target_frames
         n, planes, pitches = self._frame.shape
@@ -265,7 +295,31 @@ class _Drawer:
             unchanged = np.where(same & ~bits[:, place, 1:].any(axis=(1, 2)), unchanged + 1, 0)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
+            if self.one and (chosen := self._survivors()) is not None:
+                for array in (bits, rows, echo, match, lags, returning, unchanged):
+                    array[:] = array[chosen]
+                stepper.follow(chosen)
+                echoes.follow(chosen)
+        if self.one:
+            rows = rows[self._pick(1)]
         return rows[:, len(primer) :]
+
+    def _survivors(self) -> npt.NDArray[np.int64] | None:
+        """Return which particles go on in place of which, once their weights have become uneven; else None."""
+        self._standing += self._evidence
+        shares = np.exp(self._standing - self._standing.max())
+        if shares.sum() ** 2 > len(shares) / 2 * (shares**2).sum():
+            return None
+        chosen = self._pick(len(shares))
+        self._standing[:] = 0
+        return chosen
+
+    def _pick(self, number: int) -> npt.NDArray[np.int64]:
+        """Return *number* particles by their weights: each about as often as its share says."""
+        shares = np.exp(self._standing - self._standing.max())
+        places = (self._kernels.uniform(self._states, 0) + np.arange(number)) / number
+        found = np.searchsorted(np.cumsum(shares) / shares.sum(), places, side="right")
+        return np.asarray(np.minimum(found, len(shares) - 1), np.int64)
 
     def _chances(self) -> npt.NDArray[np.float64]:
         """Return a random number in [0, 1) for each output."""
@@ -287,14 +341,18 @@ class _Drawer:
             rules[sounding] = kernels.HELD
             rules[self._melody[step, -1] > 0] = kernels.STRUCK
             limit = None if limit is None else max(limit, int(sounding.sum()))
+            if self._parts is not None and sounding.any():
+                above = np.flatnonzero(sounding)[-1] + 1
+                rules[above:] = kernels.SILENT
         everywhere = np.broadcast_to(rules, may_hold.shape).copy()
         todo = np.ones(n, bool)
         best, chosen = np.full(n, -np.inf), np.zeros_like(self._frame)
         # How many draws there are to choose from; without chance all are the same.
         enough = 1
         if self._hot > 0 and rules.any():
-            enough = CANDIDATES if (rules > kernels.SILENT).any() else MASKED_CANDIDATES
-        most = CANDIDATES if self._hot > 0 else 1
+            enough = CANDIDATES if (rules > kernels.SILENT).any() and not self.one else MASKED_CANDIDATES
+        most = 1 if self._hot == 0 else CANDIDATES if self._parts is None else PARTS_CANDIDATES
+        imposed = np.full(n, -np.inf)
         for count in range(1, most + 1):
             how = temperature, self._top_p, self._states
             self._stepper.draw(self._logits, may_hold, everywhere, *how, todo, self._frame, self._weights)
@@ -302,18 +360,34 @@ class _Drawer:
             if enough > 1:
                 kernels.gumbel(self._states, self._noise)
                 score = self._weights + self._noise
+            if count <= enough:
+                imposed = np.logaddexp(imposed, self._weights)
             if limit is not None:
                 score[self._frame[:, 0].sum(axis=1) > limit] = -np.inf
+            if self._parts is not None:
+                score -= _FAULT * self._faults(self._parts, sounding_before, todo)
             better = todo & (score > best)
             chosen[better], best[better] = self._frame[better], score[better]
             if count >= enough:
-                todo = best == -np.inf
+                todo = best < -_FAULT / 2
                 if not todo.any():
                     break
+        faults = np.where(np.isfinite(best), np.round(-best / _FAULT), 0)
+        self._evidence = imposed - np.log(enough) - _COST * faults
         for i in np.flatnonzero(best == -np.inf):
             kernels.thin(self._logits[i], rules, limit, self._frame[i])
             chosen[i] = self._frame[i]
         return chosen
+
+    def _faults(
+        self, parts: Parts, before: npt.NDArray[np.uint8], todo: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.int64]:
+        """Return how many rules of the parts the frame just drawn breaks in each output of *todo*, ``(n,)``."""
+        found = np.zeros(len(before), np.int64)
+        for i in np.flatnonzero(todo):
+            notes = (np.flatnonzero(sounding) + self._config.low for sounding in (before[i], self._frame[i, 0]))
+            found[i] = parts.faults(*notes)
+        return found
 
 
 def unpack(rows: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:

@@ -77,6 +77,10 @@ class Stepper:
         """
         raise NotImplementedError
 
+    def follow(self, chosen: npt.NDArray[np.int64]) -> None:
+        """Let each output go on from the state of the one that *chosen* ``(n,)`` names; the window is the caller's."""
+        raise NotImplementedError
+
     def _encode(self) -> None:
         raise NotImplementedError
 
@@ -134,6 +138,11 @@ class TiedStepper(Stepper):
         else:
             hidden = np.maximum(_apply(self._hidden, np.maximum(self._base, 0)), 0)
             self._logits = np.ascontiguousarray(_apply(self._logit, hidden).swapaxes(1, 2))
+
+    def follow(self, chosen: npt.NDArray[np.int64]) -> None:
+        """Take over the decoder's states, which are those of each pitch."""
+        pitches = self.config.pitches
+        self._decoder.follow((chosen[:, None] * pitches + np.arange(pitches)).ravel())
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw a frame from the lowest pitch up, or all pitches independently."""
@@ -214,6 +223,11 @@ class Seq2SeqStepper(Stepper):
         if self._causal:
             self._hidden = _apply(self._entry, features)
 
+    def follow(self, chosen: npt.NDArray[np.int64]) -> None:
+        """Take over the decoder's states, and what attention looks back at."""
+        self._decoder.follow(chosen)
+        self._encoded = self._encoded[chosen]
+
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw a frame from the lowest pitch up, or all pitches independently."""
         if self._causal:
@@ -260,6 +274,10 @@ class BlogStepper(Stepper):
     def advance(self, place: int) -> None:
         """Go to the frame, which was predicted with all others of the block."""
         self._base = self._block[place - self.config.input_frames]
+
+    def follow(self, chosen: npt.NDArray[np.int64]) -> None:
+        """Take over what was predicted for the block."""
+        self._block = self._block[:, chosen]
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw all pitches independently."""
@@ -308,6 +326,10 @@ class _Lstm:
             kernels.open_output(gates, x)
             self.states[i] = (x, c)
         return x
+
+    def follow(self, rows: npt.NDArray[np.int64]) -> None:
+        """Let each row go on from the state of another."""
+        self.states = [(h[rows], c[rows]) for h, c in self.states]
 
 
 def _stack(name: str, config: ModelConfig, arrays: Arrays) -> _Lstm:

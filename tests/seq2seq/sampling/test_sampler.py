@@ -13,6 +13,7 @@ from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
+from seq2seq.sampling.parts import Parts  # noqa: E402
 from seq2seq.sampling.phrasing import Phrasing  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
 from tiny_models import BOTH, KINDS, echoes_of, random_rows, teacher_forced, tiny  # noqa: E402
@@ -79,6 +80,72 @@ def test_max_polyphony_leaves_the_rest_as_probable_as_it_was(three_pitches):
     posterior /= posterior.sum()
     found = frequencies(sampler, steering=Steering(max_polyphony=1))
     np.testing.assert_allclose(found, posterior, rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spread", "tune"), [("seq2seq attention", 0.9, (0, 1, 0)), ("tied with echo", 0.45, (1, 0, 1))]
+)
+def test_particles_know_the_melody_to_come(kind, spread, tune):
+    model = tiny(spread=spread, low=60, high=62, **KINDS[kind])
+    config = model.config
+    pieces = np.array(list(itertools.product([0, 1], repeat=9)), np.uint8).reshape(-1, 3, 1, 3)
+    bits = np.zeros((len(pieces), config.input_frames + config.target_frames, 1, 3), np.uint8)
+    bits[:, config.input_frames : config.input_frames + 3] = pieces
+    valid = np.zeros(bits.shape[1], bool)
+    valid[config.input_frames :] = True
+    rows = pack(bits, config)
+    start = -config.input_frames
+    echoes = echoes_of(config, pack(pieces, config), start, bits.shape[1]) if config.echo else {}
+    logits = teacher_forced(model, rows, valid, start, **echoes)[:, :3]
+    chances = np.prod(1 / (1 + np.exp(np.where(pieces, -logits, logits))), axis=(1, 2, 3))
+    assert chances.sum() == pytest.approx(1, abs=1e-4)
+    fits = (pieces[:, :, 0, 2] == tune).all(axis=1)
+    first = pieces[:, 0, 0] @ np.array([4, 2, 1])
+    posterior, unaware = (
+        np.bincount(first, weights=np.where(known, chances, 0), minlength=8)
+        for known in (fits, pieces[:, 0, 0, 2] == tune[0])
+    )
+    posterior, unaware = posterior / posterior.sum(), unaware / unaware.sum()
+    assert np.abs(unaware - posterior).max() > 0.13  # there is something to know
+    melody = pack(np.array(tune, np.uint8)[:, None, None] * np.array([0, 0, 1], np.uint8), config)
+    steering = Steering(melody=melody, allowed=range_mask("C4:C#4"), particles=24)
+    # The third pitch is the melody's alone: it is silent where that rests.
+    nothing = np.zeros((0, 1, 16), np.uint8)
+    drawn = sampler_of(model).sample(nothing, 3, outputs=2000, steering=steering)
+    found = unpack(drawn, config)[:, 0, 0] @ np.array([4, 2, 1])
+    # Four standard deviations of a share of 2,000 draws are at most 0.045.
+    np.testing.assert_allclose(np.bincount(found, minlength=8) / len(found), posterior, rtol=0, atol=0.05)
+
+
+def test_parts_are_kept_where_a_draw_can_keep_them():
+    sampler = sampler_of(tiny(spread=0.3, low=55, high=70))
+    nothing = np.zeros((0, 1, 16), np.uint8)
+    # Two parts in ranges of their own: what has two notes has one in each, and a part moves by three at most.
+    parts = Parts(((64, 70), (55, 62)), (3, 3))
+    free, kept = (
+        unpack(sampler.sample(nothing, 24, outputs=4, steering=Steering(max_polyphony=2, parts=rules)), sampler.config)
+        for rules in (None, parts)
+    )
+
+    def faults(drawn):
+        notes = [[np.flatnonzero(frame[0]) + 55 for frame in piece] for piece in drawn]
+        return sum(parts.faults(one, other) for piece in notes for one, other in itertools.pairwise(piece))
+
+    assert faults(free) > 40
+    assert faults(kept) < 10
+
+
+def test_nothing_sounds_above_a_melody_in_parts():
+    sampler = sampler_of(tiny(spread=0.3, low=55, high=70))
+    nothing = np.zeros((0, 1, 16), np.uint8)
+    melody = np.zeros((12, 1, 16), np.uint8)
+    melody[:, 0, 62 // 8] = 1 << 62 % 8
+    parts = Parts(((55, 70), (55, 70)), (15, 15))
+    for rules in (None, parts):
+        steering = Steering(melody=melody, parts=rules, particles=3)
+        drawn = unpack(sampler.sample(nothing, 12, outputs=3, steering=steering), sampler.config)
+        assert drawn[:, :, 0, 62 - 55].all()
+        assert drawn[:, :, 0, 63 - 55 :].any() == (rules is None)
 
 
 def test_temperature_and_top_p_at_their_ends(three_pitches):
