@@ -16,14 +16,16 @@ DATA = {
     "chorales": (
         "The chorales of Johann Sebastian Bach (1685-1750) in the corpus of music21 that have soprano, alto, tenor and "
         "bass. The music is in the public domain. The files were encoded by Margaret Greentree and others; music21 "
-        "(BSD) distributes them with the encoders' permission, and says that some of its encodings may not be used "
-        "commercially; none of these files carries such a note. No file is part of this package, only the weights. "
-        "Eighths are kept; sixteenths between them are left out."
+        "(BSD) distributes them with the encoders' permission, and says that some encodings of its corpus may not be "
+        "used commercially: a file that mentions a licence, a copyright or commercial use was not read. The notice that "
+        'most of these files carry, "PDF © 2004 Margaret Greentree - used by permission", is that of the printed page. '
+        "No file is part of this package, only the weights. Eighths are kept; sixteenths between them are left out."
     ),
     "folk": (
         "Ryan's Mammoth Collection of 1,050 reels and jigs (Boston, 1883), in the public domain, as transcribed to ABC "
-        "by volunteers (John Walsh, Ray Davies, Bob Puckette and others) and distributed with music21 (BSD). The files "
-        "carry no licence of their own. No file is part of this package, only the weights. Repeats are written out."
+        "by volunteers (John Walsh, Ray Davies, Bob Puckette, John Chambers and others) and distributed with music21 "
+        "(BSD). None of the files carries a notice of a licence or a copyright. No file is part of this package, only "
+        "the weights. Repeats are written out."
     ),
     "chords": "The sample pack, 156 pieces that `rollcore make-chords` writes by rule; MIT, as this package.",
 }

@@ -5,13 +5,18 @@
 
 ``chorales`` are Bach's, in the files of the corpus that have a soprano, an alto, a tenor and a bass part: a track each,
 on the grid of eighths (what sounds on each eighth; sixteenths in between are left out). ``folk`` are the tunes of
-Ryan's Mammoth Collection (Boston, 1883), their repeats written out. The music is in the public domain; the folder
-of the Essen songs, whose licence is for non-commercial use, is not read. music21 is a tool for this, not a dependency.
+Ryan's Mammoth Collection (Boston, 1883), their repeats written out. The music is in the public domain. The corpus says
+that some of its encodings are not free for all uses, and to look at each: a file that mentions a licence, a copyright or
+commercial use is left out, and the folder of the Essen songs, which are for non-commercial use, is not read. The one
+notice that remains is "PDF © 2004 Margaret Greentree" in the chorales, of the printed page, not of the notes. music21 is
+a tool for this, not a dependency.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,17 @@ TICKS = 480
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 CHORALE_TEMPO, TUNE_TEMPO = 80, 112  # beats a minute, where a source names none
 Notes = list[tuple[Fraction, Fraction, int]]  # start and end in quarter notes, pitch
+
+
+_RESERVED = re.compile("licen[sc]e|copyright|commercial|all rights", re.IGNORECASE)
+
+
+def is_reserved(path: Path) -> bool:
+    """Return whether a file of the corpus says of itself that it is not free for all uses."""
+    if path.suffix != ".mxl":
+        return bool(_RESERVED.search(path.read_text(encoding="latin-1")))
+    with zipfile.ZipFile(path) as members:
+        return any(_RESERVED.search(members.read(name).decode("utf-8", "replace")) for name in members.namelist())
 
 
 def chorale(score: Any) -> list[Notes] | None:
@@ -104,8 +120,11 @@ def main(corpus: str, folder: Path) -> None:
     sources = sorted((root / "bach").glob("*.mxl") if corpus == "chorales" else (root / "ryansMammoth").glob("*.abc"))
     take, tempo, names = (chorale, CHORALE_TEMPO, VOICES) if corpus == "chorales" else (tune, TUNE_TEMPO, ("Tune",))
     folder.mkdir(parents=True, exist_ok=True)
-    written = skipped = 0
+    written = skipped = reserved = 0
     for source in sources:
+        if is_reserved(source):
+            reserved += 1
+            continue
         try:
             score = music21.converter.parse(source)
             if hasattr(score, "scores"):  # several tunes in a file: the first
@@ -119,7 +138,7 @@ def main(corpus: str, folder: Path) -> None:
             continue
         write(voices, score, folder / f"{source.stem}.mid", tempo, names)
         written += 1
-    print(f"{written} files in {folder}; {skipped} left out")
+    print(f"{written} files in {folder}; {skipped} left out for their form, {reserved} for a notice")
 
 
 if __name__ == "__main__":

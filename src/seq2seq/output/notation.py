@@ -1,7 +1,7 @@
 """The MIDI file of generated music, as a musician would open it in a score editor.
 
 One tempo, a time signature, named tracks, notes joined over frames and struck anew where the onset plane says
-so; accents on the beats, the top voice over the others; and the length that was asked for, silence included.
+so; accents on the beats, phrases that swell and ebb, the top voice over the others; and the length that was asked for, silence included.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ DEFAULT_TEMPO_US = 500_000  # microseconds per beat: 120 beats per minute
 #: Velocities: a note off the beat, and what is added on a beat, on the middle of a bar and on its first beat.
 _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
 _FLAT = 80
+#: Phrases of four bars swell by so much up to their third bar, and ebb.
+_PHRASE_BARS, _SWELL, _PEAK = 4, 8, Fraction(5, 8)
 #: The top voice sings; the others make room for each other.
 _TOP, _INNER, _LEAST = 6, -2, -12
 
@@ -39,7 +41,7 @@ def bar_frames(grid: rollcore.Grid, time_signature: tuple[int, int]) -> int | No
 def velocities(
     rows: npt.NDArray[np.uint8], notes: npt.NDArray[np.void], grid: rollcore.Grid, time_signature: tuple[int, int]
 ) -> npt.NDArray[np.int64]:
-    """Return a velocity for each note, from its place in the bar and in its chord.
+    """Return a velocity for each note, from its place in the bar, in its phrase of four bars and in its chord.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def velocities(
         if time_signature[0] % 2 == 0 and time_signature[0] > 2 and bar % 2 == 0:
             found[place == bar // 2] = _PLAIN + _MIDDLE
         found[place == 0] = _PLAIN + _DOWNBEAT
+        through = onset % (_PHRASE_BARS * bar) / (_PHRASE_BARS * bar)
+        found += np.round(_SWELL * (1 - np.abs(through / float(_PEAK) - 1))).astype(np.int64)
     sounding = np.unpackbits(rows[:, 0], axis=-1, bitorder="little")
     size = sounding.sum(axis=1, dtype=np.int64)
     top = 127 - np.argmax(sounding[:, ::-1], axis=1)

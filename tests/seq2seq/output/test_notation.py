@@ -14,18 +14,21 @@ BEATS = rollcore.Grid.beats(4)
 
 
 def test_accents_follow_the_bar_and_the_top_voice():
-    bits = np.zeros((32, 2, 128), np.uint8)
+    bits = np.zeros((128, 2, 128), np.uint8)
     bits[:, :, [60, 64, 67]] = 1
     rows = np.packbits(bits, axis=-1, bitorder="little")
     notes = rollcore.notes_from_roll(rows)
     found = velocities(rows, notes, BEATS, (4, 4))
     top = found[notes["pitch"] == 67]
     assert top[0] > top[8] > top[4] > top[1]
-    assert np.array_equal(top[:16], top[16:])
+    # Phrases of four bars swell up to the middle of their third bar, and are alike.
+    assert top[0] < top[16] < top[32]
+    assert top[4] < top[20] < top[36] > top[60]
+    assert np.array_equal(top[:64], top[64:])
     assert (found[notes["pitch"] == 64] < top).all()
     # Six eighths are twelve steps; the second half begins with the fourth.
     jig = velocities(rows, notes, BEATS, (6, 8))[notes["pitch"] == 67]
-    assert jig[0] == jig[12] == jig[24] > jig[6] == jig[18] > jig[2] > jig[1]
+    assert jig[0] == jig[48] > jig[6] == jig[54] > jig[2] > jig[1]
     seconds = velocities(rows, notes, rollcore.Grid.seconds(50), (4, 4))[notes["pitch"] == 67]
     assert len(set(seconds)) == 1
     assert found.min() >= 30
