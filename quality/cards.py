@@ -17,8 +17,8 @@ DATA = {
         "The chorales of Johann Sebastian Bach (1685-1750) in the corpus of music21 that have soprano, alto, tenor and "
         "bass. The music is in the public domain. The files were encoded by Margaret Greentree and others; music21 "
         "(BSD) distributes them with the encoders' permission, and says that some encodings of its corpus may not be "
-        "used commercially: a file that mentions a licence, a copyright or commercial use was not read. The notice that "
-        'most of these files carry, "PDF © 2004 Margaret Greentree - used by permission", is that of the printed page. '
+        "used commercially: a file that mentions a licence, a copyright or commercial use was not read. The notice in "
+        'most of these files, "PDF © 2004 Margaret Greentree - used by permission", is that of the printed page. '
         "No file is part of this package, only the weights. Eighths are kept; sixteenths between them are left out."
     ),
     "folk": (

@@ -6,10 +6,10 @@
 ``chorales`` are Bach's, in the files of the corpus that have a soprano, an alto, a tenor and a bass part: a track each,
 on the grid of eighths (what sounds on each eighth; sixteenths in between are left out). ``folk`` are the tunes of
 Ryan's Mammoth Collection (Boston, 1883), their repeats written out. The music is in the public domain. The corpus says
-that some of its encodings are not free for all uses, and to look at each: a file that mentions a licence, a copyright or
-commercial use is left out, and the folder of the Essen songs, which are for non-commercial use, is not read. The one
-notice that remains is "PDF © 2004 Margaret Greentree" in the chorales, of the printed page, not of the notes. music21 is
-a tool for this, not a dependency.
+that some of its encodings are not free for all uses, and to look at each: a file that mentions a licence, a copyright
+or commercial use is left out, and the folder of the Essen songs, which are for non-commercial use, is not read. The
+one notice that remains is "PDF © 2004 Margaret Greentree" in the chorales, of the printed page, not of the notes.
+music21 is a tool for this, not a dependency.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The MIDI file of generated music, as a musician would open it in a score editor.
 
-One tempo, a time signature, named tracks, notes joined over frames and struck anew where the onset plane says
-so; accents on the beats, phrases that swell and ebb, the top voice over the others; and the length that was asked for, silence included.
+One tempo, a time signature, named tracks, notes joined over frames and struck anew where the onset plane says so;
+accents on the beats, phrases that swell and ebb, the top voice over the others; and the length that was asked for,
+silence included.
 """
 
 from __future__ import annotations
