@@ -7,12 +7,9 @@ publishes what it wrote. Credentials come from the environment alone, as each se
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,25 +177,23 @@ def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterato
         return
     address = str(target).rstrip("/")
     _check_writable(address)
-    outgoing = cache_folder() / "outgoing"
-    outgoing.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(dir=outgoing)
+    folder = _new_folder(cache_folder() / "outgoing")
     local = os.path.join(folder, _name(address))
     try:
         yield local
     except RollcoreError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_folder(folder)
         error.args = (str(error).replace(local, address),)
         raise
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_folder(folder)
         raise
     if os.path.lexists(local):
         try:
             publish(local, address, quiet=quiet)
         except StorageError as error:
             raise StorageError(f"{error}; what was written is kept in {local}") from None
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove_folder(folder)
 
 
 @contextlib.contextmanager
@@ -227,10 +222,10 @@ def mirrored(target: str | os.PathLike[str], *, resume: bool = False, overwrite:
         system, path = _opened(address)
         if system.exists(path) and not (resume or overwrite):
             raise StorageError(f"{address}: is there already: choose --resume, --overwrite or another name")
-    outgoing = cache_folder() / "outgoing"
-    outgoing.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=outgoing)) / _name(address)
+    folder = Path(_new_folder(cache_folder() / "outgoing"), _name(address))
     if resume:
+        import shutil
+
         shutil.copytree(fetch(address), folder)
     try:
         with Mirror(folder, address).following():
@@ -239,10 +234,10 @@ def mirrored(target: str | os.PathLike[str], *, resume: bool = False, overwrite:
         kept = f"; what was written is kept in {folder}" if folder.exists() else ""
         raise StorageError(f"{error}{kept}") from None
     except RollcoreError as error:  # of the block; what it wrote is at the address
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        _remove_folder(folder.parent)
         error.args = (str(error).replace(os.fspath(folder), address),)
         raise
-    shutil.rmtree(folder.parent, ignore_errors=True)
+    _remove_folder(folder.parent)
 
 
 class Mirror:
@@ -257,6 +252,7 @@ class Mirror:
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.txt").write_text("one")
     ...     mirror = Mirror(folder, "memory://mirror")
@@ -406,15 +402,31 @@ def _mark(info: dict[str, Any]) -> str:
 
 
 def _key(address: str, files: list[tuple[str, str, str]]) -> str:
+    import hashlib  # a command on local files never needs it, nor the two below
+
     text = json.dumps([address, [(below, mark) for _, below, mark in files]])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _new_folder(base: Path, prefix: str = "") -> str:
+    """Make a folder of a new name in a folder that need not exist yet."""
+    import tempfile
+
+    base.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(dir=base, prefix=prefix)
+
+
+def _remove_folder(folder: str | Path) -> None:
+    """Remove a folder as far as that goes."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download(system: Any, files: list[tuple[str, str, str]], place: Path, address: str, quiet: bool) -> None:
     """Fetch files beside their place, and move them there when all are whole."""
     name = _name(address)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    folder = Path(_new_folder(place.parent, prefix=f".{place.name}."))
     try:
         with Progress("files fetched") as progress:
             for first in range(0, len(files), 256):
@@ -432,7 +444,7 @@ def _download(system: Any, files: list[tuple[str, str, str]], place: Path, addre
             if not (place / _ORIGIN).exists():  # otherwise another process was faster
                 raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_folder(folder)
 
 
 @contextlib.contextmanager

@@ -142,43 +142,31 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column:
 
 def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
     """Group members: `size` at most, files apart from what an archive holds, contents bounded in bytes."""
-    batch, held = _Growing(), 0
+    together: list[_Member] = []
+    held, of_files = 0, True
     for member in members:
-        is_file = _is_file(member)
-        if batch.names and (batch.of_files != is_file or len(batch.names) == size or held > MAX_BATCH_BYTES):
-            yield batch.whole()
-            batch, held = _Growing(), 0
-        batch.of_files = is_file
-        name, path, blob, reason = member
-        batch.names.append(name)
-        batch.reasons.append(reason)
-        batch.paths.append(path)
-        batch.blobs.append(blob)
-        held += len(blob)
-    if batch.names:
-        yield batch.whole()
+        is_file = member[1] is not None or _is_file(member)
+        if together and (is_file != of_files or len(together) == size or held > MAX_BATCH_BYTES):
+            yield _batch(together)
+            together, held = [], 0
+        of_files = is_file
+        together.append(member)
+        held += len(member[2])
+    if together:
+        yield _batch(together)
 
 
-@dataclass
-class _Growing:
-    """A batch as it grows. Files of a folder stay together, some of them compressed or not."""
+def _batch(members: list[_Member]) -> Batch:
+    """Return members as a batch: paths where all are files to open, which is the fastest, otherwise contents.
 
-    names: list[bytes] = field(default_factory=list)
-    reasons: list[str | None] = field(default_factory=list)
-    paths: list[bytes | None] = field(default_factory=list)
-    blobs: list[Content] = field(default_factory=list)
-    of_files: bool = False
-
-    def whole(self) -> Batch:
-        """Return the batch: paths where all are files to open, which is the fastest, otherwise contents."""
-        paths = [path for path in self.paths if path is not None]
-        if len(paths) == len(self.names):
-            return Batch(self.names, paths, None, self.reasons)
-        blobs = [
-            blob if path is None or reason is not None else PlainFile(path)
-            for path, blob, reason in zip(self.paths, self.blobs, self.reasons, strict=True)
-        ]
-        return Batch(self.names, None, blobs, self.reasons)
+    Files of a folder stay together, some of them compressed or not.
+    """
+    names, reasons = [member[0] for member in members], [member[3] for member in members]
+    paths = [path for _, path, _, _ in members if path is not None]
+    if len(paths) == len(members):
+        return Batch(names, paths, None, reasons)
+    blobs = [blob if path is None or reason is not None else PlainFile(path) for _, path, blob, reason in members]
+    return Batch(names, None, blobs, reasons)
 
 
 def _is_file(member: _Member) -> bool:
@@ -189,10 +177,10 @@ def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Mem
     """Keep names unique: a path met again is the same file, an archive's member met again gets a number."""
     seen: set[bytes] = set()
     for member in members:
-        name, path, blob, reason = member
-        if path is not None and walks_one_folder:  # unique as they come, and 200,000 of them need no set
+        if walks_one_folder and member[1] is not None:  # unique as they come, and 200,000 of them need no set
             yield member
             continue
+        name, path, blob, reason = member
         if name in seen:
             if _is_file(member):
                 continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import errno
-import glob
 import os
 import re
 import sys
@@ -75,6 +74,8 @@ def expand(source: PathInput) -> list[bytes]:
         return [os.fsencode(address) for name in _braces(source) for address in storage.matching(name)]
     if not isinstance(source, str) or missing(os.fsencode(source)) is None or not re.search(r"[*?\[{]", source):
         return [os.fsencode(source)]
+    import glob
+
     found: list[bytes] = []
     for name in _braces(source):
         if not glob.has_magic(name):

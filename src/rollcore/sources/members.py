@@ -50,7 +50,7 @@ def is_midi_name(name: bytes) -> bool:
     """
     if not (name.endswith(b".mid") or name.lower().endswith(_ALL)):  # most names need no copy
         return False
-    if b"._" not in name and _APPLE not in name:
+    if b"_" not in name:
         return True
     *folders, last = name.split(b"/")
     return not last.startswith(b"._") and _APPLE not in folders

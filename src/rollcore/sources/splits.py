@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 
 from rollcore.errors import RollcoreError
@@ -37,6 +36,8 @@ def read_splits(path: str) -> dict[str, str]:
     RollcoreError
         When the table cannot be read, a line has no split, or a name has two.
     """
+    import csv  # most builds need no table
+
     found: dict[str, str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -52,6 +53,8 @@ def read_splits(path: str) -> dict[str, str]:
 
 def _rows(path: str, file: Iterator[str]) -> Iterator[tuple[int, str, str]]:
     """Give line number, name and split of each row."""
+    import csv
+
     first = next(file, "")
     separator = "\t" if "\t" in first else ","
 
