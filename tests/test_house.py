@@ -46,6 +46,7 @@ ORDER = {
         "windowing",
         "loading",
         "ledger",
+        "update",
         "build",
         "merge",
         "distributed",

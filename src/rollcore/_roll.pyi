@@ -19,6 +19,8 @@ MAX_VOICES: int
 NOTE_BYTES: int
 MAX_FILE_BYTES: int
 RECORD_BYTES: int
+LOAD_BYTES: int
+LOAD_SPANS: int
 
 _Chooser = Callable[[memoryview, list[tuple[int, int, int, int]], list[tuple[int, bytes]], int, int], NDArray[np.int8]]
 

@@ -128,6 +128,10 @@ cdef struct Span:                # a note on the grid, start <= frame < end
     int32_t end
     int32_t lane                 # 128 for each voice before its own, and its pitch
 
+# How far a batch is loaded: groups of files of LOAD_BYTES together, until there are LOAD_SPANS notes.
+LOAD_BYTES = READ_AHEAD
+LOAD_SPANS = (SPAN_BYTES + sizeof(Span) - 1) // sizeof(Span)
+
 cdef struct Segment:             # constant tempo from `tick` on
     int64_t tick
     int64_t elapsed              # tick deltas times rate, summed up to `tick`

@@ -25,8 +25,9 @@ from rollcore.loading import Loaded, Loader
 from rollcore.repairs import REPAIR_CODES
 from rollcore.roll import PLANES, RollOptions, check_planes
 from rollcore.selection import LEFT_OUT, NO_SELECTION, Selection
-from rollcore.sources.inputs import Batch, batches
+from rollcore.sources.inputs import Archive, Batch, batches
 from rollcore.sources.splits import NamedSplits
+from rollcore.update import Changes, Update, UpdateLedger, UpdateLoader
 from rollcore.writer import DatasetWriter, Tables
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
@@ -74,6 +75,8 @@ class BuildReport:
         Wall time of the build.
     guarded : bool
         Whether a second build of the same target was kept out meanwhile; not where the file system has no locks.
+    changes : Changes or None
+        Of an update, what was new, changed, gone and unchanged.
     """
 
     path: Path
@@ -97,10 +100,12 @@ class BuildReport:
     off_grid: int
     gridless: int
     guarded: bool = True
+    changes: Changes | None = None
 
     def __str__(self) -> str:
         lines = [
             f"{'files found':<14}{self.found:>14,}",
+            *([f"{'  update':<14}{'':>14}   {self.changes}"] if self.changes is not None else []),
             f"{'  read':<14}{self.read:>14,}",
             f"{'  repaired':<14}{self.repaired:>14,}   {_listing(self.repairs)}".rstrip(),
             f"{'  skipped':<14}{self.skipped:>14,}   {_listing(self.reasons)}".rstrip(),
@@ -190,6 +195,7 @@ def build_dataset(
     dedupe: bool | str = False,
     column: str | None = None,
     part: tuple[int, int] | None = None,
+    update: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
@@ -223,6 +229,11 @@ def build_dataset(
         ``(i, n)``: build only the i-th of n parts, counted from 1. The parts share the files of the inputs out among
         them, in their order; :func:`rollcore.merge_parts` joins them into the very dataset that is built without. All
         parts are to be built of the same inputs with the same options. An archive is read through for each part.
+    update
+        Take over from the dataset at `out` what was read of files that have the same name, size and time as then, and
+        read the others alone: the result is what a build without it writes. The times are kept in a file of the
+        dataset's name and ``.times`` behind it, which an update writes; without one all files are read. An archive or
+        a table is read whole when it has changed, and when it holds copies or files without a split.
     threads
         Worker threads; as many as there are cores when not given.
     progress
@@ -238,7 +249,7 @@ def build_dataset(
         If an input is missing, an option is out of range, or no file gave a piece; the message names the commonest
         reason and the first file skipped for it.
     DatasetError
-        If the target cannot be written. What was there before is unchanged.
+        If the target cannot be written, or is to be updated and has other settings. What was there before is unchanged.
     """
     began = time.perf_counter()
     reading = RollOptions(
@@ -255,18 +266,24 @@ def build_dataset(
     if not isinstance(workers, (int, np.integer)) or workers < 1:
         raise RollcoreError(f"threads {workers}: expected a whole number, at least 1")
     sources = _sources(inputs)
-    loader = Loader(reading)
     places = _places(split)
     by = check_dedupe(dedupe)
-    ledger = Ledger(places, max_minutes=max_minutes, dedupe=by)
     options: dict[str, Any] = {
         **reading.stored(),
         "dedupe": by or False,
         "split": "given" if isinstance(split, Mapping) else [int(share) for share in split],
     }
-    found = _found(sources, column)
+    account: dict[str, Any] = {"max_minutes": max_minutes, "dedupe": by}
+    loader: Loader | UpdateLoader = Loader(reading)
+    ledger, found, known = Ledger(places, **account), _found(sources, column), None
     if part is not None:
+        if update:
+            raise RollcoreError("part and update: a part is built whole; update the dataset that is merged of them")
         found, options["part"] = _share(sources, column, part)
+    elif update:
+        known = Update(sources, out, column, reading, options)
+        loader, ledger = UpdateLoader(known, Loader(reading)), UpdateLedger(known, places, **account)
+        found = _found(sources, column, known.archive)
     with DatasetWriter(out, grid=reading.grid, planes=reading.planes) as writer:
         _run(workers, found, loader, ledger, writer, progress)
         tables = ledger.tables()
@@ -276,8 +293,11 @@ def build_dataset(
         if isinstance(places, NamedSplits) and part is None:
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
         report = _report(Path(out), reading.grid, tables, absent, ledger)
+        if known is not None:
+            known.release()
         size = writer.commit(tables, options)
-    return replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
+    report = replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
+    return report if known is None else replace(report, changes=known.finish())
 
 
 def _sources(inputs: Any) -> list[Any]:
@@ -301,10 +321,10 @@ def _places(split: tuple[int, int, int] | Mapping[str, str]) -> tuple[int, int, 
     )
 
 
-def _found(sources: list[Any], column: str | None) -> Iterator[Batch]:
+def _found(sources: list[Any], column: str | None, archive: Archive | None = None) -> Iterator[Batch]:
     """Find the files of the inputs; what the system has against that is an error of the input."""
     try:
-        yield from batches(sources, size=BATCH_FILES, column=column)
+        yield from batches(sources, size=BATCH_FILES, column=column, archive=archive)
     except OSError as error:
         where = error.filename if error.filename is not None else sources[0]
         raise RollcoreError(f"{os.fsdecode(where)}: cannot be read: {error.strerror or error}") from error
@@ -369,7 +389,7 @@ def _report(path: Path, grid: Grid, tables: Tables, absent: tuple[str, ...], led
 def _run(
     workers: int,
     source: Iterable[Batch],
-    loader: Loader,
+    loader: Loader | UpdateLoader,
     ledger: Ledger,
     writer: DatasetWriter,
     progress: Callable[[int, int], None] | None,
@@ -413,15 +433,15 @@ def _run(
         pool.shutdown(cancel_futures=True)
 
 
-def _paint(writer: DatasetWriter, loader: Loader, loaded: Loaded, shard: int, offset: int) -> tuple[int, int]:
+def _paint(
+    writer: DatasetWriter, loader: Loader | UpdateLoader, loaded: Loaded, shard: int, offset: int
+) -> tuple[int, int]:
     """Paint a shard, write it at its place, and return it with its checksum."""
-    records = loaded.records.view(np.uint8)
     total: Any = xxhash.xxh3_64()
-    while rows := loaded.kernel.paint(records, loaded.keep, BUFFER_BYTES):
+    for rows in loaded.paint(BUFFER_BYTES):
         total.update(rows)
         writer.write(offset, rows)
         offset += len(rows)
-    rows.release()
     loader.reuse(loaded)
     return shard, int(total.intdigest())
 

@@ -18,9 +18,10 @@ from rollcore.selection import LEFT_OUT
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
-__all__ = ["SAME_CONTENT", "SAME_NOTES", "Ledger", "copies_by", "sorted_reasons"]
+__all__ = ["NOT_PLACED", "SAME_CONTENT", "SAME_NOTES", "Ledger", "copies_by", "sorted_reasons"]
 
 SAME_CONTENT = "same content as an earlier file (--dedupe-by bytes)"
+NOT_PLACED = "in none of the splits given"
 SAME_NOTES = "same notes as an earlier file (--dedupe)"
 
 _REASONS = {
@@ -128,7 +129,7 @@ class Ledger:
             if i in reasons:
                 continue
             if i in places and places[i] is None:
-                reasons[i] = "in none of the splits given"
+                reasons[i] = NOT_PLACED
             elif self._dedupe is not None and digests is not None:
                 same = digests[:DIGEST_BYTES] if self._dedupe == "bytes" else digests[-DIGEST_BYTES:]
                 if same in self._seen:

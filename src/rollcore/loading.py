@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from rollcore.hdf5 import NotRegular, open_regular
 from rollcore.roll import RECORD_DTYPE, RollOptions
 from rollcore.sources.inputs import Batch
 
-__all__ = ["STATUS_GIVEN", "Loaded", "Loader"]
+__all__ = ["READS_PATHS", "ROOM_BYTES", "STATUS_GIVEN", "Loaded", "Loader", "rest_of"]
 
 STATUS_GIVEN = 100
 """Status of a member whose reason came with it."""
@@ -58,6 +59,16 @@ class Loaded:
     digests: list[bytes | None]
     rest: Batch | None
     keep: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def paint(self, room: int) -> Iterator[memoryview]:
+        """Give the rows of the members that are kept, as many whole pieces at a time as fit into `room` bytes.
+
+        At least one piece; its bytes are valid until the next.
+        """
+        records = self.records.view(np.uint8)
+        while rows := self.kernel.paint(records, self.keep, room):
+            yield rows
+        rows.release()
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ class Loader:
             raise MemoryError
         rest = None
         if len(digests) < len(batch.names):
-            rest = _from(batch, len(digests))
+            rest = rest_of(batch, len(digests))
         loaded = Loaded(batch.names[: len(digests)], batch.reasons[: len(digests)], kernel, records, digests, rest)
         batch.blobs = None if batch.blobs is None else []  # the contents are not needed any more
         return loaded
@@ -141,7 +152,7 @@ def _read(paths: list[bytes], records: NDArray[np.void]) -> list[bytes]:
     return contents
 
 
-def _from(batch: Batch, first: int) -> Batch:
+def rest_of(batch: Batch, first: int) -> Batch:
     """Return the members of a batch from number `first` on."""
     return Batch(
         names=batch.names[first:],

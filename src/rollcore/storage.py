@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,20 @@ def publish(local: str | os.PathLike[str], address: str, *, quiet: bool = False)
 
 
 @contextlib.contextmanager
-def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterator[str]:
+def published(target: str | os.PathLike[str], *, keep: Sequence[str] = (), quiet: bool = False) -> Iterator[str]:
     """Give a local path to write to, and publish what stands there at the end of the block; a local path is itself.
 
     When publishing fails the file stays where it was written, and the message says where.
+
+    Parameters
+    ----------
+    target
+        A local path, or an address.
+    keep
+        Endings of the address: what is there before is fetched to the local path with this ending, and what stands
+        there in the end is published too.
+    quiet
+        Show no progress.
 
     Raises
     ------
@@ -180,6 +190,9 @@ def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterato
     folder = _new_folder(cache_folder() / "outgoing")
     local = os.path.join(folder, _name(address))
     try:
+        for ending in keep:
+            if is_there(address + ending):
+                shutil.copyfile(fetch(address + ending, quiet=quiet), local + ending)
         yield local
     except RollcoreError as error:
         _remove_folder(folder)
@@ -190,7 +203,9 @@ def published(target: str | os.PathLike[str], *, quiet: bool = False) -> Iterato
         raise
     if os.path.lexists(local):
         try:
-            publish(local, address, quiet=quiet)
+            for ending in dict.fromkeys(("", *keep)):
+                if os.path.lexists(local + ending):
+                    publish(local + ending, address + ending, quiet=quiet)
         except StorageError as error:
             raise StorageError(f"{error}; what was written is kept in {local}") from None
     _remove_folder(folder)

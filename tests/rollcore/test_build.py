@@ -312,7 +312,7 @@ def test_batches_in_flight_are_bounded(many, tmp_path, monkeypatch):
     most = 0
     found, enter = batches, Ledger.enter
 
-    def watched(sources, size, column):
+    def watched(sources, size, column, archive):
         nonlocal handed, most
         for batch in found(sources, size=3):
             handed += 1

@@ -92,6 +92,12 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     help="Build the I-th of N parts of the dataset, here or on another machine; `rollcore merge` joins them.",
 )
 @click.option(
+    "--update",
+    is_flag=True,
+    help="Read only what is new or changed since the last --update, by name, size and time (kept in OUT.times); "
+    "the rest is taken over from OUT.",
+)
+@click.option(
     "--dask",
     metavar="ADDRESS",
     help="Build on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786, or local for workers on this machine. "
@@ -117,6 +123,7 @@ def build_dataset(
     dedupe_by: str | None,
     column: str | None,
     part: tuple[int, int] | None,
+    update: bool,
     dask: str | None,
     threads: int | None,
     quiet: bool,
@@ -159,17 +166,22 @@ def build_dataset(
         "dedupe": dedupe_by or dedupe,
         "column": column,
     }
+    if update and (part is not None or dask is not None):
+        raise click.UsageError(
+            "--update is for a whole dataset: leave --part and --dask out", click.get_current_context()
+        )
     if dask is not None:
         if part is not None:
             raise click.UsageError("--dask shares the parts out itself: leave --part out", click.get_current_context())
         _distribute(inputs, out, dask, options if threads is None else {**options, "threads": threads}, quiet)
         return
-    with published(out) as local, Progress("files") as progress:
+    with published(out, keep=("", ".times") if update else ()) as local, Progress("files") as progress:
         report = build(
             inputs,
             local,
             **options,
             part=part,
+            update=update,
             threads=threads,
             progress=None if quiet else lambda files, frames: progress(files, f"{frames:,} frames"),
         )

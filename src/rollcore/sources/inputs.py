@@ -8,7 +8,7 @@ an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,10 +20,15 @@ from rollcore.sources.members import Content, Gzipped, PlainFile, is_gzipped, is
 from rollcore.sources.parquet import check_parquet, is_parquet, read_parquet
 from rollcore.storage import fetch
 
-__all__ = ["Batch", "batches"]
+__all__ = ["ArchiveMember", "Batch", "batches"]
 
 #: A batch of archive members is handed on once it holds this much, whatever its number of members.
 MAX_BATCH_BYTES = 32 << 20
+
+#: name, contents and reason of a member of an archive
+ArchiveMember: TypeAlias = "tuple[bytes, Content, str | None]"
+#: gives the members of an archive: of its path, its name as given, their prefix, and what reads them
+Archive: TypeAlias = "Callable[[bytes, bytes, bytes, Iterator[ArchiveMember]], Iterator[ArchiveMember]]"
 
 #: name, path to open (None for a member of an archive), contents (of a member of an archive), reason
 _Member: TypeAlias = "tuple[bytes, bytes | None, Content, str | None]"
@@ -72,7 +77,13 @@ class Batch:
         return found
 
 
-def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column: str | None = None) -> Iterator[Batch]:
+def batches(
+    inputs: PathInput | Sequence[PathInput],
+    *,
+    size: int = 256,
+    column: str | None = None,
+    archive: Archive | None = None,
+) -> Iterator[Batch]:
     """Find the MIDI files of some inputs, in an order that depends on names alone.
 
     A folder is walked in sorted byte order, links followed, each directory entered once; its ``.mid``,
@@ -94,6 +105,9 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column:
         Most members a batch holds, at least 1.
     column
         Column of Parquet tables that holds the files; the only one that can, when not given.
+    archive
+        Stands between each archive or table and its members: called with its path, the name it was given by, what
+        stands before the names of its members, and what reads these.
 
     Returns
     -------
@@ -137,7 +151,7 @@ def batches(inputs: PathInput | Sequence[PathInput], *, size: int = 256, column:
         if is_parquet(path) and os.path.isfile(path):  # one in storage is looked into when it has been fetched
             check_parquet(path, column)
     walks_one_folder = len(sources) == 1 and isinstance(sources[0], bytes)
-    return _collect(_unique(_members(sources, named, column), walks_one_folder), size)
+    return _collect(_unique(_members(sources, named, column, archive), walks_one_folder), size)
 
 
 def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
@@ -191,19 +205,21 @@ def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Mem
         yield name, path, blob, reason
 
 
-def _members(sources: Sequence[str | bytes], named: bool, column: str | None) -> Iterator[_Member]:
+def _members(
+    sources: Sequence[str | bytes], named: bool, column: str | None, archive: Archive | None
+) -> Iterator[_Member]:
     for source in sources:
         if isinstance(source, bytes):
-            yield from _of_input(source, named=named, column=column)
+            yield from _of_input(source, named=named, column=column, archive=archive)
             continue
         for path in read_list(source):
             if (reason := missing_in_list(path)) is None:
-                yield from _of_input(path, named=True, column=column)
+                yield from _of_input(path, named=True, column=column, archive=archive)
             else:
                 yield path, path, b"", reason
 
 
-def _of_input(path: bytes, *, named: bool, column: str | None) -> Iterator[_Member]:
+def _of_input(path: bytes, *, named: bool, column: str | None, archive: Archive | None) -> Iterator[_Member]:
     """Give the members of a folder, an archive, a table or a file; `named` puts the input's own name before theirs."""
     prefix = with_slash(path) if named else b""
     name_given = path
@@ -217,14 +233,16 @@ def _of_input(path: bytes, *, named: bool, column: str | None) -> Iterator[_Memb
         yield shown, path, b"", "not a regular file"
     elif is_archive(path):
         try:
-            for name, content, reason in read_archive(path):
+            members = read_archive(path)
+            for name, content, reason in archive(path, name_given, prefix, members) if archive else members:
                 yield prefix + name, None, content, reason
         except ArchiveError as error:
             yield shown, None, b"", str(error)
         except OSError as error:
             yield shown, None, b"", f"archive: {words(error)}"
     elif is_parquet(path):
-        for name, content, reason in read_parquet(path, column):
+        rows: Iterator[ArchiveMember] = read_parquet(path, column)
+        for name, content, reason in archive(path, name_given, prefix, rows) if archive else rows:
             yield prefix + name, None, content, reason
     else:
         yield _file(shown, path, None)

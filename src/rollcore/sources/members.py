@@ -13,6 +13,7 @@ __all__ = [
     "Deflated",
     "Gzipped",
     "PlainFile",
+    "Tracked",
     "gunzip",
     "is_gzipped",
     "is_midi_name",
@@ -190,5 +191,42 @@ class PlainFile:
             return b"", f"unreadable ({os.strerror(error.errno or 0)})"
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """A member of an archive, of which an update keeps account.
+
+    Attributes
+    ----------
+    content, reason
+        What the archive gives; nothing where it is unchanged and was not read.
+    archive
+        Number of the archive.
+    name_bytes
+        Length of its name, behind which a number may have been put since.
+    size
+        Bytes that the content takes, or an estimate of them.
+    same
+        Whether the archive is unchanged.
+    row
+        Its row in the files of the old dataset, -1 where it was read.
+    """
+
+    content: Content
+    reason: str | None
+    archive: int
+    name_bytes: int
+    size: int
+    same: bool
+    row: int = -1
+
+    def __len__(self) -> int:
+        """Return its size."""
+        return self.size
+
+    def unpack(self) -> tuple[bytes, str | None]:
+        """Return the content, or nothing and a reason."""
+        return (self.content, self.reason) if isinstance(self.content, bytes) else self.content.unpack()
+
+
 #: What a member holds: its bytes, or something that gives them when it is unpacked.
-Content: TypeAlias = "bytes | Deflated | Gzipped | PlainFile"
+Content: TypeAlias = "bytes | Deflated | Gzipped | PlainFile | Tracked"
