@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
@@ -27,8 +27,10 @@ from rollcore.roll import PLANES, RollOptions, check_planes
 from rollcore.selection import LEFT_OUT, NO_SELECTION, Selection
 from rollcore.sources.inputs import Archive, Batch, batches
 from rollcore.sources.splits import NamedSplits
-from rollcore.update import Changes, Update, UpdateLedger, UpdateLoader
 from rollcore.writer import DatasetWriter, Tables
+
+if TYPE_CHECKING:
+    from rollcore.update import Changes, UpdateLoader
 
 # Files a batch, which is a shard too: enough to amortise what Python does for each, little enough to spread evenly.
 BATCH_FILES = 256
@@ -281,6 +283,8 @@ def build_dataset(
             raise RollcoreError("part and update: a part is built whole; update the dataset that is merged of them")
         found, options["part"] = _share(sources, column, part)
     elif update:
+        from rollcore.update import Update, UpdateLedger, UpdateLoader
+
         known = Update(sources, out, column, reading, options)
         loader, ledger = UpdateLoader(known, Loader(reading)), UpdateLedger(known, places, **account)
         found = _found(sources, column, known.archive)

@@ -192,6 +192,8 @@ def published(target: str | os.PathLike[str], *, keep: Sequence[str] = (), quiet
     try:
         for ending in keep:
             if is_there(address + ending):
+                import shutil
+
                 shutil.copyfile(fetch(address + ending, quiet=quiet), local + ending)
         yield local
     except RollcoreError as error:
