@@ -95,8 +95,8 @@ test-lowest: $(BIN)/python  ## run the tests on the oldest versions that pyproje
 	VIRTUAL_ENV=$(VENVS)/lowest $(BIN)/uv pip install --quiet --no-deps .
 	$(VENVS)/lowest/bin/python -m pytest -q -W ignore::DeprecationWarning tests/rollcore tests/seq2seq/models tests/seq2seq/sampling
 
-bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios)
-	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+bench: $(VENV)/.bench  ## measure against the peers, write benchmarks/RESULTS.md (QUICK=1: a few seconds each, against the stored ratios; OUTPUT=folder keeps them)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick $(if $(OUTPUT),--output $(OUTPUT)))
 
 quality: $(VENV)/.test  ## train and evaluate the documented recipes, write docs/quality.md (hours, those that have no result yet; needs the .mat files)
 	$(BIN)/python -m quality

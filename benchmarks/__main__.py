@@ -4,7 +4,8 @@
 benchmarks/results and writes benchmarks/RESULTS.md. ``--quick`` takes a few seconds a file and fails where a
 ratio to a peer has lost more than 30 % against benchmarks/baseline.json, three times in a row: once may be
 the machine's other work. ``--quick --save`` keeps in that baseline the lowest ratio of every run it was given
-to; delete the file to begin anew. Names of questions (``parse build``) limit either to those files.
+to; delete the file to begin anew. ``--quick --output FOLDER`` keeps pytest-benchmark's JSON there, and the ratios as
+``ratios.json``, for those who draw series of them. Names of questions (``parse build``) limit either to those files.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(questions))
     parser.add_argument("--quick", action="store_true", help="a few seconds a file; compare")
     parser.add_argument("--save", action="store_true", help="with --quick: store the ratios as the baseline")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="with --quick: keep results and ratios there")
     options = parser.parse_args(argv)
+    if options.output and not options.quick:
+        parser.error("--output goes with --quick: a full run writes into benchmarks/results")
     if unknown := set(options.questions) - set(questions):
         parser.error(f"no such question: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as temporary:
-        results = Path(temporary) if options.quick else HERE / "results"
-        results.mkdir(exist_ok=True)
+        results = (options.output or Path(temporary)) if options.quick else HERE / "results"
+        results.mkdir(parents=True, exist_ok=True)
         failed = []
 
         def measure(question: str) -> None:
@@ -60,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
                 for question in sorted({question for question, _, _ in worse}):
                     measure(question)
                 worse = {peer: line for peer, line in report.compare(results).items() if peer in worse}
+        if options.output:
+            report.write_ratios(results)
     for line in worse.values():
         print(f"slower than the baseline: {line}", file=sys.stderr)
     for question in failed:

@@ -36,7 +36,9 @@ Before a full run most of the free memory is written to once, because a virtual 
 
 def _load(results: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Give (question's file, machine, benchmark) of everything measured, in the order of `ORDER`."""
-    stems = [path.stem for path in results.glob("*.json") if path.stem != "profile" and path.stat().st_size]
+    stems = [
+        path.stem for path in results.glob("*.json") if path.stem not in ("profile", "ratios") and path.stat().st_size
+    ]
     for stem in sorted(stems, key=lambda stem: (ORDER.index(stem) if stem in ORDER else len(ORDER), stem)):
         data = json.loads((results / f"{stem}.json").read_text())
         for benchmark in data["benchmarks"]:
@@ -167,6 +169,12 @@ def save_baseline(results: Path) -> None:
     stored = _baseline()
     stored |= {peer: min(ratio, stored.get(peer, ratio)) for peer, ratio in ratios(results).items()}
     BASELINE.write_text(json.dumps([[*peer, ratio] for peer, ratio in sorted(stored.items())], indent=1) + "\n")
+
+
+def write_ratios(results: Path) -> None:
+    """Write this run's ratios beside its results, as tools that keep series of benchmarks read them."""
+    entries = [{"name": ": ".join(peer), "unit": "times", "value": ratio} for peer, ratio in ratios(results).items()]
+    (results / "ratios.json").write_text(json.dumps(entries, indent=1) + "\n")
 
 
 def compare(results: Path) -> dict[Peer, str]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from agreement import agrees_with_the_twin
 from oracles_roll import cells, roll, sustained
@@ -84,6 +85,8 @@ def test_mutated_files_read_and_paint_as_the_oracles_do() -> None:
 
 def test_without_clang_the_long_run_says_so() -> None:
     script = Path(__file__).parents[2] / "fuzz" / "run.sh"
+    if not script.exists():
+        pytest.skip("fuzz/ is not beside the tests: an installed wheel is tested")
     run = subprocess.run(
         ["sh", script, "1"], env={**os.environ, "CLANG": "no-such-clang"}, capture_output=True, text=True
     )
