@@ -20,10 +20,12 @@ KINDS = {
     "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
     "tied with echo": {"model": "tied", "echo": 64, "lags": (3,)},
     "tied bernoulli with echo": {"model": "tied", "head": "bernoulli", "echo": 3},
+    "tied with a countdown": {"model": "tied", "closing": 8},
     "tied with a short echo": {"model": "tied", "echo": 2},
     "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
     "tied bernoulli": {"model": "tied", "head": "bernoulli", "lags": (4,)},
     "seq2seq": {"model": "seq2seq"},
+    "seq2seq with a countdown": {"model": "seq2seq", "closing": 5},
     "seq2seq attention": {"model": "seq2seq", "attention": True},
     "seq2seq bernoulli": {"model": "seq2seq", "attention": True, "head": "bernoulli"},
     "blog": {"model": "blog", "head": "bernoulli"},
@@ -62,7 +64,7 @@ def echoes_of(config, pieces, start, frames):
     return {"echo": echo, "match": match}
 
 
-def teacher_forced(model, rows, valid, start, **echoes):
+def teacher_forced(model, rows, valid, start, left=0, **echoes):
     """Logits from the model itself, as in training and evaluation."""
     n = len(rows)
     inputs = {
@@ -70,6 +72,7 @@ def teacher_forced(model, rows, valid, start, **echoes):
         "valid": np.repeat(valid[None].astype(np.uint8), n, axis=0),
         "start": np.full(n, start, np.int32),
         "shift": np.zeros(n, np.int32),
+        "left": np.full(n, left, np.int32),
         **echoes,
     }
     return keras.ops.convert_to_numpy(model(inputs))

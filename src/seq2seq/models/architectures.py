@@ -7,6 +7,8 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
     valid  (n, s)        uint8   1 where the frame is of the piece, 0 where it is padding (zeros)
     start  (n,)          int32   index of the window's first frame, from the first bar line (negative before it)
     shift  (n,)          int32   semitones by which the window was transposed; 0 at evaluation
+    left   (n,)          int32   with ``closing`` only: frames from the window's first to the end of the piece, that
+                                 one included; 0 where that is not known, as always at evaluation
     echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.models.echo`
     match  (n, s)        uint8   with ``echo`` only: the length of its run
     →      (n, target frames, c, p) float32
@@ -51,16 +53,22 @@ class RollModel(keras.Model):
         self.unpack = UnpackRoll(config.low, config.high, name="unpack")
         self.clock = Clock(config.periods, name="clock") if config.periods else None
 
-    def context(self, index: Any, valid: Any, shift: Any) -> Any:
-        """Return what is known beside the previous frame, ``(…, k)``: beat position, validity, key shift.
+    def context(self, inputs: Inputs) -> Any:
+        """Return what is known beside the frames before, ``(n, s - 1, k)``: beat, validity, key shift, countdown.
 
-        *index* is that of the frame to predict, *valid* tells whether the frame before it is of the piece; both
-        ``(…)``. *shift* is broadcast against them.
+        That is of each frame of the window but the first.
         """
-        parts = [] if self.clock is None else [self.clock(index)]
+        place = ops.arange(1, inputs["valid"].shape[1], dtype="int32")
+        # Whether the frame before it is of the piece.
+        valid, shift = inputs["valid"][:, :-1], inputs["shift"][:, None]
+        parts = [] if self.clock is None else [self.clock(inputs["start"][:, None] + place)]
         parts.append(ops.cast(valid, "float32")[..., None])
         # The class of the shift, not its size: up a fifth and down a fourth lead to the same key.
         parts.append(ops.one_hot(ops.mod(ops.broadcast_to(shift, ops.shape(valid)), 12), 12))
+        if self.config.closing:
+            left = inputs["left"][:, None]
+            near = ops.less_equal((left - place)[..., None], np.array(self.config.countdown, np.int32))
+            parts.append(ops.cast(ops.logical_and(near, (left > 0)[..., None]), "float32"))
         return ops.concatenate(parts, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -84,6 +92,8 @@ class RollModel(keras.Model):
             "start": np.zeros(1, np.int32),
             "shift": np.zeros(1, np.int32),
         }
+        if whole.closing:
+            silence.update(left=silence["start"])
         if whole.echo:
             silence.update(echo=silence["rows"], match=silence["valid"])
         self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
@@ -144,9 +154,8 @@ class Tied(_Conditional):
         """Return the logits of the target frames, each from the true frames before it."""
         config = self.config
         bits = self.unpack(inputs["rows"])
-        _, s, c, p = bits.shape
-        index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
-        context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
+        c, p = bits.shape[2:]
+        context = self.context(inputs)
         echo = self._echo(inputs["echo"][:, 1:], inputs["match"][:, 1:]) if config.echo else None
         recalled, likeness = self._recall(bits[:, :-1], echo)
         read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
@@ -230,9 +239,8 @@ class Seq2Seq(_Conditional):
         """Return the logits of the target frames, each from the true frames before it."""
         config = self.config
         bits = self.unpack(inputs["rows"])
-        _, s, c, p = bits.shape
-        index = inputs["start"][:, None] + ops.arange(1, s, dtype="int32")
-        context = self.context(index, inputs["valid"][:, :-1], inputs["shift"][:, None])
+        c, p = bits.shape[2:]
+        context = self.context(inputs)
         read = self._read(bits[:, :-1], context)
         encoded, states = self._encode(read[:, : config.input_frames - 1], training)
         decoded = self._decode(read[:, config.input_frames - 1 :], states, training)

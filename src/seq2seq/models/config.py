@@ -67,6 +67,9 @@ class ModelConfig:
     echo : int
         ``tied`` only: the longest lag, in frames, at which an echo is looked for, beyond the window too; 0 for
         none. See :mod:`seq2seq.models.echo`.
+    closing : int
+        Not for ``blog``: a model may be told how many frames remain of a piece, from so many on; 0 for never. It
+        learns from half of the windows how pieces close, and is scored without being told.
     """
 
     model: str = "tied"
@@ -86,6 +89,7 @@ class ModelConfig:
     conv: int = 48
     lags: tuple[int, ...] = ()
     echo: int = 0
+    closing: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no model can be built from."""
@@ -104,7 +108,7 @@ class ModelConfig:
             raise ConfigError(f"planes {self.planes} are not sounding, or sounding and onset")
         for name in ("input_frames", "target_frames", "units", "layers", "conv"):
             at_least(1, name, getattr(self, name))
-        for name in ("reach", "echo"):
+        for name in ("reach", "echo", "closing"):
             at_least(0, name, getattr(self, name))
         for name in ("lags", "periods"):
             for frames in getattr(self, name):
@@ -114,6 +118,8 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.echo and self.model != "tied":
             raise ConfigError(f"model {self.model} hears no echo: leave it 0, or use model tied")
+        if self.closing and self.model == "blog":
+            raise ConfigError("model blog is not told how many frames remain: leave closing 0")
         if self.attention and self.model != "seq2seq":
             raise ConfigError(f"model {self.model} has no attention: leave it out, or use model seq2seq")
 
@@ -121,6 +127,12 @@ class ModelConfig:
     def pitches(self) -> int:
         """Number of pitches of the range."""
         return self.high - self.low + 1
+
+    @property
+    def countdown(self) -> tuple[int, ...]:
+        """Numbers of remaining frames that a model tells apart: 1, 2, 3, 4, 6, 8, 12, 16 … up to *closing*."""
+        steps = sorted({1, *(count << power for power in range(20) for count in (2, 3))})
+        return tuple(step for step in steps if step <= self.closing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON can hold."""

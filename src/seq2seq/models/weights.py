@@ -160,8 +160,8 @@ def _stacks(config: ModelConfig, inputs: int) -> Iterator[tuple[str, tuple[int, 
 
 
 def _context(config: ModelConfig) -> int:
-    """Width of what a conditional model is told beside the previous frame: beat, validity, class of the shift."""
-    return 2 * len(config.periods) + 1 + 12
+    """Width of what a conditional model is told beside the last frame: beat, validity, class of the shift, countdown."""
+    return 2 * len(config.periods) + 1 + 12 + len(config.countdown)
 
 
 def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:

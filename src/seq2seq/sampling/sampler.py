@@ -124,6 +124,7 @@ class Sampler:
         seed: int = 0,
         steering: Steering | None = None,
         phrasing: Phrasing | None = None,
+        closes: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Continue a primer.
@@ -141,6 +142,8 @@ class Sampler:
             See the module.
         phrasing
             How the temperature follows the echo; by default it is the same throughout.
+        closes
+            Whether the music is over after *steps*: a model with a countdown is told so.
         progress
             Called from time to time, by the threads that draw, with the frames so far and in all.
 
@@ -184,7 +187,7 @@ class Sampler:
             drawer.one = particles > 1
             if phrasing is not None and self.config.echo:
                 drawer.phrasing = phrasing
-            return drawer.continuation(primer, steps, go_on)
+            return drawer.continuation(primer, steps, go_on, closes)
 
         if len(groups) == 1:
             return draw(0)
@@ -238,7 +241,7 @@ class _Drawer:
         self._evidence, self._standing = np.zeros((2, shape[0]))
 
     def continuation(
-        self, primer: npt.NDArray[np.uint8], steps: int, go_on: Callable[[int], bool]
+        self, primer: npt.NDArray[np.uint8], steps: int, go_on: Callable[[int], bool], closes: bool = False
     ) -> npt.NDArray[np.uint8]:
         """Return the *steps* frames after *primer*, ``(n, steps, planes, 16)``; *go_on* is asked before each block.
 
@@ -276,7 +279,8 @@ class _Drawer:
                     bits[:, :heard] = bits[:, ahead:].copy()
                     valid[:heard] = valid[ahead:].copy()
                     echo[:, :heard], match[:, :heard] = echo[:, ahead:].copy(), match[:, ahead:].copy()
-                stepper.read(bits, valid, len(primer) + step - heard, echo, match)
+                left = heard + steps - step if closes else 0
+                stepper.read(bits, valid, len(primer) + step - heard, echo, match, left)
             phrasing, temperature = self.phrasing, np.full(n, self._hot)
             told = None
             if phrasing is not None and phrasing.bar is not None and (len(primer) + step) % phrasing.bar == 0:

@@ -47,6 +47,7 @@ class Stepper:
         start: int,
         echo: Bits,
         match: Bits,
+        left: int = 0,
     ) -> None:
         """Take in a window, to draw the frames after its first ``input_frames``.
 
@@ -61,9 +62,11 @@ class Stepper:
         echo, match
             The echo of each frame ``(n, s, c, p)`` and its run ``(n, s)``, see `seq2seq.models.echo`; kept, and to be
             written before a frame is advanced to.
+        left
+            Frames from the window's first to the end of the piece, that one included; 0 where that is not known.
         """
         self._window, self._valid, self._start = window, valid, start
-        self._echo, self._match = echo, match
+        self._echo, self._match, self._left = echo, match, left
         self._encode()
 
     def advance(self, place: int) -> None:
@@ -85,14 +88,16 @@ class Stepper:
         raise NotImplementedError
 
     def _context(self, first: int, last: int) -> Floats:
-        """Return beat position, validity and key shift (none) before frames *first* to *last*: ``(s, k)``."""
+        """Return beat, validity, key shift (none) and countdown of frames *first* to *last*: ``(s, k)``."""
         places = np.arange(first, last)
         periods = np.array(self.config.periods, np.int64)
         angle = ((self._start + places)[:, None] % periods * (2 * np.pi / periods)).astype(np.float32)
         unshifted = np.zeros((len(places), 12), np.float32)
         unshifted[:, 0] = 1
         valid = self._valid[places - 1, None].astype(np.float32)
-        return np.concatenate([np.sin(angle), np.cos(angle), valid, unshifted], axis=1)
+        countdown = np.array(self.config.countdown, np.int64)
+        near = ((self._left - places)[:, None] <= countdown) & (self._left > 0)
+        return np.concatenate([np.sin(angle), np.cos(angle), valid, unshifted, near], axis=1, dtype=np.float32)
 
 
 class TiedStepper(Stepper):

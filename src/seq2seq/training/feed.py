@@ -18,6 +18,9 @@ from rollcore import DatasetError
 from seq2seq.models.config import ModelConfig, TrainConfig, at_least
 from seq2seq.models.echo import find_echoes
 
+# The share of training windows that know how many frames remain of their piece.
+_TOLD = 0.5
+
 Batch = tuple[dict[str, NDArray[Any]], NDArray[np.uint8], NDArray[np.float32]]
 
 
@@ -80,8 +83,10 @@ class RollBatches(keras.utils.PyDataset):
 
     Inputs are ``rows``, ``(n, frames, planes, 16) uint8``, input frames and then target frames; ``valid``, ``(n,
     frames) uint8``, 0 where a frame is padding; ``start``, ``(n,) int32``, the frame of the piece at which the window
-    begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; and, for
-    a model with an echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``; see
+    begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; for a
+    model with a countdown, ``left``, ``(n,) int32``, the frames from the window's first to the end of the piece, or 0
+    where the model is not to know, as in evaluation and in half of the windows of a training; and, for a model with an
+    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``; see
     :mod:`seq2seq.models.echo`. Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames)
     float32``: 1 for the frames that count. The dataset is held by path, not by handle, so batches can be built in
     other processes.
@@ -177,6 +182,7 @@ class RollBatches(keras.utils.PyDataset):
         # 1..t are t shifts up, the rest as many down; none of them is 0, whose share is keep_key.
         shift = np.where(shift > train.transpose, train.transpose - shift, shift)
         self._shift = np.where(rng.random(len(order)) < train.keep_key, 0, shift).astype(np.int8)
+        self._told = rng.random(len(order)) < _TOLD
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch."""
@@ -200,9 +206,10 @@ class RollBatches(keras.utils.PyDataset):
         part = self.counted(index)
         input_frames = self.model.input_frames
         numbers = self._number[part.piece] + part.frame
-        shift = np.zeros(len(numbers), np.int8)
+        shift, told = np.zeros(len(numbers), np.int8), np.zeros(len(numbers), bool)
         if self.train is not None:
-            shift = self._shift[index * self.batch_size : (index + 1) * self.batch_size]
+            drawn = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            shift, told = self._shift[drawn], self._told[drawn]
         rows = self.windows.gather(numbers, semitones=shift if shift.any() else None)
         valid = self.windows.valid(numbers)
         time = np.arange(self.model.target_frames)
@@ -213,6 +220,9 @@ class RollBatches(keras.utils.PyDataset):
             "start": (part.frame - input_frames - self._upbeats[part.piece]).astype(np.int32),
             "shift": shift.astype(np.int32),
         }
+        if self.model.closing:
+            left = self.frames[part.piece] - part.frame + input_frames
+            inputs["left"] = np.where(told, left, 0).astype(np.int32)
         if self.model.echo:
             inputs.update(self._echoes(part, rows, shift))
         return inputs, rows[:, input_frames:], counts.astype(np.float32)

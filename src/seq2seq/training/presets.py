@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RECALLED_BEATS = (3, 4, 6, 8, 12, 16)
 ECHO_FRAMES = 4096
+CLOSING_BEATS = 32
 
 
 def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
@@ -25,7 +26,8 @@ def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
     The planes are the dataset's; the pitches those of its training split, and five semitones more on both
     sides for transposed ones; on the musical grid, the model is told the beat, and ``tied`` recalls what was
     played one, two and four bars ago, be they of three or of four beats, as far as the window reaches, and hears
-    the echo of up to `ECHO_FRAMES` frames ago, however fine the grid is.
+    the echo of up to `ECHO_FRAMES` frames ago, however fine the grid is. All but ``blog`` count down the last
+    `CLOSING_BEATS` beats.
     """
     import numpy as np
 
@@ -40,6 +42,8 @@ def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
         settings.setdefault("high", min(127, int(pitches[-1]) + 5))
     if dataset.grid.unit == "beats":
         settings.setdefault("periods", MUSICAL_PERIODS)
+        if settings.get("model", "tied") != "blog":
+            settings.setdefault("closing", int(dataset.grid.rate * CLOSING_BEATS))
         if settings.get("model", "tied") == "tied":
             window = settings.get("input_frames", ModelConfig.input_frames)
             window += settings.get("target_frames", ModelConfig.target_frames)

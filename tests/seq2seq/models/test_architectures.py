@@ -22,6 +22,7 @@ KINDS = {
     "tied": {"model": "tied", "planes": BOTH, "lags": (2, 3, 7)},
     "tied bernoulli": {"model": "tied", "head": "bernoulli"},
     "tied echo": {"model": "tied", "planes": BOTH, "lags": (2,), "echo": 64},
+    "tied countdown": {"model": "tied", "closing": 6},
     "tied bernoulli echo": {"model": "tied", "head": "bernoulli", "echo": 64},
 }
 CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
@@ -50,6 +51,8 @@ def window(config, n=3, seed=2):
     valid[0, :2] = bits[0, :2] = 0
     start, shift = np.arange(n, dtype=np.int32) - 2, np.array([0, 3, -4][:n], np.int32)
     inputs = {"rows": pack(bits), "valid": valid, "start": start, "shift": shift}
+    if config.closing:
+        inputs["left"] = np.array([0, 6, 12][:n], np.int32)
     if config.echo:
         inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
         inputs["match"] = rng.integers(0, 33, (n, s)).astype(np.uint8)
@@ -80,6 +83,22 @@ def test_no_frame_hears_itself_or_what_follows(kind):
             np.testing.assert_array_equal(after[:, t], before[:, t])
         if t + 1 < config.target_frames and config.model != "blog":
             assert (after[:, t + 1] != before[:, t + 1]).any()
+
+
+@pytest.mark.parametrize("model", ["tied", "seq2seq"])
+def test_a_countdown_is_heard_from_the_frame_on_that_it_begins_with(model):
+    model = tiny("tied" if model == "tied" else "seq2seq", closing=6)
+    config = model.config
+    _, inputs = window(config)
+    unknown = logits_of(model, inputs | {"left": np.zeros(3, np.int32)})
+    # Of 7 frames the first still has more than 6 before it; of 9 and 4 heard before, the last has 2 left.
+    for left in (15, 20):
+        np.testing.assert_array_equal(logits_of(model, inputs | {"left": np.full(3, left, np.int32)}), unknown)
+    for left in range(5, 15):
+        first = max(0, left - 6 - config.input_frames)
+        told = logits_of(model, inputs | {"left": np.full(3, left, np.int32)})
+        np.testing.assert_array_equal(told[:, :first], unknown[:, :first])
+        assert (told[:, first:] != unknown[:, first:]).any(axis=(2, 3)).all()
 
 
 @pytest.mark.parametrize("kind", CONDITIONAL)
@@ -192,6 +211,8 @@ def test_a_mask_is_refused():
         {"head_dropout": float("nan")},
         {"echo": -1},
         {"model": "seq2seq", "echo": 64},
+        {"closing": -1},
+        {"model": "blog", "head": "bernoulli", "closing": 8},
     ],
 )
 def test_what_no_model_can_be_built_from_is_refused_in_one_line(wrong):

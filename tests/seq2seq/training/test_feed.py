@@ -148,6 +148,24 @@ def test_training_batches_are_transposed_and_say_by_how_much(dataset):
     assert np.abs(share[np.arange(11) != 5] - 0.075).max() < 0.04
 
 
+def test_half_of_the_training_windows_know_when_their_piece_ends(dataset):
+    config = dataclasses.replace(CONFIG, closing=8)
+    batches = RollBatches(dataset, config, TrainConfig(batch_size=4))
+    told = []
+    for epoch in range(20):
+        batches.draw(epoch)
+        for i in range(len(batches)):
+            part, (inputs, _, _) = batches.counted(i), batches[i]
+            for piece, frame, left in zip(part.piece, part.frame, inputs["left"], strict=True):
+                remaining = len(dataset.rows(int(batches.pieces[piece]))) - (frame - CONFIG.input_frames)
+                assert left in (0, remaining)
+                told.append(left > 0)
+    assert abs(np.mean(told) - 0.5) < 0.05
+    evaluated = RollBatches(dataset, config, split="test")
+    assert not any(evaluated[i][0]["left"].any() for i in range(len(evaluated)))
+    assert "left" not in RollBatches(dataset, CONFIG)[0][0]
+
+
 def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
     for reach, split, train in (
         (100, "train", TrainConfig(batch_size=4, keep_key=0.25)),

@@ -21,6 +21,9 @@ def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
     assert config.lags == (3, 4, 6, 8, 12, 16)
     assert config.echo == 4096
     assert config.periods
+    assert config.closing == 32  # beats, of one frame each
+    assert config.countdown == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+    assert model_config(dataset, model="blog", head="bernoulli").closing == 0
     assert model_config(dataset, model="seq2seq").echo == 0
     assert model_config(dataset, input_frames=4, target_frames=4, low=30).lags == (3, 4, 6)
     assert model_config(dataset, low=30).low == 30
@@ -30,7 +33,7 @@ def test_in_seconds_there_is_neither_beat_nor_bar_nor_echo(tmp_path):
     make_chords(tmp_path / "chords")
     build_dataset(tmp_path / "chords", tmp_path / "chords.h5", fps=50, planes="sounding")
     config = model_config(open_dataset(tmp_path / "chords.h5"))
-    assert (config.periods, config.lags, config.echo) == ((), (), 0)
+    assert (config.periods, config.lags, config.echo, config.closing) == ((), (), 0, 0)
 
 
 def test_there_is_no_other_preset(data):
