@@ -160,7 +160,7 @@ def _stacks(config: ModelConfig, inputs: int) -> Iterator[tuple[str, tuple[int, 
 
 
 def _context(config: ModelConfig) -> int:
-    """Width of what a conditional model is told beside the last frame: beat, validity, class of the shift, countdown."""
+    """Width of what a conditional model is told beside the last frame: beat, validity, key shift, countdown."""
     return 2 * len(config.periods) + 1 + 12 + len(config.countdown)
 
 

@@ -4,7 +4,8 @@ A logistic regression, fitted on the training split beside the model and stored 
 model, so that the likelihood of frames stays what it is; that of the endings is reported with it. Whether a piece of so
 many frames is over there is asked of what has sounded by then: whether a beat, a bar, a phrase of four or eight bars is
 complete, how long the music has been and how long the last notes have stood, and whether bass and top line have come
-home to the tonic.
+home to the tonic. The top line is that of `seq2seq.output.measures`: what rings on below a melody that has ended is not
+its last note.
 """
 
 from __future__ import annotations
@@ -148,15 +149,21 @@ def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:
     columns += [(count >= length).astype(float) for length in lengths]
     bits = np.unpackbits(rows[:, 0], axis=-1, bitorder="little")
     sounding = bits.any(axis=1)
-    struck = (
-        rows[:, -1].any(axis=1) if rows.shape[1] > 1 else np.append(True, (rows[1:, 0] != rows[:-1, 0]).any(axis=1))
-    )
+    if rows.shape[1] > 1:
+        onsets = np.unpackbits(rows[:, -1], axis=-1, bitorder="little")
+        struck = onsets.any(axis=1)
+    else:
+        onsets = bits & ~np.pad(bits, ((1, 0), (0, 0)))[:-1]
+        struck = np.append(True, (rows[1:, 0] != rows[:-1, 0]).any(axis=1))
     since = count - np.maximum.accumulate(np.where(struck, count, 0)) + 1
     beats = np.minimum(8.0, since / float(metre.beat))
     tonic = _tonics(bits)
     # What sounds last, a rest after it aside.
     latest = np.maximum.accumulate(np.where(sounding, np.arange(len(rows)), 0))
-    bass, top = np.argmax(bits, axis=1)[latest], 127 - np.argmax(bits[:, ::-1], axis=1)[latest]
+    highest = 127 - np.argmax(bits[:, ::-1], axis=1)
+    melodic = onsets[np.arange(len(rows)), highest] > 0
+    last_melodic = np.maximum.accumulate(np.where(melodic, np.arange(len(rows)), 0))
+    bass, top = np.argmax(bits, axis=1)[latest], highest[last_melodic]
     home_bass, home_top = (bass - tonic) % 12 == 0, (top - tonic) % 12 == 0
     columns += [beats, np.log2(beats + 1), beats >= 1, beats >= 2, home_bass, home_top, np.logical_not(sounding)]
     return np.stack([np.asarray(column, float) for column in columns], axis=1)

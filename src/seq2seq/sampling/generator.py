@@ -41,8 +41,9 @@ from seq2seq.shipped import shipped_models, weights_path
 
 # Where the model knows no endings.
 _DEFAULT_SECONDS = 30.0
-# Bars before an end that are drawn so many times more, and bars that new music has at least room for.
-_CADENCE_BARS, _CLOSES, _LEAST_BARS = 2, 15, 8
+# Bars before an end that are drawn so many times more, and bars that new music has at least room for. A model that
+# counts down has longer to come to the end.
+_CADENCE_BARS, _COUNTDOWN_BARS, _CLOSES, _LEAST_BARS = 2, 4, 15, 8
 _DEFAULT_TEMPO_BPM = 120.0
 # Harmonisations that are drawn side by side to find one.
 _PARTICLES = 8
@@ -204,7 +205,11 @@ class Generator:
             phrasing=self._phrasing(plan) if request.phrasing else None,
         )
         outputs = request.num_outputs * request.candidates
-        drawn = draw(plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress)
+        # Where music goes on until it ends, the end is not known yet.
+        closes = plan.ends and request.bars is not None
+        drawn = draw(
+            plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress, closes=closes
+        )
         if plan.ends:
             pieces = [self._ended(new, plan, number, draw) for number, new in enumerate(drawn)]
         else:
@@ -251,7 +256,7 @@ class Generator:
             end = max(before + 1, endings.draw(whole, metre, before + plan.cadence, rng))
         kept = max(before, end - plan.cadence)
         seed = int(stream.generate_state(1)[0])
-        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed)
+        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed, closes=True)
         every = [new[: end - before], *(np.concatenate([whole[before:kept], close]) for close in closes)]
         logits = np.array([endings.logits(np.concatenate([plan.primer.rows, one]), metre)[-1] for one in every])
         return every[int(np.argmax(logits))]
@@ -284,7 +289,7 @@ class Generator:
             time_signature=time_signature,
             allowed=allowed,
             ends=ends,
-            cadence=_CADENCE_BARS * self._bar(time_signature),
+            cadence=(_COUNTDOWN_BARS if self.config.closing else _CADENCE_BARS) * self._bar(time_signature),
         )
 
     def _melody(self, request: Request) -> Primer:

@@ -61,6 +61,14 @@ def test_what_is_known_of_a_piece(onsets):
     assert found["silent"] == [0] * 11 + [1]
 
 
+@pytest.mark.parametrize("onsets", [True, False])
+def test_the_last_note_of_the_melody_counts_and_not_what_rings_on_below_it(onsets):
+    # C over G and E; the C ends first. Then a D that ends over the same chord.
+    scale = [[p] for p in (60, 62, 64, 65, 67, 69, 71, 72)]
+    found = table(rows_of([*scale, [64, 67, 72], [64, 67], [64, 67, 74], [64, 67]], onsets), Metre(BEAT, 4))
+    assert found["top home"][-5:] == [1, 1, 1, 0, 0]
+
+
 def test_bars_are_counted_from_the_first_bar_line_or_from_the_beginning():
     found = table(rows_of([[60]] * 12), Metre(BEAT, 4, upbeat=2))
     assert found["1 bars"] == [0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
