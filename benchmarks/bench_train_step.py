@@ -144,7 +144,7 @@ def test_torch(race: Any, dataset: Any) -> None:
 @pytest.mark.only_full
 @pytest.mark.parametrize("preset", ["blog", "seq2seq"])
 def test_fused(race: Any, dataset: Any, preset: str) -> None:
-    """TensorFlow's fused LSTM against Keras's loop; one thread (`TF_NUM_INTRAOP_THREADS=1`) is where it is used."""
+    """TensorFlow's fused LSTM, in halves on several threads, against Keras's loop."""
     _, fused, batches = _prepare(dataset, preset)
     _, loop, _ = _prepare(dataset, preset)
     batch = batches[0]

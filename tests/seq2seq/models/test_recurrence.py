@@ -8,6 +8,7 @@ import pytest
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 tf = pytest.importorskip("tensorflow", reason="the fused kernel is TensorFlow's")
 
+from seq2seq.models import recurrence  # noqa: E402
 from seq2seq.models.architectures import assert_cudnn_eligible  # noqa: E402
 from seq2seq.models.recurrence import LSTM  # noqa: E402
 
@@ -18,18 +19,22 @@ def backend():
         pytest.skip("the fused kernel is TensorFlow's")
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    """Let the layer believe in one thread; the kernel computes the same on several."""
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+@pytest.fixture(autouse=True, params=[1, 2])
+def threads(request, monkeypatch):
+    """Let the layer believe in one thread, or in two, where it runs the batch as two halves."""
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: request.param)
+    # Small batches are halved, too: what is tested is the same at any size.
+    monkeypatch.setattr(recurrence, "UNSPLIT_ROWS", 2)
+    return request.param
 
 
-def test_on_several_threads_the_loop_is_faster_and_stays(monkeypatch):
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
-    assert not LSTM(2)._fused
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    assert LSTM(2)._fused
+def test_on_two_threads_a_batch_is_halved_but_for_a_small_one(monkeypatch, threads):
+    sizes = []
+    fused = recurrence._run_fused
+    monkeypatch.setattr(recurrence, "_run_fused", lambda x, *rest: (sizes.append(len(x)), fused(x, *rest))[1])
+    LSTM(3)(np.zeros((2, 4, 5), "float32"))
+    LSTM(3)(np.zeros((7, 4, 5), "float32"))
+    assert sizes == ([2, 7] if threads == 1 else [2, 3, 4])
 
 
 def twins(units, width, **options):
@@ -64,7 +69,7 @@ def run(layer, arrays, graph):
 
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("options", [{"return_sequences": True, "return_state": True}, {}])
-@pytest.mark.parametrize(("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16)])
+@pytest.mark.parametrize(("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16), (2, 3, 4, 5)])
 def test_outputs_and_gradients_are_those_of_the_loop(n, s, width, units, options, graph):
     fused, loop = twins(units, width, **options)
     rng = np.random.default_rng(4)
