@@ -626,7 +626,7 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     cdef int64_t beat = song.ticks_per_beat
     cdef int64_t tick, n_at, shift, first = SATURATED
     cdef double inverse = 1.0 / <double> beat
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i = 0, stop = song.n_notes * 2 // 5
     cdef int32_t *struck
     record.shift = 0
     record.free = False
@@ -635,16 +635,23 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     struck = <int32_t *> calloc(beat, sizeof(int32_t))
     if struck == NULL:
         return False
-    for i in range(song.n_notes):
-        tick = song.notes[i].onset_tick
-        if tick >= FARTHEST_PHASE:
+    while True:
+        while i < stop:
+            tick = song.notes[i].onset_tick
+            if tick >= FARTHEST_PHASE:
+                free(struck)
+                return True
+            # As in clock_frame, the quotient needs no division.
+            struck[tick - <int64_t> ((<double> tick + 0.5) * inverse) * beat] += 1
+            i += 1
+        # A file that keeps to the grid has said so before half of its onsets are counted.
+        if 100 * at_sixteenths(struck, beat) > MOST_AS_IT_IS * song.n_notes:
             free(struck)
             return True
-        # As in clock_frame, the quotient needs no division.
-        struck[tick - <int64_t> ((<double> tick + 0.5) * inverse) * beat] += 1
-        if tick < first:
-            first = tick
-    if 100 * at_sixteenths(struck, beat) > MOST_AS_IT_IS * song.n_notes or not enough_onsets(song):
+        if stop == song.n_notes:
+            break
+        stop = song.n_notes
+    if not enough_onsets(song):
         free(struck)
         return True
     if not best_phase(struck, beat, &shift, &n_at):
@@ -653,6 +660,8 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     record.free = 100 * n_at < FREE_AT_BEST * song.n_notes
     if align and 100 * n_at >= LEAST_AT_BEST * song.n_notes:
         shift = strongest_beat(struck, beat, shift)
+        for i in range(song.n_notes):
+            first = min(first, song.notes[i].onset_tick)
         if 48 * (first + shift) < -beat:
             shift += beat                # nothing may fall before the piece begins
         record.shift = <int32_t> shift
@@ -921,6 +930,57 @@ cdef int quantise(
     return OK
 
 
+# ---- order --------------------------------------------------------------------------------------------------------
+
+ctypedef fused Sorted:
+    int64_t
+    Span
+
+
+cdef inline int64_t sorted_by(const Sorted *item) noexcept nogil:
+    if Sorted is Span:
+        return item.start
+    else:
+        return item[0]
+
+
+cdef void radix_sort(Sorted *items, Sorted *scratch, Py_ssize_t n, int64_t most) noexcept nogil:
+    """Sort numbers, or spans by start, whose bits are all among those of `most`: equals keep their order.
+
+    In equal digits of 11 bits at most.
+    """
+    cdef Py_ssize_t i
+    cdef int bits = 1, width, shift = 0
+    cdef int32_t at, count, digit, mask
+    cdef int32_t places[2048]
+    cdef Sorted *source = items
+    cdef Sorted *target = scratch
+    cdef Sorted *swapped
+    while most >> bits:
+        bits += 1
+    width = (bits + (bits + 10) // 11 - 1) // ((bits + 10) // 11)
+    mask = (1 << width) - 1
+    while shift < bits:
+        memset(places, 0, (mask + 1) * sizeof(int32_t))
+        for i in range(n):
+            places[sorted_by(&source[i]) >> shift & mask] += 1
+        at = 0
+        for digit in range(mask + 1):
+            count = places[digit]
+            places[digit] = at
+            at += count
+        for i in range(n):
+            digit = <int32_t> (sorted_by(&source[i]) >> shift & mask)
+            target[places[digit]] = source[i]
+            places[digit] += 1
+        swapped = source
+        source = target
+        target = swapped
+        shift += width
+    if source != items:
+        memcpy(items, source, n * sizeof(Sorted))
+
+
 # ---- what the music is --------------------------------------------------------------------------------------------
 
 # A piece is known by its notes but the drums, before any selection: by how often each pitch is struck, and by pitches and
@@ -988,7 +1048,7 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
             runs[n_runs] = n
             merge_runs(found, found + n, runs, n_runs)
         else:
-            sort_keys(found, found + n, n, most)
+            radix_sort(found, found + n, n, most)
         if n_runs == 1:                      # each is there once
             n_unique = n
         else:
@@ -1074,75 +1134,7 @@ cdef void merge(const int64_t *a, Py_ssize_t n_a, const int64_t *b, Py_ssize_t n
     memcpy(merged + (last_a + 1 - a), b, (last_b + 1 - b) * sizeof(int64_t))
 
 
-cdef void sort_keys(int64_t *keys, int64_t *scratch, Py_ssize_t n, int64_t most) noexcept nogil:
-    """Sort numbers whose bits are all among those of `most`: radix sort in equal digits of 11 bits at most."""
-    cdef Py_ssize_t i
-    cdef int bits = 1, width, shift = 0
-    cdef int32_t at, count, digit, mask
-    cdef int32_t places[2048]
-    cdef int64_t *source = keys
-    cdef int64_t *target = scratch
-    cdef int64_t *swapped
-    while most >> bits:
-        bits += 1
-    width = (bits + (bits + 10) // 11 - 1) // ((bits + 10) // 11)
-    mask = (1 << width) - 1
-    while shift < bits:
-        memset(places, 0, (mask + 1) * sizeof(int32_t))
-        for i in range(n):
-            places[source[i] >> shift & mask] += 1
-        at = 0
-        for digit in range(mask + 1):
-            count = places[digit]
-            places[digit] = at
-            at += count
-        for i in range(n):
-            digit = source[i] >> shift & mask
-            target[places[digit]] = source[i]
-            places[digit] += 1
-        swapped = source
-        source = target
-        target = swapped
-        shift += width
-    if source != keys:
-        memcpy(keys, source, n * sizeof(int64_t))
-
-
 # ---- spans to rows ------------------------------------------------------------------------------------------------
-
-cdef void sort_spans(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames) noexcept nogil:
-    """Sort by start, keeping the order of equals: radix sort in equal digits of 9 bits at most."""
-    cdef Py_ssize_t i
-    cdef int bits = 1, width, shift = 0
-    cdef int32_t at, count, digit, mask
-    cdef int32_t places[512]
-    cdef Span *source = spans
-    cdef Span *target = scratch
-    cdef Span *swapped
-    while frames >> bits:
-        bits += 1
-    width = (bits + (bits + 8) // 9 - 1) // ((bits + 8) // 9)
-    mask = (1 << width) - 1
-    while shift < bits:
-        memset(places, 0, (mask + 1) * sizeof(int32_t))
-        for i in range(n):
-            places[source[i].start >> shift & mask] += 1
-        at = 0
-        for digit in range(mask + 1):
-            count = places[digit]
-            places[digit] = at
-            at += count
-        for i in range(n):
-            digit = source[i].start >> shift & mask
-            target[places[digit]] = source[i]
-            places[digit] += 1
-        swapped = source
-        source = target
-        target = swapped
-        shift += width
-    if source != spans:
-        memcpy(spans, source, n * sizeof(Span))
-
 
 cdef enum:
     SHORT_SPAN = 8               # frames in the mean, up to which flips and what they ask for cost more than the frames
@@ -1213,7 +1205,7 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
             rows[spans[i].start * stride + (lane >> 7) * planes + ROW_BYTES + (pitch >> 3)] |= <uint8_t> (
                 1 << (pitch & 7))
     if overlap and not in_order:
-        sort_spans(spans, scratch, n, frames)
+        radix_sort(spans, scratch, n, frames)
     memset(ends, 0, n_ends)
     for i in range(n):
         lane = spans[i].lane
