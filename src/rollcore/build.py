@@ -75,6 +75,8 @@ class BuildReport:
         Size of the dataset.
     seconds : float
         Wall time of the build.
+    unmatched : tuple of str
+        Options that ask for tracks, voices, channels or programs of which no file that was read has a note.
     guarded : bool
         Whether a second build of the same target was kept out meanwhile; not where the file system has no locks.
     changes : Changes or None
@@ -101,6 +103,7 @@ class BuildReport:
     aligned: int
     off_grid: int
     gridless: int
+    unmatched: tuple[str, ...] = ()
     guarded: bool = True
     changes: Changes | None = None
 
@@ -131,6 +134,7 @@ class BuildReport:
             shifted = "files, each shifted as a whole: its beats stood beside the grid"
             lines[at:at] = [moved, *([f"{'  aligned':<14}{self.aligned:>14,}   {shifted}"] if self.aligned else [])]
             lines += self._advice()
+        lines += [f"{option}: none of these files has such a note" for option in self.unmatched]
         if not self.guarded:
             lines.append("this file system has no locks: nothing kept a second build of the same dataset out")
         return "\n".join(lines)
@@ -297,7 +301,9 @@ def build_dataset(
         if isinstance(places, NamedSplits) and part is None:
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
         report = _report(Path(out), reading.grid, tables, absent, ledger)
-        if known is not None:
+        if known is None:  # an update looks at new files alone
+            report = replace(report, unmatched=reading.unmatched())
+        else:
             known.release()
         size = writer.commit(tables, options)
     report = replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)

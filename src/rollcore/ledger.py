@@ -14,7 +14,7 @@ from rollcore import _roll
 from rollcore.dataset import DIGEST_BYTES, FILE_DTYPE, NO_PIECE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, split_of
 from rollcore.loading import STATUS_GIVEN, Loaded
 from rollcore.repairs import skip_reason
-from rollcore.selection import LEFT_OUT
+from rollcore.selection import LEFT_OUT, OPTIONS
 from rollcore.sources.splits import NamedSplits
 from rollcore.writer import Tables
 
@@ -27,7 +27,7 @@ SAME_NOTES = "same notes as an earlier file (--dedupe)"
 _REASONS = {
     _roll.STATUS_NO_NOTES: "no notes",
     _roll.STATUS_ONLY_DRUMS: "no notes but drums (--drums keeps them)",
-    _roll.STATUS_NOT_CHOSEN: "no notes but those that were not asked for",
+    _roll.STATUS_NOT_CHOSEN: "no notes but those that were not asked for ({option})",
     _roll.STATUS_FEW_NOTES: "fewer notes than asked for (--min-notes)",
     _roll.STATUS_FEW_PITCHES: "fewer pitches than asked for (--min-pitches)",
     _roll.STATUS_TOO_LONG: "longer than {minutes:g} minutes (--max-minutes)",
@@ -190,7 +190,9 @@ class Ledger:
             return skip_reason(status, bytes(record["head"][: int(record["size"])]))
         if status == _roll.STATUS_NO_NOTES and record["repairs"].any():
             return "no notes, and damaged"
-        return _REASONS[status].format(minutes=self._max_minutes)
+        left_out = np.flatnonzero(record["left_out"])
+        option = OPTIONS[left_out[-1]] if len(left_out) else ""  # the last one asked of the notes that were left
+        return _REASONS[status].format(minutes=self._max_minutes, option=option)
 
 
 def copies_by(options: Mapping[str, Any]) -> tuple[str | None, str]:

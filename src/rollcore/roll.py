@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -135,6 +135,11 @@ def plane_voices(planes: Sequence[str]) -> tuple[str, ...]:
 class RollOptions:
     """How notes become rows; the parameters of :func:`piano_roll`, checked.
 
+    Attributes
+    ----------
+    matched
+        Of the parts of the selection those that the files read so far have notes of.
+
     Raises
     ------
     RollcoreError
@@ -148,6 +153,7 @@ class RollOptions:
     align: bool = True
     max_minutes: float = MAX_MINUTES
     select: Selection = NO_SELECTION
+    matched: set[str] = field(default_factory=set, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         planes = self.planes if self.select.planes == self.planes else check_planes(self.planes)
@@ -194,7 +200,15 @@ class RollOptions:
             programs=np.array(programs, PROGRAM_DTYPE),
             track_names=decoded_names(names, n_tracks),
         )
+        if len(self.matched) < len(self.select.parts):
+            for option, part in self.select.parts.items():
+                if option not in self.matched and (part.choose(midi, rows["drums"], keep_drums=True) >= 0).any():
+                    self.matched.add(option)
         return self.select.choose(midi, rows["drums"], keep_drums=self.drums)
+
+    def unmatched(self) -> tuple[str, ...]:
+        """Return the parts of the selection that no file read so far has a note of, by option."""
+        return tuple(option for option in self.select.parts if option not in self.matched)
 
     def stored(self) -> dict[str, Any]:
         """Return what a dataset says of them beside its grid and planes."""

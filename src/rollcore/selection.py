@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from rollcore.errors import RollcoreError
 if TYPE_CHECKING:
     from rollcore.midi import Midi
 
-__all__ = ["LEFT_OUT", "MAX_VOICES", "NO_SELECTION", "Selection"]
+__all__ = ["LEFT_OUT", "MAX_VOICES", "NO_SELECTION", "OPTIONS", "Selection"]
 
 LEFT_OUT = (
     "drums",
@@ -28,6 +28,9 @@ LEFT_OUT = (
     "of other pitches",
 )
 """Why a note is left out, in the order in which it is asked; the kernel counts by these numbers."""
+
+OPTIONS = ("--drums", "--only-drums", "--tracks", "--voice", "--channels", "--programs", "--pitch-range")
+"""The option by which notes are left out, for each reason of `LEFT_OUT`."""
 
 MAX_VOICES = 16
 
@@ -107,6 +110,20 @@ class Selection:
         """Whether it leaves out notes, beside drums, or gives them voices."""
         return bool(self.tracks or self.programs or self.channels or self.only_drums or self.pitch_range or self.voices)
 
+    @cached_property
+    def parts(self) -> dict[str, Selection]:
+        """What can match nothing in a file, each alone: every track and voice, the programs, the channels.
+
+        By the option that asks for it, such as ``"--tracks melody"``.
+        """
+        found = {f"--tracks {name}": Selection(tracks=(name,)) for name in self.tracks}
+        found |= {f"--voice {name}={','.join(of)}": Selection(tracks=of) for name, of in self.voices}
+        if self.channels:
+            found[f"--channels {_listed(self.channels)}"] = Selection(channels=self.channels)
+        if self.programs:
+            found[f"--programs {_listed(self.programs)}"] = Selection(programs=self.programs)
+        return found
+
     def stored(self) -> dict[str, Any]:
         """Return what is given, as JSON holds it: ``Selection(**stored)`` is the same again."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -164,6 +181,17 @@ class Selection:
     def kept(self, midi: Midi, *, drums: bool = True) -> Midi:
         """Return a piece with the notes that are kept, everything else as it is."""
         return replace(midi, notes=midi.notes[self.choose(midi, midi.drums, keep_drums=drums) >= 0])
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    """Return ascending numbers as they may be given: ``0-7,24``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ",".join("-".join(map(str, run)) for run in runs)
 
 
 @lru_cache(maxsize=4096)

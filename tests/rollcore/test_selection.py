@@ -105,7 +105,7 @@ def test_a_roll_and_a_build_keep_what_was_asked_for(path, tmp_path, options, exp
 
 def test_what_is_left_out_is_counted_and_named(path, tmp_path):
     select = Selection(tracks="melody,bridge,kit", programs="24,40", pitch_range="0-60")
-    with pytest.raises(RollcoreError, match="no notes but those that were not asked for"):
+    with pytest.raises(RollcoreError, match=r"no notes but those that were not asked for \(--pitch-range\)"):
         rollcore.build_dataset(path, tmp_path / "x.h5", select=select)
     report = rollcore.build_dataset(path, tmp_path / "x.h5", select=Selection(tracks="bridge,kit", programs="24"))
     assert report.left_out == {"drums": 4, "of other tracks": 16, "of other programs": 2}
@@ -114,6 +114,27 @@ def test_what_is_left_out_is_counted_and_named(path, tmp_path):
     rollcore.write_midi(Selection(only_drums=True).kept(band()), tmp_path / "kit.mid")
     with pytest.raises(RollcoreError, match="no notes but drums"):
         rollcore.build_dataset(tmp_path / "kit.mid", tmp_path / "x.h5", select=Selection(pitch_range="60-70"))
+
+
+def test_what_no_file_has_is_named(path, tmp_path):
+    select = Selection(tracks="bridge,99,nobody", programs="24,3,4,5", channels="1-16")
+    report = rollcore.build_dataset(path, tmp_path / "x.h5", select=select)
+    assert report.unmatched == ("--tracks 99", "--tracks nobody")
+    assert str(report).split("\n")[-2:] == [
+        "--tracks 99: none of these files has such a note",
+        "--tracks nobody: none of these files has such a note",
+    ]
+    voices = Selection(voices=["a=bridge", "b=nobody,99"])
+    assert rollcore.build_dataset(path, tmp_path / "x.h5", select=voices).unmatched == ("--voice b=nobody,99",)
+    for options, option in (
+        ({"tracks": "99"}, "--tracks"),
+        ({"programs": "3-5,9"}, "--programs"),
+        ({"channels": "16"}, "--channels"),
+        ({"voices": ["a=nobody"]}, "--voice"),
+    ):
+        with pytest.raises(RollcoreError, match=rf"none of 1 files gave a piece; .*not asked for \({option}\)"):
+            rollcore.build_dataset(path, tmp_path / "x.h5", select=Selection(**options))
+    assert list(Selection(programs="3-5,9,11,12").parts) == ["--programs 3-5,9,11-12"]
 
 
 def test_a_format_2_track_of_drums_is_counted_too(tmp_path):

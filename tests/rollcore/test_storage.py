@@ -279,3 +279,15 @@ def test_origin_of_what_lies_in_a_copy(memory, tmp_path):
     assert storage.is_there(copy)
     assert not storage.is_there("memory://box/rum")
     assert not storage.is_there(tmp_path / "none")
+
+
+def test_info_of_a_midi_file_in_storage_goes_by_its_content(memory, tmp_path, capsys):
+    make_chords(tmp_path / "midi")
+    song = (tmp_path / "midi" / "C_major.mid").read_bytes()
+    rollcore.build_dataset(tmp_path / "midi" / "C_major.mid", tmp_path / "x.h5")
+    memory.pipe({"/box/C_major.mid": song, "/box/song": song, "/box/set.mid": (tmp_path / "x.h5").read_bytes()})
+    for name in ("C_major.mid", "song"):
+        assert main(["info", f"memory://box/{name}"]) == 0
+        assert "pitches" in capsys.readouterr().out
+    assert main(["info", "memory://box/set.mid"]) == 0
+    assert "pieces" in capsys.readouterr().out

@@ -27,6 +27,8 @@ from rollcore.storage import fetch, published
 
 if TYPE_CHECKING:
     from rollcore.dataset import Dataset
+    from rollcore.midi import Midi
+    from rollcore.selection import Selection
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -99,10 +101,11 @@ def plot(
         midi = read_midi(source)
         try:
             rows = piano_roll(midi, grid=grid, drums=drums, sustain=sustain, align=not no_align, select=select)
+            kept = _kept(midi, select, drums=drums)
         except RollcoreError as error:
             raise RollcoreError(f"{source}: {error}") from error
         title = os.path.basename(source)
-        opening = select.kept(midi, drums=drums).opening(drums=True)
+        opening = kept.opening(drums=True)
         voices = tuple(name for name, _ in select.voices)
         (beats, value), upbeat = opening.time_signature or (4, 4), opening.upbeat
     bar = 4 * beats / value if beats_per_bar is None else beats_per_bar
@@ -142,7 +145,7 @@ def render(paths: tuple[str, ...], output: str | None, quiet: bool, **whose: Any
             title, tempo = dataset.name(index), max(int(dataset.pieces["tempo"][index]), SHORTEST_BEAT)
             midi = midi_from_roll(dataset.rows(index), grid=dataset.grid, tempo=tempo)
         else:
-            title, midi = os.path.basename(source), select.kept(read_midi(source))
+            title, midi = os.path.basename(source), _kept(read_midi(source), select)
         with published(sound) as local:
             write_wav(midi, local)
     except RollcoreError as error:
@@ -151,6 +154,14 @@ def render(paths: tuple[str, ...], output: str | None, quiet: bool, **whose: Any
         raise RollcoreError(f"{source}: {error}") from error
     if not quiet:
         click.echo(f"{printable(sound)}: {printable(title)}")
+
+
+def _kept(midi: Midi, select: Selection, *, drums: bool = True) -> Midi:
+    """Return a piece with the notes that are kept; that a selection matches none of its notes is an error."""
+    kept = select.kept(midi, drums=drums)
+    if select.of_notes and len(midi.notes) and not len(kept.notes):
+        raise RollcoreError("no notes but those that were not asked for; `rollcore info` lists its tracks")
+    return kept
 
 
 def _piece_of(source: str, piece: list[str]) -> tuple[Dataset, int] | None:

@@ -133,3 +133,12 @@ def test_bad_data(run, midi, dataset, tmp_path):
         assert (status, out) == (1, "")
         assert_one_line(err, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["silent.midi.txt"]
+
+
+@pytest.mark.parametrize("command", ["plot", "render"])
+@pytest.mark.parametrize("choice", [("--tracks", "99"), ("--programs", "99"), ("--channels", "16")])
+def test_a_choice_that_matches_nothing_is_an_error(run, midi, tmp_path, command, choice):
+    status, shown, error = run(command, midi / "C_major.mid", tmp_path / "x.out", *choice)
+    assert (status, shown) == (1, "")
+    assert_one_line(error, "C_major.mid", "not asked for", "rollcore info")
+    assert not (tmp_path / "x.out").exists()
