@@ -25,11 +25,11 @@ from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, Tra
 from seq2seq.run import Run
 from seq2seq.training.evaluation import evaluate
 from seq2seq.training.fit import train
-from seq2seq.training.presets import ECHO_FRAMES, MOST_EPOCHS, PRESETS, model_config, train_config
+from seq2seq.training.presets import ECHO_FRAMES, MOST_PASSES, PRESETS, recipe
 from seq2seq.training.startup import import_keras
 from seq2seq.training.tracking import tracked
 
-_SIZES = "; ".join(f"{name} has {preset.updates:,}" for name, preset in PRESETS.items())
+_SIZES = ", ".join(f"{name} {preset.updates:,} updates" for name, preset in PRESETS.items())
 # The post's model is trained as the post did: in larger batches, in the keys as they are.
 _BLOG = {"head": "bernoulli", "batch_size": 32, "dropout": 0.3, "transpose": 0, "learning_rate": 6e-3}
 
@@ -57,11 +57,23 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help=f"Passes over the data.  [default: at most {MOST_EPOCHS}, by the updates of the preset: {_SIZES}]",
+    help=f"Passes over the data.  [default: up to {MOST_PASSES}, more of a small set; a preset has at most: {_SIZES}]",
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Windows per update.  [default: 8; 32 for blog]")
-@click.option("--input-frames", type=click.IntRange(2), help="Frames that a window reads.  [default: 50]")
-@click.option("--target-frames", type=click.IntRange(1), help="Frames that it predicts.  [default: 50]")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Windows per update.  [default: 4; large: 8; blog: 32]",
+)
+@click.option(
+    "--input-frames",
+    type=click.IntRange(2),
+    help="Frames that a window reads.  [default: 32; large: 50]",
+)
+@click.option(
+    "--target-frames",
+    type=click.IntRange(1),
+    help="Frames that it predicts.  [default: 96; large: 50]",
+)
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
 @click.option(
     "--learning-rate",
@@ -69,8 +81,8 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     metavar="RATE",
     help="Its peak.  [default: 0.004; 0.006 for blog]",
 )
-@click.option("--units", type=click.IntRange(2), help="Width of each LSTM layer.  [default: 64]")
-@click.option("--layers", type=click.IntRange(1), help="LSTM layers on either side.  [default: 2]")
+@click.option("--units", type=click.IntRange(2), help="Width of each LSTM layer.  [default: 48; large: 128]")
+@click.option("--layers", type=click.IntRange(1), help="LSTM layers on either side.  [default: 2; quick: 1]")
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
 @click.option("--attention/--no-attention", default=None, help="For seq2seq: look back at the encoder's outputs.")
 @click.option(
@@ -184,7 +196,6 @@ def _configurations(
     if name != "tied" and ("lags" in given or given.get("echo")):
         raise click.UsageError(f"--lags and --echo are for --model tied, not {name}")
     chosen = {
-        **PRESETS[preset or "standard"].model,
         **({} if name != "blog" or config else _BLOG),
         **before,
         **given,
@@ -192,8 +203,7 @@ def _configurations(
     }
     with bad_usage():
         dataset = rollcore.open_dataset(data)
-        model = model_config(dataset, **_fields(ModelConfig, chosen))
-        return model, train_config(dataset, model, preset or "standard", **_fields(TrainConfig, chosen))
+        return recipe(dataset, preset or "standard", **chosen)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -217,11 +227,6 @@ def given_settings(params: dict[str, Any]) -> dict[str, Any]:
 
 def _values(config: ModelConfig | TrainConfig) -> dict[str, Any]:
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-
-
-def _fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that are fields of a configuration."""
-    return {field.name: options[field.name] for field in dataclasses.fields(kind) if field.name in options}
 
 
 def check_unchanged(run_dir: Path, given: dict[str, Any]) -> None:

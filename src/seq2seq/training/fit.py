@@ -12,7 +12,7 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.output.curves import plot_losses
 from seq2seq.run import Run, best_epoch
-from seq2seq.training.presets import model_config, train_config
+from seq2seq.training.presets import recipe, train_config
 from seq2seq.training.progress import Display, Interruption
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def train(
     run_dir : path
         Where the run is written.
     model : ModelConfig, optional
-        The architecture; what :func:`model_config` returns by default.
+        The architecture; by default that of ``seq2seq train`` without options.
     settings : TrainConfig, optional
         How to train it; what :func:`train_config` returns by default.
     max_minutes : float, optional
@@ -105,8 +105,11 @@ def train(
         if run.dataset["fingerprint"] != dataset.fingerprint:
             raise RunError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
     else:
-        model = model or model_config(dataset)
-        run = Run.new(run_dir, model, settings or train_config(dataset, model), dataset, device_name())
+        if model is None:
+            model, usual = recipe(dataset)
+        else:
+            usual = train_config(dataset, model)
+        run = Run.new(run_dir, model, settings or usual, dataset, device_name())
     with run.alone():
         if run.has_model() and not resume and not overwrite:
             raise RunError(

@@ -15,7 +15,7 @@ from rollcore import DatasetError, open_dataset  # noqa: E402
 from seq2seq.cli import run_one  # noqa: E402
 from seq2seq.models.config import ModelConfig, TrainConfig  # noqa: E402
 from seq2seq.run import Run  # noqa: E402
-from seq2seq.training.presets import PRESETS, model_config, train_config  # noqa: E402
+from seq2seq.training.presets import PRESETS, recipe, train_config  # noqa: E402
 
 main = partial(run_one, "train")
 
@@ -60,15 +60,19 @@ def test_the_training_is_what_the_options_say(data, tmp_path, asked):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_what_is_not_asked_for_otherwise(data, tmp_path, asked, preset):
     assert main([str(data), "-o", str(tmp_path), "--preset", preset, "--layers", "3"]) == 1
-    expected = model_config(open_dataset(data), **{**PRESETS[preset].model, "layers": 3})
-    assert asked["model"] == expected
-    assert asked["settings"] == train_config(open_dataset(data), expected, preset)
+    assert (asked["model"], asked["settings"]) == recipe(open_dataset(data), preset, layers=3)
+    assert asked["model"].layers == 3
 
 
 def test_the_epochs_of_a_preset_come_near_its_updates(data):
     dataset, model = open_dataset(data), ModelConfig(input_frames=4, target_frames=6)
     # 1 + 2 + 5 + 2 targets of 6 frames, and half of one for each piece, where its phase is drawn.
     assert train_config(dataset, model, batch_size=1).epochs == 50
+    with pytest.MonkeyPatch.context() as patch:  # 12 updates an epoch: what makes the least, or the most passes
+        patch.setattr("seq2seq.training.presets.LEAST_UPDATES", 120)
+        assert train_config(dataset, model, batch_size=1).epochs == 10
+        patch.setattr("seq2seq.training.presets.LEAST_UPDATES", 12)
+        assert train_config(dataset, model, batch_size=1).epochs == 6
     batch_size = 1
     windows = sum(0.5 + -(-int(n) // 6) for n in dataset.pieces["frames"][dataset.split("train")])
     assert windows == 12

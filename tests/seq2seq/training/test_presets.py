@@ -8,7 +8,7 @@ import pytest
 from rollcore import build_dataset, make_chords, open_dataset
 from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
-from seq2seq.training.presets import model_config, train_config
+from seq2seq.training.presets import model_config, recipe, train_config
 
 
 def test_the_range_is_that_of_the_training_pieces_and_five_more(data):
@@ -39,3 +39,16 @@ def test_in_seconds_there_is_neither_beat_nor_bar_nor_echo(tmp_path):
 def test_there_is_no_other_preset(data):
     with pytest.raises(ConfigError, match="preset must be one of quick, standard, large"):
         train_config(open_dataset(data), ModelConfig(), "huge")
+    with pytest.raises(ConfigError, match="preset must be one of quick, standard, large"):
+        recipe(open_dataset(data), "huge")
+
+
+def test_a_recipe_is_leaner_for_the_model_of_all_pitches_alone(data):
+    dataset = open_dataset(data)
+    model, settings = recipe(dataset, seed=5)
+    assert (model.units, model.layers, model.input_frames, model.target_frames) == (48, 2, 32, 96)
+    assert (settings.batch_size, settings.seed) == (4, 5)
+    assert recipe(dataset, "quick")[0].layers == 1
+    model, settings = recipe(dataset, model="seq2seq")
+    assert (model.units, model.input_frames, model.target_frames, settings.batch_size) == (64, 50, 50, 8)
+    assert recipe(dataset, units=20, batch_size=3)[0].units == 20
