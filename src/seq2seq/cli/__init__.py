@@ -52,6 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = import_module(f"seq2seq.cli.{cmd_name}").cli
+        found.name = cmd_name  # what documents made from the commands call it
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
