@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -300,10 +300,12 @@ def build_dataset(
         absent: tuple[str, ...] = ()
         if isinstance(places, NamedSplits) and part is None:
             absent = tuple(name.decode("utf-8", "surrogateescape") for name in places.absent())
-        report = _report(Path(out), reading.grid, tables, absent, ledger)
-        if known is None:  # an update looks at new files alone
-            report = replace(report, unmatched=reading.unmatched())
-        else:
+        # An update looks at new files alone: it cannot say what none of them has.
+        counts = {**ledger.counts(), "unmatched": list(reading.unmatched()) if known is None else []}
+        if part is not None:
+            options["part"] |= counts  # the merge sums them up
+        report = replace(sum_up(Path(out), reading.grid, tables, counts), absent=absent)
+        if known is not None:
             known.release()
         size = writer.commit(tables, options)
     report = replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
@@ -366,33 +368,38 @@ def _share(sources: list[Any], column: str | None, part: tuple[int, int]) -> tup
     return share, {"index": index, "of": of, "files": names.hexdigest()}
 
 
-def _report(path: Path, grid: Grid, tables: Tables, absent: tuple[str, ...], ledger: Ledger) -> BuildReport:
-    """Sum up a build before it is committed: what comes after that may be interrupted."""
+def sum_up(path: Path, grid: Grid, tables: Tables, counts: Mapping[str, Any]) -> BuildReport:
+    """Sum up a build before it is committed: what comes after that may be interrupted.
+
+    `counts` are those of `Ledger.counts`, and the options that matched nothing.
+    """
     repaired = tables.files["outcome"] == OUTCOMES.index("repaired")
     mended = tables.repairs[repaired[tables.repairs["file"]]]
     repairs = np.bincount(mended["code"], mended["count"], len(REPAIR_CODES))
-    skipped = int((tables.files["outcome"] == OUTCOMES.index("skipped")).sum())
+    reasons = Counter(tables.files["reason"][tables.files["outcome"] == OUTCOMES.index("skipped")].tolist())
+    skipped = sum(reasons.values())
     return BuildReport(
         path=path,
         found=len(tables.files),
         read=len(tables.files) - skipped,
         repaired=int(repaired.sum()),
         skipped=skipped,
-        reasons=dict(ledger.skipped),
+        reasons={tables.reasons[i]: count for i, count in reasons.items()},
         repairs={code: int(count) for code, count in zip(REPAIR_CODES, repairs, strict=True) if count},
         pieces=len(tables.pieces),
-        absent=absent,
+        absent=(),
         splits=tuple(np.bincount(tables.pieces["split"], minlength=3).tolist()),
-        frames=ledger.frames,
+        frames=int(tables.pieces["frames"].sum(dtype=np.int64)),
         notes=int(tables.pieces["notes"].sum(dtype=np.int64)),
         hours=float(tables.pieces["microseconds"].sum(dtype=np.int64)) / 3.6e9,
         bytes=0,
         seconds=0.0,
         grid=grid,
         aligned=int((tables.pieces["shift"] != 0).sum()),
-        left_out={name: int(n) for name, n in zip(LEFT_OUT, ledger.left_out, strict=True) if n},
-        off_grid=ledger.off_grid,
-        gridless=ledger.gridless,
+        left_out={name: int(n) for name, n in zip(LEFT_OUT, counts["left_out"], strict=True) if n},
+        off_grid=counts["off_grid"],
+        gridless=counts["gridless"],
+        unmatched=tuple(counts["unmatched"]),
     )
 
 

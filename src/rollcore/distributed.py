@@ -81,7 +81,7 @@ def build_distributed(
                 for i in range(1, count + 1)
             }
             _wait(distributed, client, scheduler, jobs, progress)
-            return merge_parts([folder / f"{i:06d}.h5" for i in range(1, count + 1)], target)
+            return merge_parts([folder / f"{i:06d}.h5" for i in range(1, count + 1)], target).pieces
 
 
 def _build_part(sources: Any, path: str, part: tuple[int, int], options: dict[str, Any]) -> None:

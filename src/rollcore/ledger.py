@@ -109,6 +109,10 @@ class Ledger:
         """Say which shard the pieces of the latest batch are in."""
         self._pieces[-1]["shard"] = shard
 
+    def counts(self) -> dict[str, Any]:
+        """Return what the tables do not say, as JSON holds it: `off_grid`, `gridless` and `left_out`."""
+        return {"off_grid": self.off_grid, "gridless": self.gridless, "left_out": self.left_out.tolist()}
+
     def tables(self) -> Tables:
         """Return the whole tables; reasons are sorted, so that their order does not depend on how files are met."""
         files = np.concatenate([np.zeros(0, FILE_DTYPE), *self._files])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,17 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from rollcore.build import MOST_PARTS
+from rollcore.build import MOST_PARTS, BuildReport, sum_up
 from rollcore.dataset import FILE_DTYPE, OUTCOMES, PIECE_DTYPE, REPAIR_DTYPE, Dataset, checksum, open_dataset
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.ledger import copies_by, sorted_reasons
+from rollcore.selection import LEFT_OUT
 from rollcore.writer import DatasetWriter, Tables
 
 __all__ = ["merge_parts"]
 
 
-def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> int:
+def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> BuildReport:
     """Join the parts that ``build_dataset(..., part=(i, n))`` wrote into one dataset.
 
     Copies in different parts are left out here, where the build was to leave them out. The parts stay as they are.
@@ -34,8 +37,8 @@ def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
 
     Returns
     -------
-    int
-        Number of pieces.
+    BuildReport
+        That of the whole build. Of copies that are left out here it counts the notes off the grid too.
 
     Raises
     ------
@@ -44,6 +47,7 @@ def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
     RollcoreError
         If none of the parts has a piece.
     """
+    began = time.perf_counter()
     opened = _in_order([open_dataset(part) for part in parts])
     for part in opened:
         if Path(out).exists() and os.path.samefile(part.path, out):
@@ -56,8 +60,9 @@ def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
         tables = joined.tables()
         if not len(tables.pieces):
             raise RollcoreError(f"{opened[0].path}: none of {len(opened)} parts has a piece; build of other files")
-        writer.commit(tables, options)
-    return len(tables.pieces)
+        report = sum_up(Path(out), opened[0].grid, tables, _counts(opened))
+        size = writer.commit(tables, options)
+    return replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
 
 
 def _in_order(parts: list[Dataset]) -> list[Dataset]:
@@ -91,6 +96,22 @@ def _place(part: Dataset) -> tuple[int, int, str]:
     if not (type(index) is type(of) is int and type(names) is str and 1 <= index <= of <= MOST_PARTS):
         raise DatasetError(f"{part.path}: damaged: which part it is; build it again")
     return index, of, names
+
+
+def _counts(parts: list[Dataset]) -> dict[str, Any]:
+    """Sum up what the parts say of themselves beside their tables."""
+    off_grid, gridless, left_out = 0, 0, np.zeros(len(LEFT_OUT), np.int64)
+    unmatched: set[str] | None = None
+    for part in parts:
+        found: Any = part.options["part"]
+        try:
+            off_grid, gridless = off_grid + int(found["off_grid"]), gridless + int(found["gridless"])
+            left_out = left_out + np.array(found["left_out"], np.int64).reshape(len(LEFT_OUT))
+            those = {str(option) for option in found["unmatched"]}
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise DatasetError(f"{part.path}: damaged: what was left out of it; build it again") from None
+        unmatched = those if unmatched is None else unmatched & those
+    return {"off_grid": off_grid, "gridless": gridless, "left_out": left_out, "unmatched": sorted(unmatched or ())}
 
 
 def _build(part: Dataset) -> tuple[Any, ...]:

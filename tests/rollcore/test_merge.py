@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -52,13 +53,17 @@ def small_batches(monkeypatch):
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 @pytest.mark.parametrize("dedupe", [False, "notes", "bytes"])
 def test_parts_are_joined_to_what_one_process_writes(folder, tmp_path, count, dedupe):
-    rollcore.build_dataset(folder, tmp_path / "whole.h5", dedupe=dedupe)
+    expected = rollcore.build_dataset(folder, tmp_path / "whole.h5", dedupe=dedupe)
     parts = build_parts(folder, tmp_path, count, dedupe=dedupe)
     contents = [path.read_bytes() for path in parts]
-    number = rollcore.merge_parts(parts[::-1], tmp_path / "joined.h5")
+    report = rollcore.merge_parts(parts[::-1], tmp_path / "joined.h5")
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     whole = rollcore.open_dataset(tmp_path / "whole.h5")
-    assert number == len(whole)
+    assert report.pieces == len(whole)
+    report = replace(report, path=expected.path, seconds=expected.seconds)
+    if dedupe:  # of the copies that the merge leaves out only the parts know what is off the grid
+        report = replace(report, off_grid=expected.off_grid, gridless=expected.gridless, left_out=expected.left_out)
+    assert report == expected
     assert len(whole.reasons) >= 3
     assert len(whole.repairs)
     assert bool(dedupe) == any("same" in reason for reason in whole.reasons)
@@ -88,6 +93,23 @@ def test_inputs_of_every_kind_are_shared_out(folder, tmp_path, kind):
     rollcore.build_dataset(inputs, tmp_path / "whole.h5", dedupe=True)
     rollcore.merge_parts(build_parts(inputs, tmp_path, 3, dedupe=True), tmp_path / "joined.h5")
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_what_is_off_the_grid_left_out_or_matched_by_nothing_is_summed_up(tmp_path):
+    (tmp_path / "midi").mkdir()
+    for i in range(8):
+        notes = [
+            (480 * k + 70 * (i == 1), 480 * k + 240, 60 + k, 80, track, track) for k in range(8) for track in (0, 1)
+        ]
+        midi = replace(rollcore.Midi.from_notes(notes), track_names=("left", "right" if i == 3 else ""))
+        rollcore.write_midi(midi, tmp_path / "midi" / f"{i}.mid")
+    select = rollcore.Selection(tracks="left,right,nobody")
+    expected = rollcore.build_dataset(tmp_path / "midi", tmp_path / "whole.h5", select=select)
+    report = rollcore.merge_parts(build_parts(tmp_path / "midi", tmp_path, 3, select=select), tmp_path / "joined.h5")
+    assert (report.off_grid, report.left_out) == (8, {"of other tracks": 56})
+    assert report.unmatched == ("--tracks nobody",)
+    assert replace(report, path=expected.path, seconds=expected.seconds) == expected
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -21,5 +21,9 @@ def merge(parts: tuple[str, ...], out: str) -> None:
     from rollcore.merge import merge_parts
 
     with published(out) as local:
-        count = merge_parts(parts, local)
-    click.echo(f"{count:,} pieces of {len(parts):,} parts in {printable(out)}; next: rollcore info {printable(out)}")
+        report = merge_parts(parts, local)
+    for line in str(report).replace(local, out).split("\n"):
+        click.echo(printable(line))
+    click.echo(
+        f"{report.pieces:,} pieces of {len(parts):,} parts in {printable(out)}; next: rollcore info {printable(out)}"
+    )
