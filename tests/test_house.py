@@ -78,6 +78,7 @@ ORDER = {
         "models.weights",
         "models.archive",
         "shipped",
+        "steps",
         "run",
         "output.losses",
         "output.curves",

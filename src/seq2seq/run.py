@@ -4,10 +4,13 @@ One class knows the names of its files::
 
     config.json         settings, dataset, versions, host, device: all that it takes to train the run again
     metrics.csv         a line an epoch
+    updates.csv         losses of updates, at most 10,000
     best.keras          the model of the epoch with the lowest validation loss
     model.safetensors   its weights as the generator reads them
     last.keras          the model and the state of its optimizer that --resume continues from
     progress.json       how far within an epoch last.keras is
+    level.keras         the same from before the learning rate came down, which a run that gets more epochs goes on from
+    level.json          how far within an epoch level.keras is
     evaluation.json     the latest evaluation of the best model
     samples/            music of the best epochs
     loss.png            the loss curves
@@ -60,6 +63,8 @@ COLUMNS = (
 
 _CONFIG, _METRICS, _PROGRESS, _EVALUATION = "config.json", "metrics.csv", "progress.json", "evaluation.json"
 _BEST, _LAST, _WEIGHTS, _PICTURE, _SAMPLES = "best.keras", "last.keras", "model.safetensors", "loss.png", "samples"
+_UPDATES = "updates.csv"
+_LEVEL, _LEVEL_PROGRESS = "level.keras", "level.json"
 _LOCK = ".lock"
 
 # What a file that is not as it was written can raise.
@@ -172,9 +177,19 @@ class Run:
         return self.path / _LAST
 
     @property
+    def level_model(self) -> Path:
+        """The Keras model from before the learning rate came down, which a run that gets more epochs goes on from."""
+        return self.path / _LEVEL
+
+    @property
     def weights(self) -> Path:
         """The weights of the best model as a generator reads them."""
         return self.path / _WEIGHTS
+
+    @property
+    def updates(self) -> Path:
+        """The losses of updates, as :mod:`seq2seq.steps` reads and writes them; it need not be there."""
+        return self.path / _UPDATES
 
     @property
     def samples(self) -> Path:
@@ -222,9 +237,12 @@ class Run:
             raise RunError(f"{self.path}: no epoch was completed (none in {_METRICS}): train the run again")
         return history
 
-    def progress(self) -> dict[str, float]:
-        """Return how far within an epoch last.keras is, as :meth:`keep` was told it; empty where nothing was."""
-        return self._read(_PROGRESS) or {}
+    def progress(self, *, level: bool = False) -> dict[str, float]:
+        """Return how far within an epoch last.keras is, as :meth:`keep` was told it; empty where nothing was.
+
+        With *level*, the same of level.keras.
+        """
+        return self._read(_LEVEL_PROGRESS if level else _PROGRESS) or {}
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return the latest evaluation of the best model, as `seq2seq.evaluate` made it, or None."""
@@ -276,6 +294,7 @@ class Run:
         weights: Callable[[Path], object] | None = None,
         progress: Mapping[str, float] | None = None,
         first: bool = False,
+        level: bool = False,
     ) -> None:
         """Put a state of the training in the place of the one before, once all of it is on the disk.
 
@@ -291,13 +310,16 @@ class Run:
             What a resumed training must know of the epoch that has begun.
         first : bool
             Whether this is the first state of a run: what a former run left makes way for it.
+        level : bool
+            Whether this is the latest state before the learning rate comes down, which is kept once more.
 
         Raises
         ------
         RunError
             If it cannot be written; the state before stands then.
         """
-        last, best, light = (self.path / name for name in (".last.part.keras", ".best.part.keras", ".part.safetensors"))
+        names = (".last.part.keras", ".best.part.keras", ".level.part.keras", ".part.safetensors")
+        last, best, plateau, light = (self.path / name for name in names)
         try:
             save(last)
             if weights is not None:
@@ -310,22 +332,24 @@ class Run:
                 (self.path / _EVALUATION).unlink(missing_ok=True)
                 os.replace(light, self.weights)
                 os.replace(best, self.best_model)
+            if level:
+                shutil.copyfile(last, plateau)
+                self._write_progress(_LEVEL_PROGRESS, progress)
+                os.replace(plateau, self.level_model)
             # In this order: a history that is an epoch ahead of last.keras is cut by --resume.
             self._write_history(history)
-            if progress:
-                _write_json(self.path / _PROGRESS, progress)
-            else:
-                (self.path / _PROGRESS).unlink(missing_ok=True)
+            self._write_progress(_PROGRESS, progress)
             os.replace(last, self.last_model)
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
         finally:
-            for part in (last, best, light):
+            for part in (last, best, plateau, light):
                 part.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         """Remove what a former run left."""
-        for name in (_BEST, _LAST, _WEIGHTS, _METRICS, _PROGRESS, _EVALUATION, _PICTURE):
+        metrics = (_METRICS, _UPDATES, _PROGRESS, _LEVEL_PROGRESS, _EVALUATION, _PICTURE)
+        for name in (_BEST, _LAST, _LEVEL, _WEIGHTS, *metrics):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)
 
@@ -339,6 +363,12 @@ class Run:
         if not isinstance(found, dict):
             raise RunError(f"{self.path / name}: unreadable (not an object): remove it")
         return found
+
+    def _write_progress(self, name: str, progress: Mapping[str, float] | None) -> None:
+        if progress:
+            _write_json(self.path / name, progress)
+        else:
+            (self.path / name).unlink(missing_ok=True)
 
     def _write_history(self, history: History) -> None:
         text = io.StringIO(newline="")
@@ -355,6 +385,20 @@ def best_epoch(history: History) -> float:
     """Return the epoch with the lowest validation loss; a whole number but for one that was not complete."""
     epoch = min(history, key=lambda row: row[VALIDATION])["epoch"]
     return int(epoch) if epoch == int(epoch) else epoch
+
+
+def trunk(history: History) -> History:
+    """Return the epochs that led to the latest one.
+
+    A run that gets more epochs goes back to before its learning rate came down. The epochs it had after that stay in
+    the history, followed by those that take their place.
+    """
+    found: History = []
+    for row in history:
+        while found and found[-1]["epoch"] >= row["epoch"]:
+            found.pop()
+        found.append(row)
+    return found
 
 
 def make_folder(path: str | Path) -> list[Path]:

@@ -8,6 +8,7 @@ import pytest
 from fake_runs import losses, write_run
 from seq2seq.cli import main
 from seq2seq.run import TRAIN, VALIDATION
+from seq2seq.steps import Step, Steps
 
 TEST = {"split": "test", "scores": {"model": {"nats_per_frame": 1.75, "f1": 0.625, "frames": 100}}}
 
@@ -34,6 +35,7 @@ def test_what_is_pushed_is_found_again(client, mlflow_server, tmp_path, capsys):
         tmp_path / "a", history, train={"epochs": 5}, model={"lags": (4, 8)}, samples=2, evaluation=TEST, dataset="one"
     )
     run.loss_picture.write_bytes(b"a picture")
+    Steps([Step(8, 3.5, 1e9), Step(16, 3.25, 1e9 + 1)]).write(run.updates)
     assert main(["push", str(run.path), "--mlflow", mlflow_server]) == 0
     assert "5 epochs are in MLflow's run " in capsys.readouterr().out
     (there,) = found(client, "one", "params.units = '64' and metrics.validation_nats_per_frame < 3")
@@ -41,6 +43,7 @@ def test_what_is_pushed_is_found_again(client, mlflow_server, tmp_path, capsys):
         (epoch + 1, validation) for epoch, (_, validation) in enumerate(history)
     ]
     assert points(client, there, TRAIN) == [(epoch + 1, trained) for epoch, (trained, _) in enumerate(history)]
+    assert points(client, there, "loss_of_updates") == [(8, 3.5), (16, 3.25)]
     assert (there.data.params["lags"], there.data.params["batch_size"]) == ("4,8", "8")
     assert (there.data.metrics["test_nats_per_frame"], there.data.metrics["test_f1"]) == (1.75, 0.625)
     assert (there.info.run_name, there.info.status) == ("a", "FINISHED")

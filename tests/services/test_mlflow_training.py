@@ -1,15 +1,21 @@
 """Trainings that log to a real MLflow server: alive, killed in the middle, and not there at all."""
 
+import contextlib
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from fake_runs import losses as losses_of
+from fake_runs import write_run
+from seq2seq.errors import RunError
 from seq2seq.run import TRAIN, VALIDATION
+from seq2seq.training.tracking import tracked
 from servers import mlflow_serving
 from small_dataset import write_dataset
 
@@ -65,6 +71,7 @@ def test_a_training_is_logged_while_it_goes_on(data, plain, mlflow_server, tmp_p
     assert sent == {int(epoch): float(validation) for epoch, _, validation in losses(plain)}
     assert there.info.status == "FINISHED"
     assert there.data.metrics["loss_of_updates"] > 0
+    assert there.data.metrics["test_nats_per_frame"] > 0  # of the table at the end
     assert [file.path for file in client.list_artifacts(there.info.run_id)] == ["loss.png"]
     (parent,) = client.search_runs([experiment], "attributes.run_name = 'all'")
     assert there.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -95,3 +102,34 @@ def test_a_server_that_is_not_there_changes_nothing_either(data, plain, tmp_path
     assert losses(tmp_path / "run") == losses(plain)
     assert files(tmp_path / "run") == files(plain)
     assert errors.count("MLflow: ") == 2  # when it is noticed, and at the end
+
+
+def test_a_server_that_is_silent_changes_nothing_either(data, plain, tmp_path):
+    """It takes connections and never answers; the end of the training waits for a few seconds, and says so."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = begin(data, tmp_path / "run", "--mlflow", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        _, errors = process.communicate(timeout=300)
+        silent.setblocking(False)
+        silent.accept()[0].close()  # it was asked
+    assert process.returncode == 0, errors
+    assert losses(tmp_path / "run") == losses(plain)
+    assert files(tmp_path / "run") == files(plain)
+    assert "MLflow: not all was sent (" in errors
+    assert errors.rstrip().endswith("send it with seq2seq push RUN --mlflow URI")
+    assert "Traceback" not in errors
+
+
+def test_how_a_training_ended_is_logged(mlflow_server, tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'rollcore[mlflow]'")
+    pytest.importorskip("keras", reason="Keras is not installed: pip install 'rollcore[cpu]'")
+    client = mlflow.MlflowClient(tracking_uri=mlflow_server)
+    ends = {"done": None, "stopped": None, "failed": RunError("not a number"), "ended": KeyboardInterrupt()}
+    for name, error in ends.items():
+        run = write_run(tmp_path / name, losses_of(2), train={"epochs": 3 if name == "stopped" else 2}, dataset="ends")
+        with contextlib.suppress(RunError, KeyboardInterrupt), tracked(run.path, mlflow_uri=mlflow_server) as callbacks:
+            callbacks[0].on_epoch_end(1)
+            if error is not None:
+                raise error
+    found = client.search_runs([client.get_experiment_by_name("ends").experiment_id])
+    expected = {"done": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "ended": "KILLED"}
+    assert {run.info.run_name: run.info.status for run in found} == expected

@@ -10,7 +10,7 @@ import pytest
 
 from fake_runs import losses, write_run
 from seq2seq.run import TRAIN, VALIDATION, Run
-from seq2seq.training.tracking import Step
+from seq2seq.steps import Step, Steps
 
 accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator",
@@ -48,8 +48,12 @@ def test_what_is_written_is_read_back(tmp_path, mirror):
     run = write_run(tmp_path / "a", history, samples=1, evaluation=evaluation)
     plot_roll(np.zeros((40, 1, 16), np.uint8), run.grid, str(run.loss_picture))
     writing = mirror()
-    writing.send(run, [Step(8, 3.5, 1e9), Step(16, 3.25, 1e9 + 1)])
-    writing.send(run, [])
+    noted = Steps([Step(8, 3.5, 1e9)])
+    noted.write(run.updates)
+    writing.send(run)
+    noted.found.append(Step(16, 3.25, 1e9 + 1))
+    noted.write(run.updates)
+    writing.send(run)
     writing.finish(run, "FINISHED")
     found = read(run)
     assert values(found, f"epoch/{VALIDATION}") == [(k + 1, pytest.approx(loss)) for k, (_, loss) in enumerate(history)]
@@ -70,7 +74,7 @@ def test_what_is_written_is_read_back(tmp_path, mirror):
 def test_a_sample_is_heard(tmp_path, mirror):
     run = write_run(tmp_path / "a", losses(1), samples=1)
     writing = mirror()
-    writing.send(run, [])
+    writing.send(run)
     writing.finish(run, "FINISHED")
     found = read(run)
     (sound,) = found.Audio("sounds/epoch-1")
@@ -83,7 +87,7 @@ def test_a_run_that_goes_on_writes_each_epoch_once(tmp_path, mirror):
     history = losses(4)
     run = write_run(tmp_path / "a", history[:2])
     first = mirror()
-    first.send(run, [])
+    first.send(run)
     first.finish(run, "KILLED")
     other = write_run(tmp_path / "b", history)
     (run.path / "metrics.csv").write_bytes((other.path / "metrics.csv").read_bytes())
@@ -91,7 +95,7 @@ def test_a_run_that_goes_on_writes_each_epoch_once(tmp_path, mirror):
     second = mirror()
     for epochs in (3, 4):
         (run.path / "metrics.csv").write_text("".join(lines[: epochs + 1]))
-        second.send(Run.open(run.path), [])
+        second.send(Run.open(run.path))
     second.finish(run, "FINISHED")
     assert [step for step, _ in values(read(run), f"epoch/{VALIDATION}")] == [1, 2, 3, 4]
 
@@ -100,7 +104,7 @@ def test_tensorflow_is_not_imported(tmp_path):
     write_run(tmp_path / "a", losses(2), samples=1)
     code = (
         "import sys; from seq2seq.run import Run; from seq2seq.training.tensorboard_mirror import TensorboardMirror\n"
-        f"run = Run.open({str(tmp_path / 'a')!r}); mirror = TensorboardMirror(); mirror.send(run, [])\n"
+        f"run = Run.open({str(tmp_path / 'a')!r}); mirror = TensorboardMirror(); mirror.send(run)\n"
         "mirror.finish(run, 'FINISHED'); print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

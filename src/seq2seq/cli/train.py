@@ -163,15 +163,14 @@ def cli(
                     callbacks=callbacks,
                     quiet=quiet,
                 )
+                if not result["interrupted"]:
+                    _report(data, target, result, quiet, place)  # while trackers listen
         except Exception as error:
             # Each backend has its own error for it.
             if type(error).__name__ not in ("ResourceExhaustedError", "OutOfMemoryError"):
                 raise
             raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
-        if result["interrupted"]:
-            return console.INTERRUPTED
-        _report(data, target, result, quiet, place)
-        return 0
+        return console.INTERRUPTED if result["interrupted"] else 0
 
 
 def _check_data(data: str) -> None:
@@ -215,8 +214,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, TypeError, LookupError, RecursionError, Seq2SeqError) as error:
         raise ConfigError(f"{path}: not settings as config.json of a run holds them ({error})") from None
-    # A run that was extended is repeated as one of its whole length.
-    return {**_values(model), **_values(settings), "restart": 0}
+    return _values(model) | _values(settings)
 
 
 def given_settings(params: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class TrainConfig:
     random_phase : bool
         Where a piece's windows begin is drawn anew every epoch; otherwise always at its start.
     learning_rate : float
-        Peak of the schedule: linear warm-up over the first 5 %, then a cosine down to nothing.
+        Peak of the schedule: linear warm-up over the first 5 %, level, then straight down to nothing.
     transpose : int
         Windows are shifted by up to this many semitones either way, and the model is told the shift.
     keep_key : float
@@ -168,9 +168,6 @@ class TrainConfig:
     ema : float, optional
         Decay per update of the moving average of the weights, which is what is evaluated and kept. By default 0.99,
         and less in a run of fewer than 500 updates, so that the average reaches over a fifth of them.
-    restart : int
-        Updates after which a run that was extended warmed up again; 0 where it was not. See
-        :mod:`seq2seq.models.schedule`.
     seed : int
         Seeds the weights, the order of windows, the shifts and the dropout: same seed, same run.
     """
@@ -183,7 +180,6 @@ class TrainConfig:
     transpose: int = 5
     keep_key: float = 0.3
     ema: float | None = None
-    restart: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -192,8 +188,6 @@ class TrainConfig:
             at_least(1, name, getattr(self, name))
         for name in ("hop", "transpose"):
             at_least(0, name, getattr(self, name))
-        if not isinstance(self.restart, numbers.Integral) or self.restart < 0:
-            raise ConfigError(f"restart must be a number of updates, not {self.restart}")
         if not 0 <= self.keep_key <= 1:
             raise ConfigError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")
         if self.transpose > MAX_TRANSPOSE:

@@ -13,7 +13,7 @@ from typing import Any
 from rollcore import MidiError, read_midi
 from rollcore.console import printable
 from rollcore.storage import origin
-from seq2seq.output.losses import panel_title
+from seq2seq.output.losses import panel_title, with_gaps
 from seq2seq.output.page import asset, document, write_document
 from seq2seq.output.player import Piece
 from seq2seq.run import TRAIN, VALIDATION, Run
@@ -110,10 +110,11 @@ def comparison_page(runs: Iterable[Run]) -> str:
 
 def curve(history: Sequence[dict[str, float]]) -> dict[str, list[float | None]]:
     """Return the losses of a history as the scripts read them: None for what is not finite."""
+    rows = with_gaps(history)
     return {
-        "epochs": [row["epoch"] if row["epoch"] % 1 else int(row["epoch"]) for row in history],
-        "train": [_number(row[TRAIN]) for row in history],
-        "validation": [_number(row[VALIDATION]) for row in history],
+        "epochs": [row["epoch"] if row["epoch"] % 1 else int(row["epoch"]) for row in rows],
+        "train": [_number(row[TRAIN]) for row in rows],
+        "validation": [_number(row[VALIDATION]) for row in rows],
     }
 
 

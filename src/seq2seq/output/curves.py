@@ -9,7 +9,7 @@ from typing import Any
 
 from rollcore.files import whole_file
 from seq2seq.errors import ConfigError
-from seq2seq.output.losses import axis_top, losses_of
+from seq2seq.output.losses import axis_top, losses_of, with_gaps
 from seq2seq.run import TRAIN, VALIDATION
 
 _WIDTH, _HEIGHT, _LEGEND = 7.0, 3.6, 3.0  # inches
@@ -66,7 +66,7 @@ def _draw(axes: Any, title: str, runs: Mapping[str, Sequence[Mapping[str, float]
     top = axis_top(curves.values())
     low = min(finite, default=0.0)
     above = [name for name, history in runs.items() if history and not history[-1][VALIDATION] <= top]
-    for k, history in enumerate(runs.values()):
+    for k, history in enumerate(map(with_gaps, runs.values())):
         epoch = [row["epoch"] for row in history]
         for column, style in ((TRAIN, "x:"), (VALIDATION, "o-")):
             axes.plot(epoch, [row[column] for row in history], style, markersize=4, color=f"C{k % 10}")

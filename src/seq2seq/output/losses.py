@@ -54,3 +54,13 @@ def axis_top(curves: Iterable[Sequence[float]]) -> float:
 def losses_of(history: Sequence[Mapping[str, float]]) -> list[float]:
     """Return the training and validation losses of all epochs as one list."""
     return [row[column] for row in history for column in (TRAIN, VALIDATION)]
+
+
+def with_gaps(history: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """Return a history with a row of losses that are not numbers wherever its epochs go back, so that a line breaks."""
+    found: list[Mapping[str, float]] = []
+    for row in history:
+        if found and row["epoch"] <= found[-1]["epoch"]:
+            found.append({**found[-1], TRAIN: math.nan, VALIDATION: math.nan})
+        found.append(row)
+    return found

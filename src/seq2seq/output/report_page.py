@@ -77,7 +77,7 @@ def _facts(run: Run, history: Sequence[Mapping[str, float]]) -> dict[str, object
     return {
         "model": f"{run.config.model}, {run.config.head}",
         "trained on": panel_title(run),
-        "epochs": f"{len(history)} of {run.settings.epochs}, {minutes:.1f} minutes",
+        "epochs": f"{history[-1]['epoch'] if history else 0:g} of {run.settings.epochs}, {minutes:.1f} minutes",
         "best validation": lowest,
         "began": facts.get("began"),
         "device": ", ".join(str(name) for name in device if name) or None,

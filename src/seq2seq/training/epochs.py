@@ -12,7 +12,8 @@ import numpy as np
 
 from seq2seq.errors import RunError
 from seq2seq.models.weights import write_weights
-from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run
+from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run, trunk
+from seq2seq.steps import Steps
 from seq2seq.training.feed import Batch, RollBatches
 from seq2seq.training.metrics import Outside, score_model
 from seq2seq.training.progress import Display, Interruption, duration
@@ -110,6 +111,10 @@ class Epochs(keras.callbacks.Callback):
         Whether the averages are in the model.
     begun : bool
         Whether a state of this run is on the disk.
+    steps : Steps
+        The losses of updates.
+    level : int
+        Updates after which the learning rate comes down.
     on_best : callable or None
         Called with the number of an epoch that is the best so far, once it is kept.
     stopped : bool
@@ -136,6 +141,8 @@ class Epochs(keras.callbacks.Callback):
         self.facts: dict[str, Any] = {}
         self.averaged = self.begun = self.stopped = False
         self.on_best: Callable[[int], None] | None = None
+        self.level = 0
+        self.steps = Steps()
         self.began = self.kept = time.monotonic()
         self.pace_s: float | None = None  # of a batch
         self.scoring_s: float | None = None
@@ -158,6 +165,7 @@ class Epochs(keras.callbacks.Callback):
             self._swap_averages()
         self._enter(epoch)
         self.batches, self.loss = int(self.before["batches"]), self.before["loss"]
+        self.steps.begin(self.batches, self.loss)
         self.feed.waited_s, self.feed.taken = 0.0, 0
         self._first, self._warned = None, False
 
@@ -172,12 +180,16 @@ class Epochs(keras.callbacks.Callback):
         self.feed.taken = done = min(batch + 1, len(self.feed))  # batches are counted several at a time
         self.batches = int(self.before["batches"]) + done
         self.loss = (self.before["batches"] * self.before["loss"] + done * float(logs["loss"])) / self.batches
+        self.steps.note(self.epoch * self.total + self.batches, self.batches, self.loss)
         self._measure(now, done)
         if self.history and done >= 16 and not self._warned:
             self._warn()
         self.display.status(self._state(now))
         if self.batches == self.total:
             return  # the end of the epoch looks to the rest
+        if self._comes_down():
+            self._keep_within()
+            self._swap_averages()
         if self.interruption.received:
             self._keep_within()
             self._stop()
@@ -212,6 +224,11 @@ class Epochs(keras.callbacks.Callback):
         elif time.monotonic() - self.began + self._scoring_estimate() >= self.limit_s:
             self.display.say("the time is up: --resume continues from here")
             self._stop()
+
+    def _comes_down(self) -> bool:
+        """Whether the next call of the backend takes the learning rate down for the first time."""
+        done = self.epoch * self.total + self.batches
+        return done <= self.level < done + self.feed.at_once
 
     def complete(self, epoch: int) -> None:
         """Score and keep an epoch whose updates are all done, as a resumed training may find it."""
@@ -273,12 +290,17 @@ class Epochs(keras.callbacks.Callback):
 
     def _judge(self, row: dict[str, float], best: bool) -> str:
         """Say what the losses of an epoch mean, beside those before it."""
-        unigram, lowest = self.outside.unigram, min((one[TRAIN] for one in self.history), default=float("inf"))
+        unigram, lowest = self.outside.unigram, self._lowest()
         if row[TRAIN] > DIVERGED * lowest:
             return f", DIVERGED (train was {lowest:.3f} before): lower the learning rate"
         if row[VALIDATION] > unigram:
             return f", worse than counting pitches ({unigram:.3f})"
         return ", the best so far" if best else ""
+
+    def _lowest(self) -> float:
+        """Return the lowest training loss of the epochs before this one."""
+        before = (row[TRAIN] for row in trunk(self.history) if row["epoch"] <= self.epoch)
+        return min(before, default=float("inf"))
 
     def _keep_within(self) -> None:
         """Keep the state of an epoch that is not complete; it is the model of the run where there is none yet."""
@@ -312,6 +334,8 @@ class Epochs(keras.callbacks.Callback):
             "validation_nats_per_frame": history[-1][VALIDATION] if history else None,
             "unigram_nats_per_frame": self.outside.unigram,
         }
+        if progress:
+            progress = {**progress, "rows": len(history)}
         model = self.model
         self.run.keep(
             model.save,
@@ -319,7 +343,9 @@ class Epochs(keras.callbacks.Callback):
             weights=(lambda path: write_weights(model, path, facts)) if best else None,
             progress=progress,
             first=not self.begun,
+            level=self._comes_down(),
         )
+        self.steps.write(self.run.updates)
         self.begun, self.kept = True, time.monotonic()
 
     def _stop(self) -> None:
@@ -370,7 +396,7 @@ class Epochs(keras.callbacks.Callback):
 
     def _warn(self) -> None:
         """Say at once where the loss of an epoch leaves that of the earlier ones behind."""
-        lowest = min(row[TRAIN] for row in self.history)
+        lowest = self._lowest()
         if self.loss > DIVERGED * lowest:
             self._warned = True
             self.display.say(f"the training diverges: {self.loss:.3f} nats a frame, {lowest:.3f} before")

@@ -11,7 +11,8 @@ from rollcore import RollcoreError
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.output.curves import plot_losses
-from seq2seq.run import Run, best_epoch
+from seq2seq.run import History, Run, best_epoch, trunk
+from seq2seq.steps import read_steps
 from seq2seq.training.presets import recipe, train_config
 from seq2seq.training.progress import Display, Interruption
 
@@ -60,8 +61,8 @@ def train(
         Go on from where the run was left, with the configuration found there: to the end that it would have had, but
         for the random numbers of dropout.
     epochs : int, optional
-        With *resume*, how many epochs the run is to have now, at least as many as are done: the learning rate warms up
-        again, and comes down over the epochs that are left.
+        With *resume*, how many epochs the run is to have now, at least as many as are done. It goes on from before its
+        learning rate came down, and so becomes the run that had this length from the beginning.
     overwrite : bool
         Replace the model that a former run left in the folder, once there is one to put in its place.
     callbacks : sequence of keras.callbacks.Callback
@@ -136,6 +137,7 @@ class _Training:
         import keras
 
         from seq2seq.models.architectures import most_steps_per_execution
+        from seq2seq.models.schedule import level_updates
         from seq2seq.sampling.corpus import Corpus
         from seq2seq.training.epochs import Epochs, Feed
         from seq2seq.training.feed import RollBatches
@@ -148,7 +150,9 @@ class _Training:
         validation = RollBatches(self.dataset, run.config, split="validation")
         heavy = _multiplications(run.config, run.settings.batch_size) > HEAVY * 1e9
         self.updates = len(batches)
-        self.feed = Feed(batches, 1 if heavy else min(most_steps_per_execution(), len(batches)))
+        # The state before the rate comes down is kept, so the first call must not pass it.
+        most = min(most_steps_per_execution(), len(batches), level_updates(self.updates * run.settings.epochs))
+        self.feed = Feed(batches, 1 if heavy else most)
         self.epochs: Epochs = Epochs(
             run,
             self.feed,
@@ -183,8 +187,10 @@ class _Training:
         config, settings = self.run.config, self.run.settings
         self.net = build_model(config)
         # Small batches at a high rate did best; warm-up and a short memory (beta_2) keep them stable.
+        schedule = self._schedule()
+        self.epochs.level = schedule.level
         adam = keras.optimizers.Adam(
-            self._schedule(), beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=self._momentum(settings)
+            schedule, beta_2=0.99, global_clipnorm=1.0, use_ema=True, ema_momentum=self._momentum(settings)
         )
         self.net.compile(
             adam,
@@ -194,48 +200,82 @@ class _Training:
         )
 
     def resume(self, epochs: int | None) -> None:
-        """Load the latest state, and find where in the run it is."""
+        """Load the state to go on from, and find where in the run it is."""
         from seq2seq.models.architectures import load_model
 
-        run = self.run
+        run, history = self.run, self.run.history(empty=True)
         self.net = load_model(run.last_model, run.config)
+        whole, within, history = self._place(history)
+        self._change(epochs, whole + bool(within))
+        trained, schedule, level = self.net.optimizer._learning_rate, self._schedule(), False
+        if trained.updates == schedule.updates:
+            schedule = (
+                trained  # its rate may come down later than that of a run which had this length from the beginning
+            )
+        else:
+            level = self._updates_done > trained.level
+            if level:  # the rate came down towards another end: back to before that
+                if not run.level_model.exists():
+                    raise RunError(f"{run.path}: no {run.level_model.name} to go on from: train a new run")
+                self.net = load_model(run.level_model, run.config)
+                whole, within, _ = self._place(history, level=True)
+            schedule = self._schedule(max(schedule.level, self._updates_done))
+            since = f", from epoch {self._updates_done / self.updates:.3g}, before the rate came down" if level else ""
+            self.display.say(f"{trained.updates // self.updates} epochs become {run.settings.epochs}{since}")
+        self.net.optimizer.learning_rate = schedule
+        self.net.optimizer.ema_momentum = self._momentum(run.settings)
         self.net.steps_per_execution = self.feed.at_once
-        updates, history, progress = int(self.net.optimizer.iterations), run.history(empty=True), run.progress()
-        history = [row for row in history if row["epoch"] * self.updates <= updates + 0.01 * self.updates]
-        whole, within = divmod(updates, self.updates)
-        scored = sum(row["epoch"] == int(row["epoch"]) for row in history)
-        if not within and progress.get("updates") == updates:  # interrupted before it was scored
-            whole, within = whole - 1, self.updates
-        if not updates or scored != whole:
-            raise RunError(f"{run.path}: last.keras is of no epoch that metrics.csv has: train the run again")
-        settings = self._extended(epochs, updates, whole + bool(within))
-        run.change(settings, self.dataset)
-        # The rate in the file is that of the length which the run had when it was written.
-        self.net.optimizer.learning_rate = self._schedule()
-        self.net.optimizer.ema_momentum = self._momentum(settings)
         self.done = whole
         self.feed.batches.draw(whole)
+        self.epochs.level = schedule.level
         self.epochs.history.extend(history)
+        self.epochs.steps.found += [step for step in read_steps(run.updates) if step.update <= self._updates_done]
         self.epochs.begun = self.epochs.averaged = True
         if within:
+            progress = run.progress(level=level)
             known = {name: float(progress.get(name, 0.0)) for name in ("loss", "seconds")}
             self.epochs.carried = {"batches": within, **known}
 
-    def _extended(self, epochs: int | None, updates: int, begun: int) -> TrainConfig:
-        """Return the settings of a run that is to have *epochs*, of which *begun* have begun."""
-        settings = self.run.settings
-        if epochs is None or epochs == settings.epochs:
-            return settings
-        if epochs < begun:
-            raise RunError(f"{self.run.path}: {begun} epochs are done, so it cannot become a run of {epochs}")
-        self.display.say(f"{settings.epochs} epochs become {epochs}: the learning rate warms up again")
-        return dataclasses.replace(settings, epochs=epochs, restart=updates)
+    @property
+    def _updates_done(self) -> int:
+        return int(self.net.optimizer.iterations)
 
-    def _schedule(self) -> Any:
+    def _place(self, history: History, *, level: bool = False) -> tuple[int, int, History]:
+        """Return the whole epochs and the batches of the next that the loaded state has had, and its history.
+
+        Where a former training was killed, the history may be an epoch ahead of the state; that is left out.
+        """
+        done, progress = self._updates_done, self.run.progress(level=level)
+        whole, within = divmod(done, self.updates)
+        told = progress.get("updates") == done
+        if not within and told:  # interrupted before it was scored
+            whole, within = whole - 1, self.updates
+
+        def scored(rows: History) -> int:
+            return sum(row["epoch"] == int(row["epoch"]) <= whole for row in trunk(rows))
+
+        if told and not level:
+            history = history[: int(progress["rows"])]
+        elif not level:
+            while history and (history[-1]["epoch"] > whole or scored(history) != whole):
+                history = history[:-1]
+        if not done or scored(history) != whole:
+            name = (self.run.level_model if level else self.run.last_model).name
+            raise RunError(f"{self.run.path}: {name} is of no epoch that metrics.csv has: train the run again")
+        return whole, within, history
+
+    def _change(self, epochs: int | None, begun: int) -> None:
+        """Give the run another number of epochs, of which *begun* have begun, and note where the dataset is now."""
+        settings = self.run.settings
+        if epochs is not None and epochs < begun:
+            raise RunError(f"{self.run.path}: {begun} epochs are done, so it cannot become a run of {epochs}")
+        self.run.change(dataclasses.replace(settings, epochs=epochs or settings.epochs), self.dataset)
+
+    def _schedule(self, level: int | None = None) -> Any:
         from seq2seq.models.schedule import Schedule
 
         settings = self.run.settings
-        return Schedule(settings.learning_rate, self.updates * settings.epochs, settings.restart)
+        return Schedule(settings.learning_rate, self.updates * settings.epochs, level)
 
     def _momentum(self, settings: TrainConfig) -> float:
         """Return the decay of the average; one over most of a run would hold on to the weights of its beginning."""

@@ -8,15 +8,13 @@ import os
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rollcore.console import printable
 from seq2seq.errors import RunError
 from seq2seq.output.losses import panel_title
 from seq2seq.run import Run
-
-if TYPE_CHECKING:
-    from seq2seq.training.tracking import Step
+from seq2seq.steps import read_steps
 
 # With MLflow's own defaults, one call to a dead server blocks for four minutes.
 _ENVIRONMENT = {
@@ -51,9 +49,10 @@ class MlflowMirror:
         self._client: Any = None
         self._runs: dict[Path, str] = {}
         self._sent: dict[Path, int] = {}
+        self._sent_until_s: dict[Path, float] = {}
 
-    def send(self, run: Run, steps: Sequence[Step] = ()) -> None:
-        """Send parameters, tags and dataset with the first call, and the epochs that were not sent yet."""
+    def send(self, run: Run) -> None:
+        """Send parameters, tags and dataset with the first call, and the epochs and updates that were not sent yet."""
         from mlflow.entities import Metric
 
         identity = self._run(run)
@@ -67,10 +66,13 @@ class MlflowMirror:
                 at = began_ms + round(1000 * seconds)
                 step = math.ceil(row["epoch"])  # an epoch that ended early counts as one
                 metrics += [Metric(name, value, at, step) for name, value in row.items() if name != "epoch"]
+        until_s = self._sent_until_s.get(run.path, 0.0)
+        steps = [step for step in read_steps(run.updates) if step.time_s > until_s]
         metrics += [Metric("loss_of_updates", step.loss, round(1000 * step.time_s), step.update) for step in steps]
         for part in _parts(metrics, _METRICS):
             self._client.log_batch(identity, metrics=part, synchronous=True)
         self._sent[run.path] = len(history)
+        self._sent_until_s[run.path] = steps[-1].time_s if steps else until_s
 
     def finish(self, run: Run, status: str) -> None:
         """Send the evaluation, the picture and the samples, and close the run."""

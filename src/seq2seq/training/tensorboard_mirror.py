@@ -9,19 +9,18 @@ import os
 import tempfile
 import time
 import wave
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollcore import Grid, Midi, RollcoreError, piano_roll, plot_roll, read_midi, write_wav
 from seq2seq.run import Run
+from seq2seq.steps import read_steps
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-    from seq2seq.training.tracking import Step
 
 _FOLDER = "tensorboard"
 # What is heard of a sample: an event file is not the place for an hour of sound.
@@ -39,10 +38,11 @@ class TensorboardMirror:
 
     def __init__(self) -> None:
         self._writer: Any = None
-        self._sent = 0
+        self._sent, self._sent_until_s = 0, 0.0
+        self._made_s = time.time()
         self._samples: set[str] = set()
 
-    def send(self, run: Run, steps: Sequence[Step] = ()) -> None:
+    def send(self, run: Run) -> None:
         """Write the epochs and samples that were not written yet."""
         history = run.history(empty=True)
         if self._writer is None:
@@ -54,8 +54,10 @@ class TensorboardMirror:
                 values = {f"epoch/{name}": value for name, value in row.items() if name != "epoch"}
                 self._scalars(values, math.ceil(row["epoch"]), at)
         self._sent = len(history)
-        for step in steps:
-            self._scalars({"updates/loss": step.loss}, step.update, step.time_s)
+        for step in read_steps(run.updates):
+            if step.time_s > self._sent_until_s:
+                self._scalars({"updates/loss": step.loss}, step.update, step.time_s)
+                self._sent_until_s = step.time_s
         self._add_samples(run, at)
         self._writer.flush()
 
@@ -78,6 +80,7 @@ class TensorboardMirror:
         folder = run.path / _FOLDER
         if folder.is_dir() and any(folder.iterdir()):
             self._sent = max(0, epochs - 1)  # resumed: the epoch that has just ended is new
+            self._sent_until_s = self._made_s
         folder.mkdir(exist_ok=True)
         now = time.time()
         # The writer of files that comes with TensorBoard imports TensorFlow where there is one.

@@ -10,27 +10,17 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from seq2seq.errors import ConfigError, one_line
+from seq2seq.errors import ConfigError, RunError, one_line
 from seq2seq.run import Run
 
-# Seconds between two losses of updates that are sent, and how long the end of a training waits for a mirror.
-_STEP_EVERY_S = 1.0
+# Seconds between two looks at the run folder within an epoch, and how long the end of a training waits for a mirror.
+_LOOK_EVERY_S = 60.0
 _PATIENCE_S = 10.0
-_MOST_STEPS = 100_000
-
-
-class Step(NamedTuple):
-    """The training loss so far in an epoch, after a number of updates, at a time in seconds since 1970."""
-
-    update: int
-    loss: float
-    time_s: float
 
 
 class Mirror(Protocol):
@@ -40,11 +30,14 @@ class Mirror(Protocol):
     remedy: str
     """What to do, in words, where something was not sent."""
 
-    def send(self, run: Run, steps: Sequence[Step]) -> None:
-        """Send settings and epochs that were not sent yet, and *steps*."""
+    def send(self, run: Run) -> None:
+        """Send settings, epochs and losses of updates that were not sent yet."""
 
     def finish(self, run: Run, status: str) -> None:
-        """Send what comes with the end: pictures, samples, evaluation. *status* is FINISHED, FAILED or KILLED."""
+        """Send what comes with the end: pictures, samples, evaluation.
+
+        *status* is FINISHED, FAILED or KILLED; a run that was ended before its last epoch is not FINISHED either.
+        """
 
 
 class Feed:
@@ -62,25 +55,25 @@ class Feed:
 
     def __init__(self, mirror: Mirror, run_dir: Path, say: Callable[[str], None]) -> None:
         self._mirror, self._run_dir, self._say = mirror, run_dir, say
-        self._steps: deque[Step] = deque(maxlen=_MOST_STEPS)
         self._wake, self._status, self._begun = threading.Event(), "", False
+        self._since_s = time.time()
         self._failed: str | None = None
         self._thread = threading.Thread(target=self._work, name=f"mirror-{mirror.name}", daemon=True)
         self._thread.start()
-
-    def step(self, step: Step) -> None:
-        """Take note of a loss; it is sent with the epoch."""
-        self._steps.append(step)
 
     def epoch(self) -> None:
         """Send what the run folder has got."""
         self._begun = True
         self._wake.set()
 
+    def look(self) -> None:
+        """Send what the run folder has got, if a state was kept within the first epoch."""
+        self._wake.set()
+
     def close(self, status: str) -> None:
         """Send the rest, and say what is missing after a few seconds.
 
-        Before the first epoch there is nothing to send: the folder may still hold a former run.
+        Before the first state there is nothing to send: the folder may still hold a former run.
         """
         self._status = status
         self._wake.set()
@@ -90,20 +83,24 @@ class Feed:
         if self._failed is not None:
             self._say(f"{self._mirror.name}: not all was sent ({self._failed}): {self._mirror.remedy}")
 
+    def _kept(self) -> bool:
+        """Whether the folder holds a state that was written since the training began."""
+        try:
+            return Run.open(self._run_dir).last_model.stat().st_mtime >= self._since_s
+        except (RunError, OSError):
+            return False
+
     def _work(self) -> None:
         told = False
         while not self._status:
             self._wake.wait()
             self._wake.clear()
             status = self._status
-            steps = list(self._steps)
-            if not self._begun:
+            if not self._begun and not self._kept():
                 continue
             try:
                 run = Run.open(self._run_dir)
-                self._mirror.send(run, steps)
-                for _ in steps:
-                    self._steps.popleft()
+                self._mirror.send(run)
                 if status:
                     self._mirror.finish(run, status)
                 self._failed = None
@@ -178,18 +175,15 @@ def _callback(feeds: Sequence[Feed]) -> Any:
     import keras
 
     class Tracking(keras.callbacks.Callback):
-        """Tells the feeds what has happened; takes microseconds."""
+        """Tells the feeds when to look; takes microseconds."""
 
-        shown = 0.0
+        looked = time.monotonic()
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            now = time.time()
-            if now - self.shown < _STEP_EVERY_S or not logs:
-                return
-            self.shown = now
-            step = Step(int(self.model.optimizer.iterations), float(logs["loss"]), now)
-            for feed in feeds:
-                feed.step(step)
+            if (now := time.monotonic()) - self.looked >= _LOOK_EVERY_S:
+                self.looked = now
+                for feed in feeds:
+                    feed.look()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             for feed in feeds:

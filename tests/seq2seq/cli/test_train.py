@@ -43,7 +43,7 @@ def run(data, tmp_path):
     """The configuration of a run, without a model."""
     dataset = open_dataset(data)
     model = ModelConfig(model="seq2seq", units=6, input_frames=4, target_frames=6, low=30, high=90)
-    run = Run.new(tmp_path / "run", model, TrainConfig(epochs=7, seed=3, restart=5), dataset, "CPU")
+    run = Run.new(tmp_path / "run", model, TrainConfig(epochs=7, seed=3), dataset, "CPU")
     run.path.mkdir()
     run.change(run.settings, dataset)
     return run

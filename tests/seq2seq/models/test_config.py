@@ -18,7 +18,6 @@ from seq2seq.models.config import ModelConfig, TrainConfig
         {"batch_size": 10**7},
         {"hop": -1},
         {"transpose": 7},
-        {"restart": -1},
         {"seed": 2**32},
         {"seed": "1"},
         {"learning_rate": float("nan")},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
-from types import SimpleNamespace
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from seq2seq.errors import ConfigError, RunError  # noqa: E402
 from seq2seq.models import architectures  # noqa: E402
 from seq2seq.models.architectures import load_model  # noqa: E402
 from seq2seq.models.weights import arrays_of, read_weights  # noqa: E402
-from seq2seq.run import Run  # noqa: E402
+from seq2seq.run import Run, trunk  # noqa: E402
 from seq2seq.training.epochs import Epochs  # noqa: E402
 
 QUIET = {"quiet": True, "samples": 0}
@@ -176,30 +178,129 @@ def fail():
     raise RuntimeError("killed")
 
 
-def test_a_finished_run_is_given_more_epochs(data, run, tmp_path):
-    folder = tmp_path / "longer"
-    shutil.copytree(run, folder)
-    before, moved = Run.open(folder), shutil.copy(data, tmp_path / "moved.h5")
-    first = before.history()
-    rates = []
-    watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: rates.append(float(watch.model.optimizer.learning_rate))
-    )
-    result = train(moved, folder, resume=True, epochs=4, callbacks=[watch], **QUIET)
-    after = Run.open(folder)
-    assert after.dataset == {**before.dataset, "path": str(moved)}
-    updates = len(small_batches(data, SimpleNamespace(model=before.config, settings=before.settings)))
-    assert after.settings == dataclasses.replace(before.settings, epochs=4, restart=2 * updates)
-    assert result["history"][:2] == first
-    assert [row["epoch"] for row in after.history()] == [1, 2, 3, 4]
-    # Learning went on, at a rate that reaches 0 with the last update of the longer run.
-    assert max(rates) > 1e-4
-    assert rates[-1] == pytest.approx(0, abs=1e-9)
-    assert load_model(after.last_model).optimizer.ema_momentum == pytest.approx(1 - 5 / (4 * updates))
-    with pytest.raises(RunError, match="4 epochs are done, so it cannot become a run of 3"):
+# A training that keeps a state after each update, and waits after the second of its second epoch.
+WAITING = """
+import json, sys, time
+import keras
+from seq2seq import ModelConfig, TrainConfig, train
+from seq2seq.models import architectures
+from seq2seq.training import epochs
+
+architectures.most_steps_per_execution = lambda: 1
+epochs.KEEP_EVERY_S = 0.0
+
+class Wait(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (1, 1):
+            print("waiting", flush=True)
+            time.sleep(600)
+
+data, folder, model, settings = sys.argv[1:]
+model, settings = ModelConfig.from_dict(json.loads(model)), TrainConfig(**json.loads(settings))
+train(data, folder, model, settings, callbacks=[Wait()], samples=0, quiet=True)
+"""
+
+
+def test_a_training_that_is_killed_goes_on_from_its_latest_state(data, small, run, tmp_path, one_update_a_call):
+    settings = [json.dumps(small.model.to_dict()), json.dumps(dataclasses.asdict(small.settings))]
+    command = [sys.executable, "-c", WAITING, str(data), str(tmp_path / "run"), *settings]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"waiting\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert Run.open(tmp_path / "run").progress()["updates"] == 5
+    train(data, tmp_path / "run", resume=True, **QUIET)
+    assert_equal_losses(Run.open(tmp_path / "run").history(), Run.open(run).history())
+    assert_equal_runs(run, tmp_path / "run")
+
+
+def losses(history):
+    return np.array([[row["epoch"], row["train_nats_per_frame"], row["validation_nats_per_frame"]] for row in history])
+
+
+def assert_equal_losses(a, b):
+    np.testing.assert_allclose(losses(a), losses(b), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "level"), [(2, "1"), (3, "1.67")], ids=["level to the end of an epoch", "level to the middle of one"]
+)
+def test_a_run_that_gets_more_epochs_becomes_the_longer_run(
+    data, small, tmp_path, one_update_a_call, monkeypatch, epochs, level, capsys
+):
+    """Extended twice, it is the run that had the last length from the beginning, to the last bit."""
+    moved, folder, straight = shutil.copy(data, tmp_path / "moved.h5"), tmp_path / "longer", tmp_path / "straight"
+    monkeypatch.setattr("seq2seq.models.schedule.WARM_SHARE", 0.0)  # that of a longer run is longer
+    settings = dataclasses.replace(small.settings, ema=0.5)
+    train(data, straight, small.model, dataclasses.replace(settings, epochs=6), **QUIET)
+    first = train(data, folder, small.model, dataclasses.replace(settings, epochs=epochs), **QUIET)["history"]
+    capsys.readouterr()
+    result = train(moved, folder, resume=True, epochs=4, **QUIET | {"quiet": False})
+    assert f"{epochs} epochs become 4, from epoch {level}, before the rate" in capsys.readouterr().out
+    second = result["history"]
+    assert_equal_losses(second[:epochs], first)
+    train(moved, folder, resume=True, epochs=6, **QUIET)
+    found = Run.open(folder)
+    assert found.dataset["path"] == str(moved)
+    assert found.settings == dataclasses.replace(settings, epochs=6)
+    assert_equal_losses(found.history()[: len(second)], second)
+    whole = Run.open(straight)
+    assert_equal_losses(trunk(found.history()), whole.history())
+    assert_equal_runs(straight, folder)
+    schedules = [load_model(one.last_model).optimizer._learning_rate.get_config() for one in (found, whole)]
+    assert schedules[0] == schedules[1]
+    best = min(row["validation_nats_per_frame"] for row in found.history())
+    assert read_weights(found.weights)[2]["validation_nats_per_frame"] == pytest.approx(best, abs=1e-5)
+    with pytest.raises(RunError, match="6 epochs are done, so it cannot become a run of 3"):
         train(data, folder, resume=True, epochs=3, **QUIET)
     with pytest.raises(ConfigError, match="for a run that is resumed"):
         train(data, tmp_path / "new", epochs=3)
+
+
+def test_an_extension_that_is_stopped_goes_on(data, small, run, tmp_path, one_update_a_call):
+    """At any moment: before its first state, before its first epoch is complete, and in its last half."""
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    for path in (folder, whole):
+        shutil.copytree(run, path)
+    train(data, whole, resume=True, epochs=5, **QUIET)
+    with pytest.raises(RuntimeError):
+        train(data, folder, resume=True, epochs=5, callbacks=[At(1, 0, fail)], **QUIET)
+    assert Run.open(folder).history() == Run.open(run).history()
+    for place in ((1, 0), (2, 0), (4, 0)):
+        assert train(data, folder, resume=True, callbacks=[At(*place, interrupt)], **QUIET)["interrupted"]
+    train(data, folder, resume=True, **QUIET)
+    assert_equal_losses(Run.open(folder).history(), Run.open(whole).history())
+    assert_equal_runs(folder, whole)
+
+
+class Rates(keras.callbacks.Callback):
+    """Notes the learning rate of each update."""
+
+    def on_train_begin(self, logs=None):
+        self.found = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.found.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize(
+    ("stop", "epochs", "updates", "down"),
+    [(2, 4, 4, 3), (3, 5, 4, 3), (6, 7, 9, 8)],
+    ids=["beyond its level part", "beyond that of the shorter one", "while its rate comes down"],
+)
+def test_a_run_comes_to_an_earlier_end(data, small, tmp_path, one_update_a_call, stop, epochs, updates, down):
+    """From where it is, or from the state before its rate came down; an epoch has 3 updates."""
+    settings = dataclasses.replace(small.settings, epochs=8)
+    train(data, tmp_path / "run", small.model, settings, callbacks=[At(stop, 0, interrupt)], **QUIET)
+    rates, all_rates = Rates(), []
+    collect = keras.callbacks.LambdaCallback(on_train_end=lambda logs: all_rates.extend(rates.found))
+    history = train(data, tmp_path / "run", resume=True, epochs=epochs, callbacks=[rates, collect], **QUIET)["history"]
+    assert history[-1]["epoch"] == epochs
+    assert history[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    assert len(all_rates) == updates
+    assert sum(rate < 0.999 * settings.learning_rate for rate in all_rates) == down
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Mirrors are fed from the run folder by threads: none of them can hold up a training, or fail it."""
 
+import os
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from fake_runs import losses, write_run
 from seq2seq.errors import ConfigError, one_line
 from seq2seq.training import tracking
-from seq2seq.training.tracking import Feed, Step, tracked
+from seq2seq.training.tracking import Feed, tracked
 
 
 class Recorder:
@@ -20,11 +21,11 @@ class Recorder:
         self.sent, self.finished, self.failing, self.going = [], [], False, threading.Event()
         self.going.set()
 
-    def send(self, run, steps):
+    def send(self, run):
         self.going.wait()
         if self.failing:
             raise ConnectionError("http://me:secret@example.org\n refused")
-        self.sent.append((len(run.history(empty=True)), [step.update for step in steps]))
+        self.sent.append(len(run.history(empty=True)))
 
     def finish(self, run, status):
         self.finished.append((run.name, status))
@@ -48,37 +49,49 @@ def eventually(condition):
     return False
 
 
-def test_what_the_folder_has_is_sent_and_losses_of_updates_once(tmp_path, recorder, said):
+def test_what_the_folder_has_is_sent(tmp_path, recorder, said):
     feed = Feed(recorder, write_run(tmp_path / "a", losses(3)).path, said.append)
-    for update in (1, 2):
-        feed.step(Step(update, 3.0, 0.0))
     feed.epoch()
     assert eventually(lambda: recorder.sent)
-    feed.step(Step(3, 2.0, 1.0))
     feed.close("FINISHED")
-    assert recorder.sent == [(3, [1, 2]), (3, [3])]
+    assert recorder.sent == [3, 3]
     assert recorder.finished == [("a", "FINISHED")]
     assert said == []
 
 
-def test_before_the_first_epoch_a_former_run_is_left_alone(tmp_path, recorder, said):
-    feed = Feed(recorder, write_run(tmp_path / "a", losses(3)).path, said.append)
-    feed.step(Step(1, 3.0, 0.0))
+def test_before_the_first_state_a_former_run_is_left_alone(tmp_path, recorder, said):
+    run = write_run(tmp_path / "a", losses(3))
+    run.last_model.write_bytes(b"of a former run")
+    os.utime(run.last_model, (1e9, 1e9))
+    feed = Feed(recorder, run.path, said.append)
+    feed.look()
     feed.close("FAILED")
     assert (recorder.sent, recorder.finished, said) == ([], [], [])
+
+
+def test_a_state_within_the_first_epoch_is_sent(tmp_path, recorder, said):
+    run = write_run(tmp_path / "a")
+    feed = Feed(recorder, run.path, said.append)
+    feed.look()
+    time.sleep(0.05)
+    assert recorder.sent == []
+    run.last_model.write_bytes(b"of this one")
+    feed.look()
+    assert eventually(lambda: recorder.sent == [0])
+    feed.close("KILLED")
+    assert recorder.finished == [("a", "KILLED")]
 
 
 def test_a_mirror_that_fails_is_told_once_and_tried_again(tmp_path, recorder, said):
     feed = Feed(recorder, write_run(tmp_path / "a", losses(2)).path, said.append)
     recorder.failing = True
-    for update in (1, 2, 3):
-        feed.step(Step(update, 3.0, 0.0))
+    for _ in range(3):
         feed.epoch()
         time.sleep(0.05)
     assert said == ["Recorder: http://example.org refused; the training goes on without it"]
     recorder.failing = False
     feed.close("KILLED")
-    assert recorder.sent[-1] == (2, [1, 2, 3])
+    assert recorder.sent == [2]
     assert recorder.finished == [("a", "KILLED")]
     assert len(said) == 1
 
@@ -99,8 +112,8 @@ def test_a_mirror_that_is_silent_is_waited_for_at_the_end_alone(tmp_path, record
     done = threading.Event()
 
     def training():
-        for update in range(1000):
-            feed.step(Step(update, 3.0, 0.0))
+        for _ in range(1000):
+            feed.look()
             feed.epoch()
         done.set()
 
