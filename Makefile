@@ -53,7 +53,7 @@ $(VENVS)/.client: $(SOURCES)
 	$(PYTHON) -m venv $(VENVS)/client
 	$(VENVS)/client/bin/python -m pip install --quiet uv
 	$(VENVS)/client/bin/uv pip install --quiet --python $(VENVS)/client/bin/python \
-	  -e '.[cpu,plot,dev,dask,mlflow,tensorboard,azure,s3]' 'moto[server]' azure-ai-ml playwright
+	  -e '.[cpu,plot,dev,dask,mlflow,tensorboard,azure,s3]' 'moto[server]' azure-ai-ml playwright optuna
 	@touch $@
 
 $(VENVS)/.npm:

@@ -15,7 +15,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "baseline.json"
 TOLERATED_LOSS = 0.30
-ORDER = ("parse", "build", "growth", "startup", "windows", "feed", "train_step", "sampling")
+ORDER = ("parse", "build", "growth", "startup", "windows", "feed", "train_step", "sampling", "serving", "tracking")
 TESTS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 # Question, benchmark, contender.

@@ -15,7 +15,7 @@ from seq2seq.run import Run
 
 # The tag by which a version of a model is found again.
 _WEIGHTS_TAG = "seq2seq.weights"
-_CODE = Path(__file__).parent / "mlflow_music.py"
+CODE = Path(__file__).parent / "mlflow_music.py"
 
 
 def register(run: Run, identity: str, uri: str, name: str, alias: str | None) -> int:
@@ -76,7 +76,7 @@ def _logged(run: Run, identity: str, uri: str, name: str, client: Any, digest: s
             warnings.simplefilter("ignore")
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(_CODE),
+                python_model=str(CODE),
                 artifacts={"weights": str(run.weights.resolve())},
                 pip_requirements=[
                     f"rollcore=={rollcore.__version__}",
