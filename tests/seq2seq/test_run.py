@@ -11,7 +11,7 @@ import pytest
 from rollcore import Grid
 from seq2seq.errors import RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
-from seq2seq.run import COLUMNS, Run, best_epoch
+from seq2seq.run import COLUMNS, Run, best_epoch, trunk
 
 FACTS = {
     "model": ModelConfig(model="seq2seq").to_dict(),
@@ -188,3 +188,20 @@ def test_a_damaged_file_beside_it_is_told(kept, name, text):
 def test_the_best_epoch_may_be_part_of_one():
     assert best_epoch([row(1, 2.0), row(1.25, 1.5), row(2, 3.0)]) == 1.25
     assert repr(best_epoch([row(1, 2.0)])) == "1"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "led"),
+    [
+        ((), []),
+        ((1, 2, 3), [1, 2, 3]),
+        ((1, 2, 3, 4, 3, 4, 5), [1, 2, 3, 4, 5]),
+        ((1, 2, 3, 4, 2, 3, 2), [1, 2]),
+        ((0.4, 1, 1.5, 1.2, 2), [0.4, 1, 1.2, 2]),
+    ],
+)
+def test_the_epochs_that_led_to_the_latest(epochs, led):
+    rows = [{"epoch": epoch, "place": place} for place, epoch in enumerate(epochs)]
+    found = trunk(rows)
+    assert [row["epoch"] for row in found] == led
+    assert [row["place"] for row in found[-1:]] == [len(epochs) - 1] * bool(epochs), "of those that came last"

@@ -22,9 +22,9 @@ COMMANDS = {
     "compare": "Lay runs side by side.",
     "report": "Write a page about one run.",
     "sweep": "Train a run for each combination of settings.",
-    "serve": "Open a page on this machine to ask a model for music.",
+    "serve": "Serve a model: a page with a form, and JSON.",
     "models": "List the models that come with the package.",
-    "push": "Send runs to storage in the cloud, or to an MLflow server.",
+    "push": "Send runs to object storage or to an MLflow server.",
 }
 
 

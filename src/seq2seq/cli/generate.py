@@ -1,7 +1,7 @@
-"""Let a trained model make music: a MIDI file, a picture and a sound for each output, and a page of all.
+"""Make music with a trained model: a MIDI file, a picture and a sound of each piece, and a page with all of them.
 
-MODEL is a run folder, or a file such as model.safetensors. The music continues a primer: a MIDI file, a piece of the
-dataset, or a chord; without one, the model begins by itself. The same seed gives the same files.
+MODEL is a run folder, a file such as model.safetensors, or a model that comes with the package. The music continues a
+primer: a MIDI file, a piece of the dataset, or a chord. Without a primer the model begins by itself.
 """
 
 from __future__ import annotations
@@ -44,22 +44,28 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     default="generated",
     show_default=True,
     metavar="DIR",
-    help="Folder that the files are written to.",
+    help="The folder of the files.",
 )
-@click.option("--bars", type=int, metavar="N", help="End after N bars.  [default: until the piece ends, or the melody]")
-@click.option("--seconds", type=float, help="Cut the new music after so many seconds instead.")
-@click.option("--frames", "--steps", type=int, metavar="N", help="Cut it after N frames instead.")
-@click.option("--num-outputs", type=int, default=1, show_default=True, help="How many pieces; alike at temperature 0.")
-@click.option("--candidates", type=int, default=1, show_default=True, metavar="K", help="Each is the best of K drawn.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same music.")
+@click.option("--bars", type=int, metavar="N", help="End after N bars.  [default: where the piece or the melody ends]")
+@click.option("--seconds", type=float, metavar="S", help="Cut the new music off after S seconds.")
+@click.option("--frames", "--steps", type=int, metavar="N", help="Cut the new music off after N frames.")
+@click.option("--num-outputs", type=int, default=1, show_default=True, metavar="N", help="Pieces to make.")
 @click.option(
-    "--temperature", type=float, default=1.0, show_default=True, help="Below 1 takes fewer risks; 0 takes none."
+    "--candidates", type=int, default=1, show_default=True, metavar="K", help="Draw K for each piece and keep the best."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
+@click.option(
+    "--temperature",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Below 1 for less variety; 0: always the likeliest.",
 )
 @click.option(
     "--phrasing/--no-phrasing",
     default=True,
     show_default=True,
-    help="Whether phrases return as in the training data, for models with an echo.",
+    help="Let phrases return as they do in the training data; for models with an echo.",
 )
 @click.option(
     "--part-writing/--no-part-writing",
@@ -67,30 +73,39 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     show_default=True,
     help="Whether music in parts avoids parallels, wide leaps and notes out of range as the training data do.",
 )
-@click.option("--top-p", type=float, default=1.0, show_default=True, help="0.9: nothing of probability under 0.1.")
+@click.option(
+    "--top-p",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="P",
+    help="Rule out what is less likely than 1 - P.",
+)
 @click.option("--primer", metavar="FILE|PIECE", help="A MIDI file, or a piece of the dataset by name or number.")
 @click.option("--primer-pitches", metavar="NOTES", help='A chord to go on from, such as "C4 E4 G4".')
-@click.option("--primer-frames", "--primer-steps", type=int, metavar="N", help="Use the primer's first N frames.")
-@click.option("--include-primer/--no-include-primer", help="Whether the files begin with the primer.")
+@click.option(
+    "--primer-frames", "--primer-steps", type=int, metavar="N", help="Continue the first N frames of the primer."
+)
+@click.option("--include-primer/--no-include-primer", help="Write the primer to the files, too.")
 @click.option(
     "--tempo",
     "tempo_bpm",
     type=float,
     metavar="BPM",
-    help="Quarter notes per minute.  [default: those of melody, primer or training data]",
+    help="Quarter notes per minute.  [default: as the melody, the primer or the training data]",
 )
 @click.option(
     "--time-signature",
     metavar="N/M",
     callback=_time_signature,
-    help="Such as 3/4.  [default: that of melody, primer or training data]",
+    help="Time signature, such as 3/4.  [default: as the melody, the primer or the training data]",
 )
 @click.option("--scale", metavar="SCALE", help='Keep to a scale, such as Am or "D dorian".')
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
-@click.option("--max-polyphony", type=int, metavar="N", help="At most N notes at once.")
-@click.option("--harmonize", "melody", metavar="FILE", help="Hold the melody of a MIDI file and play around it.")
-@click.option("--flat", is_flag=True, help="One velocity for all notes, no accents.")
-@click.option("--data", metavar="FILE", help="The dataset that PIECE is of, if not where it was at the training.")
+@click.option("--max-polyphony", type=int, metavar="N", help="Play at most N notes at once.")
+@click.option("--harmonize", "melody", metavar="FILE", help="Keep the melody of a MIDI file and play around it.")
+@click.option("--flat", is_flag=True, help="Give all notes one velocity.")
+@click.option("--data", metavar="FILE", help="The dataset that PIECE is of.  [default: that of the training]")
 @click.option("--json", "as_json", is_flag=True, help="Print files and figures as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def cli(model: str, output_dir: str, data: str | None, as_json: bool, quiet: bool, **options: Any) -> int:

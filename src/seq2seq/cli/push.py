@@ -1,11 +1,11 @@
-"""Send runs to where others find them: a copy to storage, or what an MLflow server has not got yet.
+"""Send runs to object storage or to an MLflow server.
 
-ADDRESS is that of one run in storage: az://container/path, s3://, gs:// or hf://; `seq2seq generate ADDRESS` makes
-music with the copy. Credentials come from the environment, as the tools of each service read them.
+ADDRESS is where a run is copied to: az://container/path, s3://, gs:// or hf://. `seq2seq generate ADDRESS` makes music
+with the copy. Credentials come from the environment, as the tools of each service read them.
 
-To MLflow go parameters, metrics of every epoch, evaluation, pictures and samples, and with --register the model; what
-is there already stays as it is, so a run can be sent again at any time. `mlflow models serve` answers requests with the
-registered model.
+An MLflow server receives parameters, metrics, losses of updates, evaluation, pictures and samples, and with --register
+the model, which `mlflow models serve` can then serve. A run can be sent again at any time: only what is missing is
+added.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from seq2seq.run import Run
 
 @click.command(help=__doc__, context_settings=CONTEXT)
 @click.argument("names", nargs=-1, required=True, metavar="RUN... [ADDRESS]")
-@click.option("--mlflow", "uri", metavar="URI", help="Address of an MLflow server.  [default: MLFLOW_TRACKING_URI]")
-@click.option("--register", "model", metavar="NAME", help="MLflow: make the run's model a version of NAME.")
-@click.option("--alias", metavar="NAME", help="MLflow: the alias that moves to this version, such as champion.")
-@click.option("--parent", metavar="NAME", help="MLflow: nest the runs in one of this name, such as that of a sweep.")
+@click.option("--mlflow", "uri", metavar="URI", help="The MLflow server.  [default: MLFLOW_TRACKING_URI]")
+@click.option("--register", "model", metavar="NAME", help="MLflow: register the model as a version of NAME.")
+@click.option("--alias", metavar="NAME", help="MLflow: give this version an alias, such as champion.")
+@click.option("--parent", metavar="NAME", help="MLflow: nest the runs in one of this name.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def cli(
     names: tuple[str, ...], uri: str | None, model: str | None, alias: str | None, parent: str | None, quiet: bool

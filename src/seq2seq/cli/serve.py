@@ -1,7 +1,7 @@
-"""Open a page on this machine to ask a model for music, hear it, see it and download it.
+"""Serve a model: a page with a form to ask for music, and JSON for programs.
 
-MODEL is a run folder, a file such as model.safetensors, or a model that comes with the package. Programs send JSON to
-/compose. Ctrl-C ends it.
+MODEL is a run folder, a file such as model.safetensors, or a model that comes with the package. Programs POST
+JSON to /compose. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from seq2seq.cli.options import CONTEXT
 
 @click.command(help=__doc__, context_settings=CONTEXT)
 @click.argument("model", metavar="MODEL")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    metavar="N",
+    help="Port to listen on; 0 for any free one.",
+)
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Where to listen; other machines reach the page under 0.0.0.0, and there is no password.",
+    help="Address to listen on. 0.0.0.0 lets other machines in; there is no password.",
 )
 def cli(model: str, port: int, host: str) -> None:
     """Serve a model."""

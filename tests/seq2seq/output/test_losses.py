@@ -5,7 +5,8 @@ import math
 import pytest
 
 from fake_runs import losses, write_run
-from seq2seq.output.losses import axis_top, losses_of, panel_title
+from seq2seq.output.losses import axis_top, losses_of, panel_title, with_gaps
+from seq2seq.run import TRAIN, VALIDATION
 
 
 def curve(*history):
@@ -43,3 +44,11 @@ def test_losses_of_other_data_or_another_task_have_another_panel(tmp_path):
     assert len(set(titles)) == 3
     assert titles[2].endswith("a window at once")
     assert titles[3].startswith("other (")
+
+
+def test_a_line_breaks_where_a_run_went_back():
+    rows = [{"epoch": epoch, TRAIN: 2.0, VALIDATION: 3.0} for epoch in (1, 2, 3, 2, 3, 4)]
+    found = with_gaps(rows)
+    assert [row["epoch"] for row in found] == [1, 2, 3, 3, 2, 3, 4]
+    assert [math.isnan(row[VALIDATION]) for row in found] == [False] * 3 + [True] + [False] * 3
+    assert with_gaps([]) == []
