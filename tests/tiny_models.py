@@ -13,6 +13,7 @@ from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.sampling.sampler import pack  # noqa: E402
 
 BOTH = ("sounding", "onset")
+VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano", "sounding:bass", "onset:bass")
 
 
 KINDS = {
@@ -50,8 +51,8 @@ def tiny(spread=0.3, **changes):
 
 def random_rows(rng, config, *shape, density=0.1):
     bits = rng.random((*shape, len(config.planes), config.pitches)) < density
-    if len(config.planes) == 2:
-        bits[..., 1, :] &= bits[..., 0, :]
+    if len(config.planes) > 1:
+        bits[..., 1::2, :] &= bits[..., ::2, :]
     return pack(bits.astype(np.uint8), config)
 
 
@@ -64,9 +65,12 @@ def echoes_of(config, pieces, start, frames):
     return {"echo": echo, "match": match}
 
 
-def teacher_forced(model, rows, valid, start, left=0, **echoes):
-    """Logits from the model itself, as in training and evaluation."""
+def teacher_forced(model, rows, valid, start, order=None, left=0, **echoes):
+    """Logits from the model itself, as in training and evaluation; *order* has the place of each voice."""
     n = len(rows)
+    if model.config.voice_count > 1:
+        order = np.arange(model.config.voice_count) if order is None else np.array(order)
+        echoes["order"] = np.tile(order.astype(np.int32), (n, 1))
     inputs = {
         "rows": rows,
         "valid": np.repeat(valid[None].astype(np.uint8), n, axis=0),

@@ -104,6 +104,7 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
 @click.option("--pitch-range", metavar="LOW:HIGH", help="Keep between two pitches, such as C2:C6.")
 @click.option("--max-polyphony", type=int, metavar="N", help="Play at most N notes at once.")
 @click.option("--harmonize", "melody", metavar="FILE", help="Keep the melody of a MIDI file and play around it.")
+@click.option("--hold", metavar="VOICE", help="Which voice of the model the melody of --harmonize is.")
 @click.option("--flat", is_flag=True, help="Give all notes one velocity.")
 @click.option("--data", metavar="FILE", help="The dataset that PIECE is of.  [default: that of the training]")
 @click.option("--json", "as_json", is_flag=True, help="Print files and figures as JSON.")

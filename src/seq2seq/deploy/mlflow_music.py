@@ -31,6 +31,7 @@ class MusicRequest(BaseModel):
     primer_frames: int | None = None
     include_primer: bool | None = None
     melody_midi: str | None = None
+    hold: str | None = None
     num_outputs: int | None = None
     candidates: int | None = None
     temperature: float | None = None

@@ -11,11 +11,14 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
                                  one included; 0 where that is not known, as always at evaluation
     echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.models.echo`
     match  (n, s)        uint8   with ``echo`` only: the length of its run
+    order  (n, voices)   int32   with several voices only: the place of each in the order in which a frame is predicted
     →      (n, target frames, c, p) float32
 
 ``blog`` reads the input frames and predicts all target frames at once. The other two are
 conditional: target frame *t* is predicted from the true frames before it, and with the
-autoregressive head from the pitches below within it. `seq2seq.sampling.stepping` steps them frame by frame with the
+autoregressive head from the pitches below within it. Where voices have planes of their own, each voice of a frame has
+a head of its own, which is told what the voices before it play there; training draws the order of every window, so
+that each voice can be predicted from any others. `seq2seq.sampling.stepping` steps them frame by frame with the
 same weights; a decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
 are modelled, their logit is conditional on the pitch sounding.
 
@@ -40,6 +43,7 @@ from seq2seq.models.echo import TRUST
 from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
 from seq2seq.models.recurrence import LSTM
 from seq2seq.models.schedule import Schedule  # noqa: F401  # Keras finds it by name in a saved optimizer
+from seq2seq.models.weights import head_names
 
 Inputs = dict[str, Any]
 
@@ -96,6 +100,8 @@ class RollModel(keras.Model):
             silence.update(left=silence["start"])
         if whole.echo:
             silence.update(echo=silence["rows"], match=silence["valid"])
+        if whole.voice_count > 1:
+            silence.update(order=np.arange(whole.voice_count, dtype=np.int32)[None])
         self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
         self.call({name: ops.convert_to_tensor(array) for name, array in silence.items()})
         self.config = whole
@@ -109,10 +115,24 @@ class _Conditional(RollModel):
         super().__init__(config, **kwargs)
         if config.input_frames < 2:
             raise ConfigError(f"model {config.model} needs at least 2 input frames")
+        self.heads: list[Any] = []
         self.encoder = _lstm_stack("encoder", config)
         self.decoder = _lstm_stack("decoder", config)
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
         self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
+
+    def _score(self, features: Any, previous: Any, frame: Any, order: Any) -> Any:
+        """Return the logits ``(n, c, p)`` of frames, each voice given those before it in *order* ``(n, voices)``."""
+        if order is None:
+            return self.heads[0](features, previous, frame)
+        given = [ops.cast(ops.less(order, order[:, voice : voice + 1]), "float32") for voice in range(len(self.heads))]
+        return ops.concatenate(
+            [head(features, previous, frame, known) for head, known in zip(self.heads, given, strict=True)], axis=1
+        )
+
+    def _order(self, inputs: Inputs) -> Any:
+        """Return the order of the voices in every target frame, ``(n·s, voices)``, or None where there is one part."""
+        return ops.repeat(inputs["order"], self.config.target_frames, axis=0) if self.config.voice_count > 1 else None
 
     def _encode(self, features: Any, training: bool) -> tuple[Any, list[Any]]:
         """Return the outputs of the encoder and the states it leaves: h and c of each layer."""
@@ -144,10 +164,13 @@ class Tied(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         sizes = config.units, config.reach, min(config.conv, config.units)
-        self.features = PitchFeatures(*sizes, name="features")
+        self.features = PitchFeatures(*sizes, config.voice_count, name="features")
         recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
         causal = config.head == "autoregressive"
-        self.head = PitchHead(*sizes, causal, recalled, name="head")
+        self.heads = [
+            PitchHead(*sizes, causal, recalled, voices=config.voice_count, voice=voice, name=name)
+            for voice, name in enumerate(head_names(config))
+        ]
         self.build()
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:
@@ -164,7 +187,8 @@ class Tied(_Conditional):
         decoded = self.before_head(self._decode(read[:, first:], states, training), training=training)
         decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
         features = self._join(decoded, _by_frame(recalled[:, first:]))
-        logits = self.head(features, _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :]))
+        previous, frame = _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :])
+        logits = self._score(features, previous, frame, self._order(inputs))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
     def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
@@ -215,11 +239,11 @@ def _unfold(folded: Any, pitches: int) -> Any:
 
 
 def _likeness(frame: Any, other: Any) -> Any:
-    """Return, ``(…, 1)``, the share of the pitches sounding in either frame ``(…, c, p)`` that sound in both."""
-    frame, other = frame[..., 0, :], other[..., 0, :]
-    both = ops.sum(frame * other, axis=-1, keepdims=True)
-    either = ops.sum(ops.maximum(frame, other), axis=-1, keepdims=True)
-    return both / ops.maximum(either, 1.0)
+    """Return, ``(…, 1)``, the share of the notes sounding in either frame ``(…, c, p)`` that sound in both."""
+    frame, other = frame[..., ::2, :], other[..., ::2, :]
+    both = ops.sum(frame * other, axis=(-2, -1))
+    either = ops.sum(ops.maximum(frame, other), axis=(-2, -1))
+    return (both / ops.maximum(either, 1.0))[..., None]
 
 
 @register
@@ -231,7 +255,11 @@ class Seq2Seq(_Conditional):
 
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.head = FrameHead(config.head == "autoregressive", name="head")
+        causal = config.head == "autoregressive"
+        self.heads = [
+            FrameHead(causal, voices=config.voice_count, voice=voice, name=name)
+            for voice, name in enumerate(head_names(config))
+        ]
         self.attention: Any = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
         self.build()
 
@@ -249,7 +277,8 @@ class Seq2Seq(_Conditional):
             decoded = self._attend(decoded, encoded, inputs["valid"][:, : config.input_frames - 1])
         first = config.input_frames
         features = ops.reshape(decoded, (-1, decoded.shape[-1]))
-        logits = self.head(features, _by_frame(bits[:, first - 1 : -1]), _by_frame(bits[:, first:]))
+        previous, frame = _by_frame(bits[:, first - 1 : -1]), _by_frame(bits[:, first:])
+        logits = self._score(features, previous, frame, self._order(inputs))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
     def _read(self, bits: Any, context: Any) -> Any:

@@ -40,7 +40,8 @@ class ModelConfig:
         Whether the pitches of a frame are independent given the past, or each is conditioned on those
         below it. ``blog`` has the Bernoulli head only.
     planes : tuple of str
-        The planes of the dataset, ``("sounding",)`` or ``("sounding", "onset")``: inputs and targets.
+        The planes of the dataset, inputs and targets: ``("sounding",)``, ``("sounding", "onset")``, or such a pair for
+        each voice, ``("sounding:melody", "onset:melody", …)``.
     low, high : int
         The MIDI pitches the model hears and plays, both inclusive.
     input_frames, target_frames : int
@@ -104,8 +105,10 @@ class ModelConfig:
             at_least(0, name, getattr(self, name))
         if not 0 <= self.low <= self.high <= 127:
             raise ConfigError(f"pitches from {self.low} to {self.high}: expected 0 to 127, the lower one first")
-        if self.planes not in (("sounding",), ("sounding", "onset")):
-            raise ConfigError(f"planes {self.planes} are not sounding, or sounding and onset")
+        pairs = tuple(f"{plane}:{name}" for name in self.voices for plane in ("sounding", "onset"))
+        named = self.voices and all(self.voices) and len(set(self.voices)) == len(self.voices)
+        if self.planes not in (("sounding",), ("sounding", "onset")) and not (named and self.planes == pairs):
+            raise ConfigError(f"planes {self.planes} are not sounding, or sounding and onset, or those of each voice")
         for name in ("input_frames", "target_frames", "units", "layers", "conv"):
             at_least(1, name, getattr(self, name))
         for name in ("reach", "echo", "closing"):
@@ -133,6 +136,16 @@ class ModelConfig:
         """Numbers of remaining frames that a model tells apart: 1, 2, 3, 4, 6, 8, 12, 16 … up to *closing*."""
         steps = sorted({1, *(count << power for power in range(20) for count in (2, 3))})
         return tuple(step for step in steps if step <= self.closing)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Names of the voices in the order of their planes; empty where all notes share the planes."""
+        return tuple(str(plane).partition(":")[2] for plane in self.planes[::2] if ":" in str(plane))
+
+    @property
+    def voice_count(self) -> int:
+        """Number of voices, one where all notes share the planes."""
+        return max(1, len(self.voices))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON can hold."""

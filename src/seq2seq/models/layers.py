@@ -86,6 +86,8 @@ class Clock(keras.layers.Layer):
 class PitchFeatures(keras.layers.Layer):
     """What each pitch hears of one frame: the frame as seen from that pitch, and the frame's context.
 
+    The histogram counts the notes of all *voices*, whose planes come first in the frame.
+
     Translation-equivariant but for a learned bias per pitch: a convolution over the neighbouring
     pitches and a pitch-class histogram that starts at the pitch itself. The convolution, most of the arithmetic,
     speaks to the first *conv* of the units.
@@ -94,9 +96,9 @@ class PitchFeatures(keras.layers.Layer):
     is ``(n, p, units)``.
     """
 
-    def __init__(self, units: int, reach: int, conv: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, reach: int, conv: int, voices: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.reach, self.conv = units, reach, conv
+        self.units, self.reach, self.conv, self.voices = units, reach, conv, voices
         self.neighbours = keras.layers.Conv1D(conv, 2 * reach + 1, padding="same", use_bias=False, name="neighbours")
         self.harmony = keras.layers.Dense(units, use_bias=False, name="harmony")
         self.context = keras.layers.Dense(units, name="context")
@@ -114,10 +116,13 @@ class PitchFeatures(keras.layers.Layer):
         self._above = ((np.arange(12)[:, None] - np.arange(12)) % 12).astype("int32")
 
     def call(self, frame: Any, context: Any) -> Any:
-        """Return the features of every pitch; the histogram is that of the first plane."""
+        """Return the features of every pitch."""
         pitches, units = frame.shape[-1], self.units
         # The harmony is the same for all pitches of a class: it is worked out for twelve of them, then spread.
-        classes = ops.matmul(frame[:, 0], self._one_hot)
+        sounding = frame[:, 0]
+        for voice in range(1, self.voices):
+            sounding = sounding + frame[:, 2 * voice]
+        classes = ops.matmul(sounding, self._one_hot)
         kernel = ops.reshape(ops.take(self.harmony.kernel, self._above, axis=0), (12, 12 * units))
         harmony = ops.reshape(ops.matmul(classes, kernel), (-1, 12, units)) + self.context(context)[:, None]
         rest = ops.tile(harmony, (1, -(-pitches // 12), 1))[:, :pitches] + self.place
@@ -126,26 +131,41 @@ class PitchFeatures(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "reach": self.reach, "conv": self.conv}
+        sizes = {"units": self.units, "reach": self.reach, "conv": self.conv}
+        return {**super().get_config(), **sizes, "voices": self.voices}
 
 
 @register
 class PitchHead(keras.layers.Layer):
-    """Logits of one frame, with weights shared by all pitches.
+    """Logits of one voice of one frame, with weights shared by all pitches.
 
     A pitch sees its own features, a convolution over its neighbours' features, and the previous frame
     around it. If *causal*, it sees the pitches below it in the frame itself, too: which sound, how that
     differs from the previous frame, and what the features of those below say; never itself or one above.
+    That is of its own voice. Of other *voices* it sees those that come before its own, all their pitches.
 
-    Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``; the output is logits
-    ``(n, c, p)``. With an onset plane, its logit is that of a struck note given that the pitch sounds.
+    Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``, and with several voices *given*
+    ``(n, voices)``: 1 for those that come before this one. The output is logits ``(n, c, p)`` of the planes of *voice*.
+    With an onset plane, its logit is that of a struck note given that the pitch sounds.
     The last *recalled* features are bits of earlier frames, counted like those of the previous frame.
     """
 
-    def __init__(self, units: int, reach: int, conv: int, causal: bool, recalled: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        reach: int,
+        conv: int,
+        causal: bool,
+        recalled: int = 0,
+        *,
+        voices: int = 1,
+        voice: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units, self.reach, self.conv = units, reach, conv
         self.causal, self.recalled = causal, recalled
+        self.voices, self.voice = voices, voice
         conv1d = functools.partial(keras.layers.Conv1D, conv, use_bias=False)
         self.narrow = keras.layers.Dense(max(8, conv // 4), name="narrow")
         self.spread = conv1d(25, padding="same", name="spread")
@@ -156,29 +176,45 @@ class PitchHead(keras.layers.Layer):
             self.chosen = keras.layers.Dense(max(4, conv // 8), name="chosen")
             self.below = conv1d(48, name="below")
             self.counts = keras.layers.Dense(conv, use_bias=False, name="counts")
+            if voices > 1:
+                self.given = conv1d(2 * reach + 1, padding="same", name="given")
+                self.known = keras.layers.Dense(conv, use_bias=False, name="known")
 
-    def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
-        """Create the weights from the shapes of the three inputs."""
-        _, planes, pitches = previous_shape
+    def build(
+        self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape, given_shape: Shape | None = None
+    ) -> None:
+        """Create the weights from the shapes of the inputs."""
+        _, every, pitches = previous_shape
+        planes = every // self.voices
         self.narrow.build(features_shape)
         self.spread.build((None, pitches, self.narrow.units))
         self.own.build(features_shape)
-        self.around.build((None, pitches, planes))
+        self.around.build((None, pitches, every))
         self.hidden.build((None, pitches, self.units))
         if self.causal:
             self.chosen.build(features_shape)
             # The height that it is called with, so that a range narrower than its reach is not an error.
             self.below.build((None, pitches + 47, 2 * planes + 1 + self.chosen.units))
-            self.counts.build((None, pitches, 4 + 3 * self.recalled // planes))
+            self.counts.build((None, pitches, 4 + 3 * self.recalled // every))
+            if self.voices > 1:
+                self.given.build((None, pitches, every))
+                self.known.build((None, self.voices))
         self.logit = keras.layers.Dense(planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit")
         self.logit.build((None, pitches, self.units))
 
-    def call(self, features: Any, previous: Any, frame: Any) -> Any:
+    def call(self, features: Any, previous: Any, frame: Any, given: Any = None) -> Any:
         """Return the logits of the frame."""
         before = ops.transpose(previous, (0, 2, 1))
         near = self.around(before) + self.spread(ops.relu(self.narrow(features)))
         if self.causal:
+            every = frame.shape[1]
+            planes = every // self.voices
+            first = self.voice * planes
             now = ops.transpose(frame, (0, 2, 1))
+            if given is not None:
+                other = self.given(now * ops.repeat(given, planes, axis=-1)[:, None])
+                near = near + other + self.known(given)[:, None]
+            now, before = now[..., first : first + planes], before[..., first : first + planes]
             sounding, width = now[..., :1], features.shape[-1]
             held = sounding * before[..., :1]
             seen = ops.concatenate([now, before, held, sounding * self.chosen(features)], axis=-1)
@@ -186,8 +222,8 @@ class PitchHead(keras.layers.Layer):
             near = near + self.below(ops.pad(seen[:, :-1], ((0, 0), (48, 0), (0, 0))))
             # How many notes sound below, in this frame, in those of the past, and in both; how many
             # are left in those of the past.
-            past = ops.concatenate([before, features[..., width - self.recalled :]], axis=-1)
-            past = past[..., :: now.shape[-1]]
+            past = [before[..., :1], features[..., width - self.recalled + first :: every]]
+            past = ops.concatenate(past if self.recalled else past[:1], axis=-1)
             counted = ops.concatenate([sounding, past, sounding * past], axis=-1)
             under = ops.cumsum(counted, axis=1) - counted
             above = ops.sum(past, axis=1, keepdims=True) - under[..., 1 : 1 + past.shape[-1]]
@@ -198,7 +234,7 @@ class PitchHead(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         sizes = {"units": self.units, "reach": self.reach, "conv": self.conv, "recalled": self.recalled}
-        return {**super().get_config(), **sizes, "causal": self.causal}
+        return {**super().get_config(), **sizes, "causal": self.causal, "voices": self.voices, "voice": self.voice}
 
 
 def _add_to_first(units: Any, some: Any) -> Any:
@@ -209,24 +245,29 @@ def _add_to_first(units: Any, some: Any) -> Any:
 
 @register
 class FrameHead(keras.layers.Layer):
-    """Logits of one frame from one vector of features, with weights of its own for every pitch.
+    """Logits of one voice of one frame from one vector of features, with weights of its own for every pitch.
 
     If *causal*, a masked hidden layer (MADE: Germain et al. 2015, with the pitches in rising order)
-    conditions each pitch on those below it; otherwise the pitches are independent.
+    conditions each pitch on those below it, and on the voices that come before this one; otherwise the pitches are
+    independent.
 
-    Inputs are *features* ``(n, k)``, *previous* and *frame* ``(n, c, p)`` (*previous* is not used); the
-    output is logits ``(n, c, p)``.
+    Inputs are *features* ``(n, k)``, *previous* and *frame* ``(n, c, p)`` (*previous* is not used), and with several
+    *voices* *given* ``(n, voices)``: 1 for those that come before this one. The output is logits ``(n, c, p)`` of the
+    planes of *voice*.
     """
 
     PER_PITCH = 8  # hidden units that belong to each pitch of the masked layer
 
-    def __init__(self, causal: bool, **kwargs: Any) -> None:
+    def __init__(self, causal: bool, *, voices: int = 1, voice: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.causal = causal
+        self.causal, self.voices, self.voice = causal, voices, voice
 
-    def build(self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape) -> None:
-        """Create the weights from the shapes of the three inputs."""
-        _, planes, pitches = previous_shape
+    def build(
+        self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape, given_shape: Shape | None = None
+    ) -> None:
+        """Create the weights from the shapes of the inputs."""
+        _, every, pitches = previous_shape
+        planes = every // self.voices
         self.logit = keras.layers.Dense(
             planes * pitches, bias_initializer=keras.initializers.Constant(-2.5), name="logit"
         )
@@ -241,20 +282,31 @@ class FrameHead(keras.layers.Layer):
             # Hidden units of pitch q see the pitches below q, and speak to q and those above it.
             self._inward = np.tile(pitch[:, None] < owner, (planes, 1)).astype("float32")
             self._outward = np.tile(owner[:, None] <= pitch, (1, planes)).astype("float32")
+            if self.voices > 1:
+                self.given = keras.layers.Dense(hidden, use_bias=False, name="given")
+                self.given.build((None, every * pitches))
+                self.known = keras.layers.Dense(hidden, use_bias=False, name="known")
+                self.known.build((None, self.voices))
         self._shape = (-1, planes, pitches)
 
-    def call(self, features: Any, previous: Any, frame: Any) -> Any:
+    def call(self, features: Any, previous: Any, frame: Any, given: Any = None) -> Any:
         """Return the logits of the frame."""
         logits = self.logit(features)
         if self.causal:
-            flat = ops.reshape(frame, (-1, self._shape[1] * self._shape[2]))
-            hidden = ops.relu(self.entry(features) + ops.matmul(flat, self.inward * self._inward))
+            planes, pitches = self._shape[1:]
+            own = frame[:, self.voice * planes : (self.voice + 1) * planes]
+            entry = self.entry(features)
+            if given is not None:
+                other = frame * ops.repeat(given, planes, axis=-1)[..., None]
+                entry = entry + self.given(ops.reshape(other, (-1, frame.shape[1] * pitches))) + self.known(given)
+            flat = ops.reshape(own, (-1, planes * pitches))
+            hidden = ops.relu(entry + ops.matmul(flat, self.inward * self._inward))
             logits = logits + ops.matmul(hidden, self.outward * self._outward)
         return ops.reshape(logits, self._shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "causal": self.causal}
+        return {**super().get_config(), "causal": self.causal, "voices": self.voices, "voice": self.voice}
 
 
 @register
@@ -285,7 +337,7 @@ def frame_nats(bits: Any, logits: Any) -> Any:
     """Return the nats ``(…)`` of frames *bits* under *logits*, both ``(…, c, p)``."""
     # softplus(x) - x·b is -log of the Bernoulli probability of b.
     nats = ops.softplus(logits) - logits * bits
-    total = ops.sum(nats[..., 0, :], axis=-1)
-    if logits.shape[-2] == 2:
-        total = total + ops.sum(nats[..., 1, :] * bits[..., 0, :], axis=-1)
+    total = ops.sum(nats[..., ::2, :], axis=(-2, -1))
+    if logits.shape[-2] > 1:
+        total = total + ops.sum(nats[..., 1::2, :] * bits[..., ::2, :], axis=(-2, -1))
     return total

@@ -164,6 +164,11 @@ def _context(config: ModelConfig) -> int:
     return 2 * len(config.periods) + 1 + 12 + len(config.countdown)
 
 
+def head_names(config: ModelConfig) -> tuple[str, ...]:
+    """Return the names of the heads of a conditional model: one for each voice."""
+    return tuple(f"head_{voice}" for voice in range(config.voice_count)) if config.voice_count > 1 else ("head",)
+
+
 def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     planes, units, conv = len(config.planes), config.units, min(config.conv, config.units)
     frames = len(config.lags) + bool(config.echo)
@@ -175,30 +180,39 @@ def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield from _dense("features/harmony", 12, units, bias=False)
     likeness = len(config.lags) + bool(config.echo) * len(TRUST)
     yield from _dense("features/context", _context(config) + likeness, units)
-    narrow = max(8, conv // 4)
-    yield from _dense("head/narrow", features, narrow)
-    yield "head/spread/kernel", (25, narrow, conv)
-    yield from _dense("head/own", features, units)
-    yield "head/around/kernel", (width, planes, conv)
-    yield from _dense("head/hidden", units, units)
-    if config.head == "autoregressive":
-        chosen = max(4, conv // 8)
-        yield from _dense("head/chosen", features, chosen)
-        yield "head/below/kernel", (48, 2 * planes + 1 + chosen, conv)
-        yield from _dense("head/counts", 4 + 3 * frames, conv, bias=False)
-    yield from _dense("head/logit", units, planes)
+    narrow, own = max(8, conv // 4), planes // config.voice_count
+    for head in head_names(config):
+        yield from _dense(f"{head}/narrow", features, narrow)
+        yield f"{head}/spread/kernel", (25, narrow, conv)
+        yield from _dense(f"{head}/own", features, units)
+        yield f"{head}/around/kernel", (width, planes, conv)
+        yield from _dense(f"{head}/hidden", units, units)
+        if config.head == "autoregressive":
+            chosen = max(4, conv // 8)
+            yield from _dense(f"{head}/chosen", features, chosen)
+            yield f"{head}/below/kernel", (48, 2 * own + 1 + chosen, conv)
+            yield from _dense(f"{head}/counts", 4 + 3 * frames, conv, bias=False)
+            if config.voice_count > 1:
+                yield f"{head}/given/kernel", (width, planes, conv)
+                yield from _dense(f"{head}/known", config.voice_count, conv, bias=False)
+        yield from _dense(f"{head}/logit", units, own)
 
 
 def _seq2seq_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    outputs = len(config.planes) * config.pitches
+    every = len(config.planes) * config.pitches
+    outputs = every // config.voice_count
     features = config.units * (2 if config.attention else 1)
-    yield from _stacks(config, outputs + _context(config))
-    yield from _dense("head/logit", features, outputs)
-    if config.head == "autoregressive":
-        hidden = 8 * config.pitches
-        yield from _dense("head/entry", features, hidden)
-        yield "head/inward", (outputs, hidden)
-        yield "head/outward", (hidden, outputs)
+    yield from _stacks(config, every + _context(config))
+    for head in head_names(config):
+        yield from _dense(f"{head}/logit", features, outputs)
+        if config.head == "autoregressive":
+            hidden = 8 * config.pitches
+            yield from _dense(f"{head}/entry", features, hidden)
+            yield f"{head}/inward", (outputs, hidden)
+            yield f"{head}/outward", (hidden, outputs)
+            if config.voice_count > 1:
+                yield from _dense(f"{head}/given", every, hidden, bias=False)
+                yield from _dense(f"{head}/known", config.voice_count, hidden, bias=False)
     if config.attention:
         yield "attention/scale", ()
 

@@ -48,6 +48,8 @@ class Composition:
         How it was made, name by name; None for what was not asked for.
     warning
         What is wrong with the model, in one line, or None.
+    voices
+        Names of the voices that the rows have planes of; none where all notes share the planes.
     """
 
     series: str
@@ -63,6 +65,7 @@ class Composition:
     degenerate: str | None
     facts: Mapping[str, object]
     warning: str | None = None
+    voices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

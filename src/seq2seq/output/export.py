@@ -77,7 +77,10 @@ def _write(composition: Composition, folder: Path, staging: Path) -> Files:
     if picture is not None:
         beats, value = score.time_signature
         drawing = str(staging / picture.name)
-        plot_roll(composition.rows, composition.grid, drawing, title=midi.stem, beats_per_bar=4 * beats / value)
+        bar = 4 * beats / value
+        plot_roll(
+            composition.rows, composition.grid, drawing, title=midi.stem, beats_per_bar=bar, voices=composition.voices
+        )
     heard = len(score.midi.notes) and score.seconds <= _HEARD_SECONDS
     sound = midi.with_suffix(".wav") if heard else None
     if sound is not None:

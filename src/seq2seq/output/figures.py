@@ -45,7 +45,8 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
     Parameters
     ----------
     rolls
-        Packed rows, each ``(frames, planes, 16)`` uint8: sounding, then onset where there is one.
+        Packed rows, each ``(frames, planes, 16)`` uint8: sounding, then onset where there is one. Voices are
+        put together.
     frames_per_unit
         Frames per beat or per second: the unit of the density.
 
@@ -73,7 +74,7 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
     notes = np.zeros(PITCHES, dtype=np.int64)
     sounding = np.zeros(PITCHES, dtype=np.int64)
     runs: list[int] = []
-    for rows in rolls:
+    for rows in map(mixed, rolls):
         bits = np.unpackbits(rows, axis=-1, bitorder="little")
         pieces += 1
         frames += len(bits)
@@ -98,6 +99,13 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
         longest_run=float(np.mean(runs)) if runs else 0.0,
         repetition=repeated / max(1, frames),
     )
+
+
+def mixed(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return packed rows with the voices of *rows* ``(frames, planes, 16)`` put together, ``(frames, 1 or 2, 16)``."""
+    if rows.shape[1] <= 2:
+        return rows
+    return np.stack([np.bitwise_or.reduce(rows[:, plane::2], axis=1) for plane in (0, 1)], axis=1)
 
 
 def figure_rows(columns: Mapping[str, Figures], unit: str) -> list[list[str]]:
@@ -150,7 +158,7 @@ def degeneration(rows: npt.NDArray[np.uint8], *, one_pitch: bool = False) -> str
     >>> degeneration(np.zeros((16, 1, 16), dtype=np.uint8))
     'silence: not one note in 16 frames'
     """
-    frames = len(rows)
+    rows, frames = mixed(rows), len(rows)
     sounding = rows[:, 0].any(axis=1)
     if not sounding.any():
         return f"silence: not one note in {frames} frames"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rollcore
+from rollcore.show.instruments import PROGRAM_NAMES
 
 DEFAULT_TEMPO_US = 500_000  # microseconds per beat: 120 beats per minute
 
@@ -27,6 +28,7 @@ _PLAIN, _BEAT, _MIDDLE, _DOWNBEAT = 70, 6, 10, 16
 _FLAT = 80
 #: Phrases of four bars swell by so much up to their third bar, and ebb.
 _PHRASE_BARS, _SWELL, _PEAK = 4, 8, Fraction(5, 8)
+_DRUM_CHANNEL = 9
 #: The top voice sings; the others make room for each other.
 _TOP, _INNER, _LEAST = 6, -2, -12
 
@@ -124,6 +126,7 @@ def make_score(
     time_signature: tuple[int, int] = (4, 4),
     key_signature: str | None = None,
     flat: bool = False,
+    programs: Sequence[int] = (),
 ) -> Score:
     """Set voices as a score, one track each.
 
@@ -139,6 +142,8 @@ def make_score(
         As `rollcore.write_midi` takes them.
     flat
         Whether all notes have one velocity.
+    programs
+        The program of each voice, 0 to 127; without them the file names none.
 
     Raises
     ------
@@ -149,22 +154,35 @@ def make_score(
     shape = _FLAT if flat else partial(velocities, together, grid=grid, time_signature=time_signature)
     parts: list[npt.NDArray[np.void]] = []
     names: list[str] = []
-    for name, rows in voices:
+    played_by: list[tuple[int, int, int, int]] = []
+    for number, (name, rows) in enumerate(voices):
         voice = rollcore.midi_from_roll(rows, grid=grid, tempo=tempo_us_per_beat, velocity=shape)
         if len(voice.notes):
             played = voice.notes.copy()
-            played["channel"] = played["track"] = len(names)
+            track = len(names)
+            # The tenth channel is that of drums.
+            channel = (track + (track >= _DRUM_CHANNEL)) % 16
+            played["track"], played["channel"] = track, channel
+            if programs:
+                played_by.append((0, track, channel, programs[number]))
             names.append(name)
             parts.append(played)
     midi = rollcore.Midi.from_notes(
         np.concatenate(parts) if parts else voice.notes, ticks_per_beat=voice.ticks_per_beat, tempos=voice.tempos
     )
+    midi = replace(midi, programs=np.array(played_by, rollcore.PROGRAM_DTYPE))
     ticks = rollcore.frame_ticks(grid, tempo_us_per_beat, voice.ticks_per_beat)
     seconds = Fraction(len(together)) / grid.rate
     if grid.unit == "beats":
         seconds *= Fraction(tempo_us_per_beat, 1_000_000)
     end_tick = math.ceil(len(together) * ticks)
     return Score(midi, tuple(names), time_signature, key_signature, end_tick, float(seconds))
+
+
+def program_of(voice: str) -> int:
+    """Return the first program of General MIDI that has the name of a voice in its own, as 32 for bass; else 0."""
+    word = voice.strip().casefold()
+    return next((number for number, name in enumerate(PROGRAM_NAMES) if word in name.casefold().split()), 0)
 
 
 def without(rows: npt.NDArray[np.uint8], melody: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -177,6 +195,6 @@ def without(rows: npt.NDArray[np.uint8], melody: npt.NDArray[np.uint8]) -> npt.N
 def detach(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return *rows* as music of its own: what sounds in the first frame begins there."""
     own = rows.copy()
-    if len(own) and own.shape[1] == 2:
-        own[0, 1] = own[0, 0]
+    if len(own) and own.shape[1] > 1:
+        own[0, 1::2] = own[0, ::2]
     return own

@@ -3,8 +3,9 @@
 A pitch-autoregressive head asks for 88 decisions a frame, one after the other. Calls into a framework
 cost more than the arithmetic by two orders of magnitude, so the heads are stepped here, on plain arrays.
 
-Shapes: *n* outputs, *c* planes (sounding, then perhaps onset), *p* pitches, *u* units. Frames are 0/1
-uint8, everything else float32. Convolutions over pitch are scattered from the few pitches that sound.
+Shapes: *n* outputs, *c* planes (sounding, then perhaps onset), *p* pitches, *u* units. A frame is drawn voice by
+voice, so what is drawn has the planes of one. Frames are 0/1 uint8, everything else float32. Convolutions over pitch
+are scattered from the few pitches that sound.
 """
 # mypy: disable-error-code="no-untyped-def"
 # Numba infers the types from the arguments; the docstrings state them.
@@ -266,20 +267,21 @@ def recall(window, first, lags, heard, likeness):
                 else:
                     heard[m, n, begin : begin + planes] = window[n, now - lags[i]]
                 both = either = 0
-                for p in range(pitches):
-                    before = window[n, now - 1, 0, p]
-                    other = window[n, now - 1 - lags[i], 0, p] if now > lags[i] else np.uint8(0)
-                    both += before & other
-                    either += before | other
+                for plane in range(0, planes, 2):
+                    for p in range(pitches):
+                        before = window[n, now - 1, plane, p]
+                        other = window[n, now - 1 - lags[i], plane, p] if now > lags[i] else np.uint8(0)
+                        both += before & other
+                        either += before | other
                 likeness[m, n, i] = both / max(either, 1)
 
 
 @compiled
-def pitch_features(frames, context, neighbours, harmony, place, out):
+def pitch_features(frames, voices, context, neighbours, harmony, place, out):
     """Write the ReLU features ``(m, p, u)`` of *m* frames ``(m, c, p)``, as `PitchFeatures` has them.
 
-    *context* ``(m, u)`` is already projected; *neighbours* ``(width, c, j)`` speaks to the first j units;
-    *harmony* ``(12, u)`` goes by interval above the pitch; *place* is ``(p, u)``.
+    The planes of the *voices* come first. *context* ``(m, u)`` is already projected; *neighbours* ``(width, c, j)``
+    speaks to the first j units; *harmony* ``(12, u)`` goes by interval above the pitch; *place* is ``(p, u)``.
     """
     pitches, units = place.shape
     for m in range(len(frames)):
@@ -287,11 +289,12 @@ def pitch_features(frames, context, neighbours, harmony, place, out):
             for i in range(units):
                 out[m, p, i] = place[p, i] + context[m, i]
         _scatter(frames[m], neighbours, out[m])
-        for q in range(pitches):
-            if frames[m, 0, q]:
-                for p in range(pitches):
-                    for i in range(units):
-                        out[m, p, i] += harmony[(q - p) % 12, i]
+        for voice in range(voices):
+            for q in range(pitches):
+                if frames[m, 2 * voice, q]:
+                    for p in range(pitches):
+                        for i in range(units):
+                            out[m, p, i] += harmony[(q - p) % 12, i]
         for p in range(pitches):
             for i in range(units):
                 out[m, p, i] = max(np.float32(0), out[m, p, i])

@@ -92,7 +92,7 @@ class Corpus:
             spread={name: _spread([getattr(one, name) for one in singly]) for name in COMPARED},
             returns=find_returns(list(zip(rolls, metres, strict=True))),
             endings=Endings.fit(list(zip(rolls, metres, strict=True))),
-            parts=Parts.find(rolls),
+            parts=None if dataset.voices else Parts.find(rolls),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.output.figures import mixed
+
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.uint8]
 
@@ -137,6 +139,7 @@ class Endings:
 
 def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:
     """Return what is known of a piece after 1 to ``len(rows)`` of its frames, ``(frames, k)``."""
+    rows = mixed(rows)
     count = np.arange(1, len(rows) + 1)
     columns: list[npt.NDArray[Any]] = [np.ones(len(rows)), _complete(count - metre.upbeat, metre.beat)]
     for bars in (1, 2, 4, 8):

@@ -29,7 +29,7 @@ from seq2seq.models.weights import Arrays, read_weights
 from seq2seq.output.composition import Composition
 from seq2seq.output.export import Exported, export
 from seq2seq.output.figures import degeneration, figures
-from seq2seq.output.notation import bar_frames, detach, make_score, without
+from seq2seq.output.notation import bar_frames, detach, make_score, program_of, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
 from seq2seq.sampling.corpus import Corpus, metre_of
@@ -58,6 +58,7 @@ class _Plan:
     request: Request
     primer: Primer
     melody: Rows | None
+    hold: tuple[int, ...]
     frames: int
     tempo_bpm: float
     time_signature: tuple[int, int]
@@ -165,6 +166,7 @@ class Generator:
             time_signature=plan.time_signature,
             key_signature=None if request.scale is None else key_signature(request.scale),
             flat=request.flat,
+            programs=[program_of(name) for name in self.config.voices],
         )
         facts, series, one_pitch = self._facts(plan), self._series(request, primer), int(plan.allowed.sum()) == 1
         made = []
@@ -178,7 +180,7 @@ class Generator:
                     rows=rows,
                     primer_frames=len(before),
                     grid=grid,
-                    score=score(_voices(rows, len(before), held)),
+                    score=score(self._voices(rows, len(before), held)),
                     tempo_bpm=plan.tempo_bpm,
                     primer=primer.name,
                     figures=figures([detach(new)], float(grid.rate)),
@@ -186,6 +188,7 @@ class Generator:
                     degenerate=degeneration(new, one_pitch=one_pitch),
                     facts=facts,
                     warning=self.warning,
+                    voices=self.config.voices,
                 )
             )
         return made
@@ -232,7 +235,7 @@ class Generator:
         if most is None and parts is not None and plan.melody is not None:
             most = len(parts.ranges)
         allowed = None if plan.allowed.all() else plan.allowed
-        return Steering(allowed, most, plan.melody, parts, particles=_PARTICLES)
+        return Steering(allowed, most, plan.melody, plan.hold, parts=parts, particles=_PARTICLES)
 
     def _phrasing(self, plan: _Plan) -> Phrasing:
         """Return how what was played comes again, in bars of the plan."""
@@ -263,9 +266,9 @@ class Generator:
 
     def _plan(self, request: Request) -> _Plan:
         """Return a request with all that it leaves open settled, its files read."""
-        time_signature, melody = request.time_signature, None
+        time_signature, melody, hold = request.time_signature, None, self._hold(request)
         if request.melody is not None:
-            melody = self._melody(request)
+            melody = self._melody(request, hold)
             time_signature = time_signature or melody.time_signature
         primer = self._source.primer(request, time_signature)
         known = (request.tempo_bpm, None if melody is None else melody.tempo_bpm, primer.tempo_bpm)
@@ -273,7 +276,7 @@ class Generator:
         time_signature = time_signature or primer.time_signature or (4, 4)
         ends = request.frames is None and request.seconds is None and melody is None and self.corpus.endings is not None
         frames = self._length(request, tempo_bpm, time_signature, len(primer.rows), melody)
-        if melody is not None and not melody.rows[:frames].any():
+        if melody is not None and not melody.rows[:frames, [2 * voice for voice in hold or (0,)]].any():
             raise RollcoreError(
                 f"{melody.name}: its first note comes after the {frames:,} frames asked for: ask for more"
             )
@@ -284,6 +287,7 @@ class Generator:
             request=request,
             primer=primer,
             melody=None if melody is None else melody.rows[:frames],
+            hold=hold,
             frames=frames,
             tempo_bpm=tempo_bpm,
             time_signature=time_signature,
@@ -292,11 +296,26 @@ class Generator:
             cadence=(_COUNTDOWN_BARS if self.config.closing else _CADENCE_BARS) * self._bar(time_signature),
         )
 
-    def _melody(self, request: Request) -> Primer:
+    def _hold(self, request: Request) -> tuple[int, ...]:
+        """Return the numbers of the voices that a request holds."""
+        voices = self.config.voices
+        if request.hold is None:
+            if voices and request.melody is not None:
+                known = ", ".join(voices)
+                raise ConfigError(f"the model has the voices {known}: say with hold which of them the melody is")
+            return ()
+        names = [name.strip() for name in request.hold.split(",")]
+        if unknown := [name for name in names if name not in voices]:
+            known = f"its voices are {', '.join(voices)}" if voices else "it has none: leave hold out"
+            raise ConfigError(f"hold {unknown[0]!r}: not a voice of the model; {known}")
+        return tuple(sorted({voices.index(name) for name in names}))
+
+    def _melody(self, request: Request, hold: tuple[int, ...]) -> Primer:
         """Return the melody of a request, all of it."""
         assert request.melody is not None
-        melody = self._source.midi(request.melody, request.time_signature)
-        sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(melody.rows[:, 0]), bitorder="little"))
+        melody = self._source.melody(request.melody, request.time_signature, hold)
+        held = melody.rows[:, [2 * voice for voice in hold or (0,)]]
+        sounding = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(held, axis=(0, 1)), bitorder="little"))
         if sounding[0] < self.config.low or sounding[-1] > self.config.high:
             raise RollcoreError(
                 f"{melody.name}: the melody leaves the pitches that the model plays, {self._source.span}: transpose it"
@@ -338,6 +357,16 @@ class Generator:
         rate = grid.rate * (Fraction(tempo_bpm) / 60 if grid.unit == "beats" else 1)
         return max(1, round(Fraction(seconds) * rate))
 
+    def _voices(self, rows: Rows, before: int, melody: Rows | None) -> list[tuple[str, Rows]]:
+        """Return names and rows of the voices; a melody begins after *before* frames."""
+        if self.config.voices:
+            return [(name, rows[:, 2 * voice : 2 * voice + 2]) for voice, name in enumerate(self.config.voices)]
+        if melody is None:
+            return [("Piano", rows)]
+        held = np.zeros_like(rows)
+        held[before : before + len(melody)] = melody
+        return [("Melody", held), ("Accompaniment", without(rows, held))]
+
     def _series(self, request: Request, primer: Primer) -> str:
         """Name outputs by what they are made from and how, so that they do not replace those of other requests."""
         words = [
@@ -345,6 +374,7 @@ class Generator:
             request.primer_pitches,
             None if request.melody is None else "harmonize",
             None if request.melody is None else Path(_label(request.melody)).stem,
+            None if request.hold is None else f"hold-{request.hold}",
             request.scale,
             request.pitch_range,
             None if request.max_polyphony is None else f"max{request.max_polyphony}",
@@ -362,6 +392,7 @@ class Generator:
             "model": f"{self.config.model}, {self.config.head}, of {self.name}",
             "primer": plan.primer.name,
             "melody": None if request.melody is None else _label(request.melody),
+            "voice that it is": request.hold,
             "seed": request.seed,
             "temperature": request.temperature,
             "top-p": request.top_p if request.top_p < 1 else None,
@@ -378,15 +409,6 @@ def _length_in_words(plan: _Plan) -> str:
     if plan.request.bars is not None:
         return f"{plan.request.bars:,} bars"
     return "until it ends" if plan.ends else f"{plan.frames:,} frames"
-
-
-def _voices(rows: Rows, before: int, melody: Rows | None) -> list[tuple[str, Rows]]:
-    """Return names and rows of the voices; the melody begins after *before* frames."""
-    if melody is None:
-        return [("Piano", rows)]
-    held = np.zeros_like(rows)
-    held[before : before + len(melody)] = melody
-    return [("Melody", held), ("Accompaniment", without(rows, held))]
 
 
 def _label(source: Any) -> str:

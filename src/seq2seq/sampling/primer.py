@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +24,14 @@ from seq2seq.sampling.corpus import Corpus, beats_per_minute
 from seq2seq.sampling.request import Request
 
 Rows = npt.NDArray[np.uint8]
+# Those of a melody whose file knows no voices.
+PLANES = ("sounding", "onset")
 # What a piece that did not come from a file is called.
 _UNNAMED = "a MIDI file"
+
+
+class NoNotesError(RollcoreError):
+    """A file without a note that counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,32 +58,63 @@ class Source:
     def __init__(self, config: ModelConfig, corpus: Corpus, data: str | os.PathLike[str] | None) -> None:
         self.config, self.corpus, self.data = config, corpus, data
 
+    def melody(
+        self,
+        source: str | os.PathLike[str] | rollcore.Midi,
+        time_signature: tuple[int, int] | None,
+        hold: tuple[int, ...],
+    ) -> Primer:
+        """Return a whole piece as `midi` does, that has notes of the voices numbered *hold*.
+
+        A file without a track of any voice is the one that is held, all of it.
+        """
+        voices = self.config.voices
+        names = ", ".join(voices[voice] for voice in hold)
+        try:
+            whole = self.midi(source, time_signature)
+        except NoNotesError:
+            if len(hold) != 1:
+                raise
+            whole = self.midi(source, time_signature, PLANES)
+            rows = np.zeros((len(whole.rows), len(self.config.planes), 16), np.uint8)
+            rows[:, 2 * hold[0] : 2 * hold[0] + 2] = whole.rows
+            return replace(whole, rows=rows)
+        if hold and not whole.rows[:, [2 * voice for voice in hold]].any():
+            raise RollcoreError(f"{whole.name}: no notes of {names}, but of other voices: name one of those to hold")
+        return whole
+
     def midi(
-        self, source: str | os.PathLike[str] | rollcore.Midi, time_signature: tuple[int, int] | None = None
+        self,
+        source: str | os.PathLike[str] | rollcore.Midi,
+        time_signature: tuple[int, int] | None = None,
+        planes: tuple[str, ...] | None = None,
     ) -> Primer:
         """Return a whole piece, its rows made as those of the dataset were, with rest before a pick-up.
 
-        Tempo and time signature are those it begins with, if *time_signature* is not given; None where the file names
-        none by then, or none that anyone plays.
+        With *planes*, its voices are not told apart. Tempo and time signature are those it begins with, if
+        *time_signature* is not given; None where the file names none by then, or none that anyone plays.
         """
         midi = source if isinstance(source, rollcore.Midi) else rollcore.read_midi(source)
         name = _UNNAMED if isinstance(source, rollcore.Midi) else os.fspath(source)
         grid, reading = self.corpus.grid, self.corpus.reading
+        select = dict(reading.get("select", {}))
+        if planes is not None:
+            select.pop("voices", None)
         try:
             rows = rollcore.piano_roll(
                 midi,
                 grid=grid,
-                planes=self.config.planes,
+                planes=planes or self.config.planes,
                 drums=bool(reading.get("drums")),
                 sustain=bool(reading.get("sustain")),
                 align=bool(reading.get("align", True)),
-                select=rollcore.Selection(**reading.get("select", {})),
+                select=rollcore.Selection(**select),
             )
         except RollcoreError as error:
             raise RollcoreError(f"{name}: {error}") from error
         drums = bool(reading.get("drums"))
         if not len(rows):
-            raise RollcoreError(f"{name}: no notes in it{'' if drums else ', or drums alone'}")
+            raise NoNotesError(f"{name}: no notes in it{'' if drums else ', or drums alone'}{_of_voices(select)}")
         tempo, bar, upbeat = midi.opening(drums=drums)
         time_signature = time_signature or bar
         rows = _from_bar_line(rows, math.floor(upbeat * grid.rate + Fraction(1, 2)), self._bar(time_signature))
@@ -95,7 +134,7 @@ class Source:
         else:
             found = self._piece(os.fspath(name) if isinstance(name, os.PathLike) else name, limit, time_signature)
         low, high = self.config.low, self.config.high
-        heard = np.unpackbits(found.rows[:, 0], axis=-1, bitorder="little")[:, low : high + 1]
+        heard = np.unpackbits(found.rows[:, ::2], axis=-1, bitorder="little")[..., low : high + 1]
         if not heard.any():
             within = f"its first {limit} frames have" if limit is not None else "the primer has"
             raise RollcoreError(f"{found.name}: {within} no note that the model knows ({self.span}): name another")
@@ -120,10 +159,12 @@ class Source:
         beyond = [pitch_name(pitch) for pitch in chord if not self.config.low <= pitch <= self.config.high]
         if beyond:
             raise ConfigError(f"primer pitches: the model knows {self.span}, not {' '.join(beyond)}: choose others")
-        bits[:, :, list(chord)] = 1
+        # Of several voices, the last one plays it: by custom melodies come first.
+        own = 2 * max(0, len(self.config.voices) - 1)
+        bits[:, own:, list(chord)] = 1
         held = np.ones(frames, bool)
         held[[int(beat * grid.rate) for beat in range(math.ceil(frames / grid.rate))]] = False
-        bits[held, 1:] = 0
+        bits[held, own + 1 :] = 0
         rows = np.packbits(bits, axis=-1, bitorder="little")
         rows = _from_first_note(rows, self._bar(time_signature), limit)
         return Primer(rows, pitches, self.corpus.tempo_bpm, time_signature)
@@ -155,6 +196,11 @@ class Source:
         return dataset
 
 
+def _of_voices(select: Mapping[str, Any]) -> str:
+    """Return, to end a message, which tracks are those of voices."""
+    return f", or none of its voices ({'; '.join(select['voices'])})" if select.get("voices") else ""
+
+
 def _from_bar_line(rows: Rows, upbeat: int, bar: int) -> Rows:
     """Return the rows with rest before them that makes a bar of the pick-up: bars are counted from the beginning."""
     rest = np.zeros((-upbeat % bar, *rows.shape[1:]), np.uint8)
@@ -163,7 +209,7 @@ def _from_bar_line(rows: Rows, upbeat: int, bar: int) -> Rows:
 
 def _from_first_note(rows: Rows, bar: int, limit: int | None) -> Rows:
     """Return *limit* rows from the first bar with a note, and rest to a whole bar: new music begins with a bar."""
-    sounding = np.flatnonzero(rows[:, 0].any(axis=1))
+    sounding = np.flatnonzero(rows[:, ::2].any(axis=(1, 2)))
     first = int(sounding[0]) // bar * bar if len(sounding) else 0
     rows = rows[first:][:limit]
     rest = np.zeros((-len(rows) % bar, *rows.shape[1:]), np.uint8)

@@ -41,7 +41,10 @@ class Request:
         Whether the music begins with the primer; the length asked for is that of the new music.
     melody
         A MIDI file or a `rollcore.Midi` whose notes are held while the model plays around them. It begins where the new
-        music does.
+        music does. Of a model with voices, the notes of those that *hold* names are held, rests included.
+    hold
+        The voice that the melody is of, or several with commas between; the other voices are played around it. A file
+        without a track of any voice is that voice as a whole.
     num_outputs
         How many compositions, each with random numbers of its own.
     candidates
@@ -76,6 +79,7 @@ class Request:
     primer_frames: int | None = None
     include_primer: bool = False
     melody: str | os.PathLike[str] | rollcore.Midi | None = None
+    hold: str | None = None
     num_outputs: int = 1
     candidates: int = 1
     temperature: float = 1.0
@@ -100,6 +104,8 @@ class Request:
             )
         if self.primer is not None and self.primer_pitches is not None:
             raise ConfigError("give a primer or the pitches of one, not both")
+        if self.hold is not None and self.melody is None:
+            raise ConfigError("hold names the voice of a melody: give a melody, too")
         for name in ("bars", "frames", "primer_frames", "max_polyphony"):
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1, MOST_FRAMES)
@@ -121,7 +127,7 @@ class Request:
 
     def _check_music(self) -> None:
         """Refuse what is not spelled as music is."""
-        for name in ("primer_pitches", "scale", "pitch_range"):
+        for name in ("primer_pitches", "scale", "pitch_range", "hold"):
             if not isinstance(getattr(self, name), str | None):
                 raise ConfigError(f"{_words(name)} must be text, not {getattr(self, name)!r}")
         if not isinstance(self.primer, str | numbers.Integral | os.PathLike | rollcore.Midi | None):

@@ -24,6 +24,10 @@ How it is steered
     time to time those whose harmony made the melody unlikely give way to copies of those that expected it. As the
     number grows, what is left is a draw from the model given the whole melody (a particle filter: Gordon et al. 1993).
 
+    Where voices have planes of their own, a frame is drawn voice by voice, each given those before it. A voice that is
+    held comes first, so the others are drawn given it, and the particles are weighed by how likely it was. Max
+    polyphony leaves later voices the room that is left.
+
 How time goes on
     In blocks of the model's ``target_frames``: the encoder reads the last ``input_frames`` frames, the
     decoder carries its state through the block. These are the windows of training, so every probability is
@@ -75,6 +79,9 @@ class Steering:
         How many pitches may sound at once, the melody's among them; None for any number.
     melody
         Packed rows ``(frames, planes, 16)``, held from the first frame drawn; beyond its end all is free.
+    hold
+        Of a model with voices, the numbers of those that the melody holds, rests included; the others are drawn around
+        them.
     parts
         The rules of music in parts; None for none.
     particles
@@ -84,6 +91,7 @@ class Steering:
     allowed: npt.NDArray[np.bool_] | None = None
     max_polyphony: int | None = None
     melody: npt.NDArray[np.uint8] | None = None
+    hold: tuple[int, ...] = ()
     parts: Parts | None = None
     particles: int = 1
 
@@ -222,6 +230,8 @@ class _Drawer:
         self._parts = steering.parts
         self._states = states.copy()
         shape = (len(states), len(config.planes), config.pitches)
+        self._hold = steering.hold
+        self._voices = (*self._hold, *(voice for voice in range(config.voice_count) if voice not in self._hold))
         self._free = np.full(config.pitches, kernels.FREE, np.uint8)
         if steering.allowed is not None:
             allowed = steering.allowed[config.low : config.high + 1]
@@ -231,10 +241,12 @@ class _Drawer:
         self._melody = np.zeros((0, *shape[1:]), np.uint8)
         if steering.melody is not None:
             self._melody = unpack(steering.melody, config)
-            if np.unpackbits(steering.melody[:, 0]).sum() != self._melody[:, 0].sum():
+            sounding = [2 * voice for voice in self._hold or (0,)]
+            if np.unpackbits(steering.melody[:, sounding]).sum() != self._melody[:, sounding].sum():
                 raise ConfigError("the melody leaves the model's pitches: transpose it")
-        self._frame = np.zeros(shape, np.uint8)
-        self._logits = np.zeros(shape, np.float32)
+        drawn = (shape[0], shape[1] // config.voice_count, shape[2])
+        self._frame = np.zeros(drawn, np.uint8)
+        self._logits = np.zeros(drawn, np.float32)
         self._weights = np.zeros(shape[0], np.float64)
         self._noise = np.zeros(shape[0], np.float64)
         # Log-weights: of the frame drawn last, and of all since the particles were last chosen anew.
@@ -294,9 +306,9 @@ class _Drawer:
                 recent = bits[:, max(0, place - RECENT - 1) : place]
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
                 temperature *= phrasing.factors(match[:, place], lags, changes)
-            bits[:, place] = self.draw(bits[:, place - 1, 0], step, temperature)
-            same = (bits[:, place, 0] == bits[:, place - 1, 0]).all(axis=1)
-            unchanged = np.where(same & ~bits[:, place, 1:].any(axis=(1, 2)), unchanged + 1, 0)
+            bits[:, place] = self.draw(bits[:, place - 1, ::2], step, temperature)
+            same = (bits[:, place, ::2] == bits[:, place - 1, ::2]).all(axis=(1, 2))
+            unchanged = np.where(same & ~bits[:, place, 1::2].any(axis=(1, 2)), unchanged + 1, 0)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
             if self.one and (chosen := self._survivors()) is not None:
@@ -330,21 +342,56 @@ class _Drawer:
         return np.array([self._kernels.uniform(self._states, n) for n in range(len(self._states))])
 
     def draw(
-        self, sounding_before: npt.NDArray[np.uint8], step: int, temperature: npt.NDArray[np.float64]
+        self, before: npt.NDArray[np.uint8], step: int, temperature: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.uint8]:
-        """Return the frames ``(n, c, p)`` number *step*, those before having left *sounding_before* ``(n, p)``."""
+        """Return the frames ``(n, c, p)`` number *step*; in those before sounded *before* ``(n, voices, p)``."""
+        n, _, pitches = before.shape
+        frame = np.zeros((n, len(self._config.planes), pitches), np.uint8)
+        given = np.zeros(len(self._voices), bool)
+        self._evidence[:] = 0
+        for voice in self._voices:
+            planes = slice(voice * self._frame.shape[1], (voice + 1) * self._frame.shape[1])
+            if len(self._voices) > 1:
+                self._stepper.turn_to(voice, frame, given)
+            if voice in self._hold and step < len(self._melody):
+                frame[:, planes] = self._impose(self._melody[step, planes])
+            else:
+                limit = None if self._limit is None else self._limit - frame[:, ::2].sum(axis=(1, 2), dtype=np.int64)
+                frame[:, planes] = self._draw_voice(before[:, voice], step, temperature, limit)
+            given[voice] = True
+        return frame
+
+    def _impose(self, held: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return *held* ``(c, p)``, the voice that the stepper has turned to; the particles are weighed by it."""
+        if self.one:
+            kernels, n = self._kernels, len(self._states)
+            sounding = np.where(held[-1] > 0, kernels.STRUCK, kernels.HELD)
+            rules = np.tile(np.where(held[0] > 0, sounding, kernels.SILENT).astype(np.uint8), (n, 1))
+            how = np.ones(n), 1.0, self._states, np.ones(n, bool)
+            self._stepper.draw(self._logits, np.ones_like(rules), rules, *how, self._frame, self._weights)
+            self._evidence += self._weights
+        return held
+
+    def _draw_voice(
+        self,
+        before: npt.NDArray[np.uint8],
+        step: int,
+        temperature: npt.NDArray[np.float64],
+        limit: npt.NDArray[np.int64] | None,
+    ) -> npt.NDArray[np.uint8]:
+        """Return the voice that the stepper has turned to, of which at most *limit* ``(n,)`` pitches may sound."""
         kernels = self._kernels
-        n = len(sounding_before)
-        rules, may_hold = self._free.copy(), sounding_before.copy()
-        if step and step <= len(self._melody):
+        n = len(before)
+        rules, may_hold = self._free.copy(), before.copy()
+        melody = self._melody[:0] if self._hold else self._melody
+        if step and step <= len(melody):
             # A note of the melody is not held on by another voice: that would join two notes into one.
-            may_hold &= 1 - self._melody[step - 1, 0]
-        limit = self._limit
-        if step < len(self._melody):
-            sounding = self._melody[step, 0] > 0
+            may_hold &= 1 - melody[step - 1, 0]
+        if step < len(melody):
+            sounding = melody[step, 0] > 0
             rules[sounding] = kernels.HELD
-            rules[self._melody[step, -1] > 0] = kernels.STRUCK
-            limit = None if limit is None else max(limit, int(sounding.sum()))
+            rules[melody[step, -1] > 0] = kernels.STRUCK
+            limit = None if limit is None else np.maximum(limit, int(sounding.sum()))
             if self._parts is not None and sounding.any():
                 above = np.flatnonzero(sounding)[-1] + 1
                 rules[above:] = kernels.SILENT
@@ -369,7 +416,7 @@ class _Drawer:
             if limit is not None:
                 score[self._frame[:, 0].sum(axis=1) > limit] = -np.inf
             if self._parts is not None:
-                score -= _FAULT * self._faults(self._parts, sounding_before, todo)
+                score -= _FAULT * self._faults(self._parts, before, todo)
             better = todo & (score > best)
             chosen[better], best[better] = self._frame[better], score[better]
             if count >= enough:
@@ -377,9 +424,10 @@ class _Drawer:
                 if not todo.any():
                     break
         faults = np.where(np.isfinite(best), np.round(-best / _FAULT), 0)
-        self._evidence = imposed - np.log(enough) - _COST * faults
+        self._evidence += imposed - np.log(enough) - _COST * faults
         for i in np.flatnonzero(best == -np.inf):
-            kernels.thin(self._logits[i], rules, limit, self._frame[i])
+            assert limit is not None
+            kernels.thin(self._logits[i], rules, max(0, int(limit[i])), self._frame[i])
             chosen[i] = self._frame[i]
         return chosen
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
-from seq2seq.models.weights import Arrays
+from seq2seq.models.weights import Arrays, head_names
 from seq2seq.sampling import _kernels as kernels
 
 Floats = npt.NDArray[np.float32]
@@ -39,6 +39,7 @@ class Stepper:
 
     def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
         self.config = config
+        self._voice = 0
 
     def read(
         self,
@@ -73,8 +74,22 @@ class Stepper:
         """Make ready to draw the frame at *place* of the window, all before it being there."""
         raise NotImplementedError
 
+    def turn_to(self, voice: int, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
+        """Make ready to draw a voice of that frame; where there is one part only, that need not be said.
+
+        Parameters
+        ----------
+        voice
+            Its number.
+        frame
+            ``(n, c, p)``, in which the voices that are given are already there.
+        given
+            ``(voices,)``: which those are.
+        """
+        self._voice = voice
+
     def draw(self, *rest: Any) -> None:
-        """Draw that frame; the arguments are those that all ways of drawing share, *logits* first.
+        """Draw that voice; the arguments are those that all ways of drawing share, *logits* first.
 
         May be called again for another draw of the same frame. See `kernels.draw_independent`.
         """
@@ -110,14 +125,7 @@ class TiedStepper(Stepper):
         self._projection = _dense(arrays, "features/context")
         self._neighbours = arrays["features/neighbours/kernel"]
         self._harmony, self._place = arrays["features/harmony/kernel"], arrays["features/place"]
-        self._own, self._narrow = _dense(arrays, "head/own"), _dense(arrays, "head/narrow")
-        self._around = arrays["head/around/kernel"]
-        self._spread = arrays["head/spread/kernel"]
-        self._hidden, self._logit = _dense(arrays, "head/hidden"), _dense(arrays, "head/logit")
-        self._causal = config.head == "autoregressive"
-        if self._causal:
-            self._chosen = _dense(arrays, "head/chosen")
-            self._below, self._counts = arrays["head/below/kernel"], arrays["head/counts/kernel"]
+        self._heads = [_PitchHead(name, voice, config, arrays) for voice, name in enumerate(head_names(config))]
 
     def _encode(self) -> None:
         read, _ = self._features(1, self.config.input_frames)
@@ -130,19 +138,14 @@ class TiedStepper(Stepper):
         n, planes, pitches = heard[0].shape[0], len(self.config.planes), self.config.pitches
         recalled = heard[0, :, planes:].swapaxes(1, 2).reshape(n * pitches, -1)
         features = np.concatenate([self._decoder.step(ahead[0]), ahead[0], recalled], axis=1, dtype=np.float32)
-        self._base = _apply(self._own, features).reshape(n, pitches, -1)
-        spread = self._spread_out(features, n)
-        self._base[..., : spread.shape[2]] += spread
-        previous = np.ascontiguousarray(heard[0, :, :planes])
-        kernels.hear_around(previous, self._around, self._base)
-        if self._causal:
-            # Of each frame that is heard, the head compares with the sounding plane.
-            self._past = np.ascontiguousarray(heard[0, :, ::planes])
-            self._told = _apply(self._chosen, features).reshape(n, pitches, -1)
-            kernels.hear_past_below(previous, self._past, self._below, self._counts, self._base)
-        else:
-            hidden = np.maximum(_apply(self._hidden, np.maximum(self._base, 0)), 0)
-            self._logits = np.ascontiguousarray(_apply(self._logit, hidden).swapaxes(1, 2))
+        for head in self._heads:
+            head.hear(features, heard[0])
+        self._voice = 0
+
+    def turn_to(self, voice: int, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
+        """Let the head of a voice hear those that are given."""
+        self._voice = voice
+        self._heads[voice].hear_given(frame, given)
 
     def follow(self, chosen: npt.NDArray[np.int64]) -> None:
         """Take over the decoder's states, which are those of each pitch."""
@@ -150,13 +153,8 @@ class TiedStepper(Stepper):
         self._decoder.follow((chosen[:, None] * pitches + np.arange(pitches)).ravel())
 
     def draw(self, logits: Floats, *rest: Any) -> None:
-        """Draw a frame from the lowest pitch up, or all pitches independently."""
-        if self._causal:
-            weights = (self._below, self._counts, *self._hidden, *self._logit)
-            kernels.draw_pitchwise(self._base, self._told, self._past, *weights, logits, *rest)
-        else:
-            logits[:] = self._logits
-            kernels.draw_independent(logits, *rest)
+        """Draw a voice from the lowest pitch up, or all its pitches independently."""
+        self._heads[self._voice].draw(logits, *rest)
 
     def _features(self, first: int, last: int) -> tuple[Floats, Bits]:
         """Return the features ``(s, n * p, u)`` before frames *first* to *last*, and what was heard for them."""
@@ -173,6 +171,7 @@ class TiedStepper(Stepper):
         out = np.empty((last - first, n * pitches, self._place.shape[1]), np.float32)
         kernels.pitch_features(
             heard.reshape(-1, *heard.shape[2:]),
+            self.config.voice_count,
             context.reshape(-1, context.shape[2]),
             self._neighbours,
             self._harmony,
@@ -180,6 +179,59 @@ class TiedStepper(Stepper):
             out.reshape(-1, *self._place.shape),
         )
         return out, heard
+
+
+class _PitchHead:
+    """`seq2seq.models.layers.PitchHead`: draws one voice, with weights shared by all pitches."""
+
+    def __init__(self, name: str, voice: int, config: ModelConfig, arrays: Arrays) -> None:
+        self._planes, self._parts = len(config.planes), config.voice_count
+        self._first = voice * (self._planes // self._parts)
+        self._own, self._narrow = _dense(arrays, f"{name}/own"), _dense(arrays, f"{name}/narrow")
+        self._around = arrays[f"{name}/around/kernel"]
+        self._spread = arrays[f"{name}/spread/kernel"]
+        self._hidden, self._logit = _dense(arrays, f"{name}/hidden"), _dense(arrays, f"{name}/logit")
+        self._causal = config.head == "autoregressive"
+        if self._causal:
+            self._chosen = _dense(arrays, f"{name}/chosen")
+            self._below, self._counts = arrays[f"{name}/below/kernel"], arrays[f"{name}/counts/kernel"]
+            if self._parts > 1:
+                self._given, self._known = arrays[f"{name}/given/kernel"], arrays[f"{name}/known/kernel"]
+
+    def hear(self, features: Floats, heard: Bits) -> None:
+        """Work out all that does not depend on the frame to draw, of *features* ``(n * p, k)`` and frames before."""
+        n, _, pitches = heard.shape
+        base = _apply(self._own, features).reshape(n, pitches, -1)
+        spread = self._spread_out(features, n)
+        base[..., : spread.shape[2]] += spread
+        previous = np.ascontiguousarray(heard[:, : self._planes])
+        kernels.hear_around(previous, self._around, base)
+        self._base = base
+        if self._causal:
+            # Of each frame that is heard, the head compares with the sounding plane of its voice.
+            self._past = np.ascontiguousarray(heard[:, self._first :: self._planes])
+            self._told = _apply(self._chosen, features).reshape(n, pitches, -1)
+            own = previous[:, self._first : self._first + self._planes // self._parts]
+            kernels.hear_past_below(np.ascontiguousarray(own), self._past, self._below, self._counts, base)
+        else:
+            hidden = np.maximum(_apply(self._hidden, np.maximum(base, 0)), 0)
+            self._logits = np.ascontiguousarray(_apply(self._logit, hidden).swapaxes(1, 2))
+
+    def hear_given(self, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
+        """Hear the voices of *frame* ``(n, c, p)`` that are *given* ``(voices,)``."""
+        if self._causal and self._parts > 1:
+            others = frame * np.repeat(given, self._planes // self._parts)[:, None].astype(np.uint8)
+            kernels.hear_around(others, self._given, self._base)
+            self._base[..., : self._known.shape[1]] += self._known[given].sum(axis=0)
+
+    def draw(self, logits: Floats, *rest: Any) -> None:
+        """Draw from the lowest pitch up, or all pitches independently."""
+        if self._causal:
+            weights = (self._below, self._counts, *self._hidden, *self._logit)
+            kernels.draw_pitchwise(self._base, self._told, self._past, *weights, logits, *rest)
+        else:
+            logits[:] = self._logits
+            kernels.draw_independent(logits, *rest)
 
     def _spread_out(self, features: Floats, n: int) -> Floats:
         """Return the convolution over neighbouring pitches' narrowed features, ``(n, p, j)``."""
@@ -201,17 +253,9 @@ class Seq2SeqStepper(Stepper):
 
     def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
         super().__init__(config, arrays)
-        pitches = config.pitches
         self._encoder, self._decoder = _stack("encoder", config, arrays), _stack("decoder", config, arrays)
-        self._logit = _dense(arrays, "head/logit")
-        self._causal = config.head == "autoregressive"
         self._scale = arrays["attention/scale"] if config.attention else None
-        if self._causal:
-            self._entry = _dense(arrays, "head/entry")
-            # No mask: the kernel reads no weight that the masks of the layer silence.
-            inward, outward = arrays["head/inward"], arrays["head/outward"]
-            self._inward = inward.reshape(-1, pitches, inward.shape[1])
-            self._outward = outward.reshape(outward.shape[0], -1, pitches)
+        self._heads = [_FrameHead(name, config, arrays) for name in head_names(config)]
 
     def _encode(self) -> None:
         heard = self.config.input_frames
@@ -224,9 +268,14 @@ class Seq2SeqStepper(Stepper):
         features = self._decoder.step(self._read(place, place + 1)[0])
         if self._scale is not None:
             features = np.concatenate([features, self._attend(features)], axis=1)
-        self._base = _apply(self._logit, features).reshape(-1, len(self.config.planes), self.config.pitches)
-        if self._causal:
-            self._hidden = _apply(self._entry, features)
+        for head in self._heads:
+            head.hear(features)
+        self._voice = 0
+
+    def turn_to(self, voice: int, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
+        """Let the head of a voice hear those that are given."""
+        self._voice = voice
+        self._heads[voice].hear_given(frame, given)
 
     def follow(self, chosen: npt.NDArray[np.int64]) -> None:
         """Take over the decoder's states, and what attention looks back at."""
@@ -234,12 +283,8 @@ class Seq2SeqStepper(Stepper):
         self._encoded = self._encoded[chosen]
 
     def draw(self, logits: Floats, *rest: Any) -> None:
-        """Draw a frame from the lowest pitch up, or all pitches independently."""
-        if self._causal:
-            kernels.draw_framewise(self._base, self._hidden, self._inward, self._outward, logits, *rest)
-        else:
-            logits[:] = self._base
-            kernels.draw_independent(logits, *rest)
+        """Draw a voice from the lowest pitch up, or all its pitches independently."""
+        self._heads[self._voice].draw(logits, *rest)
 
     def _read(self, first: int, last: int) -> Floats:
         """Return what is read before frames *first* to *last*: ``(s, n, c * p + k)``."""
@@ -256,6 +301,44 @@ class Seq2SeqStepper(Stepper):
         weights /= weights.sum(axis=1, keepdims=True)
         found: Floats = np.einsum("ns,nsu->nu", weights, self._encoded)
         return found
+
+
+class _FrameHead:
+    """`seq2seq.models.layers.FrameHead`: draws one voice, with weights of its own for every pitch."""
+
+    def __init__(self, name: str, config: ModelConfig, arrays: Arrays) -> None:
+        self._shape = (-1, len(config.planes) // config.voice_count, config.pitches)
+        self._logit = _dense(arrays, f"{name}/logit")
+        self._causal, self._parts = config.head == "autoregressive", config.voice_count
+        if self._causal:
+            self._entry = _dense(arrays, f"{name}/entry")
+            # No mask: the kernel reads no weight that the masks of the layer silence.
+            inward, outward = arrays[f"{name}/inward"], arrays[f"{name}/outward"]
+            self._inward = inward.reshape(-1, config.pitches, inward.shape[1])
+            self._outward = outward.reshape(outward.shape[0], -1, config.pitches)
+            if self._parts > 1:
+                self._given, self._known = arrays[f"{name}/given/kernel"], arrays[f"{name}/known/kernel"]
+
+    def hear(self, features: Floats) -> None:
+        """Work out what *features* ``(n, k)`` say to every pitch."""
+        self._base = _apply(self._logit, features).reshape(self._shape)
+        if self._causal:
+            self._hidden = _apply(self._entry, features)
+
+    def hear_given(self, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
+        """Hear the voices of *frame* ``(n, c, p)`` that are *given* ``(voices,)``."""
+        if self._causal and self._parts > 1:
+            others = frame * np.repeat(given, self._shape[1])[:, None]
+            self._hidden += _product(others.reshape(len(frame), -1).astype(np.float32), self._given)
+            self._hidden += self._known[given].sum(axis=0)
+
+    def draw(self, logits: Floats, *rest: Any) -> None:
+        """Draw from the lowest pitch up, or all pitches independently."""
+        if self._causal:
+            kernels.draw_framewise(self._base, self._hidden, self._inward, self._outward, logits, *rest)
+        else:
+            logits[:] = self._base
+            kernels.draw_independent(logits, *rest)
 
 
 class BlogStepper(Stepper):
@@ -279,6 +362,7 @@ class BlogStepper(Stepper):
     def advance(self, place: int) -> None:
         """Go to the frame, which was predicted with all others of the block."""
         self._base = self._block[place - self.config.input_frames]
+        self._voice = 0
 
     def follow(self, chosen: npt.NDArray[np.int64]) -> None:
         """Take over what was predicted for the block."""
@@ -286,7 +370,8 @@ class BlogStepper(Stepper):
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw all pitches independently."""
-        logits[:] = self._base
+        planes = len(self.config.planes) // self.config.voice_count
+        logits[:] = self._base[:, self._voice * planes : (self._voice + 1) * planes]
         kernels.draw_independent(logits, *rest)
 
 

@@ -40,7 +40,8 @@ def evaluate(
         ``"run"``, ``"data"``, ``"fingerprint"``, ``"split"``, ``"hop"``, and ``"scores"``: for ``"model"``,
         ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of
         :class:`seq2seq.training.metrics.Score`. The threshold behind precision, recall and F1 is fitted, on the
-        validation split for the model.
+        validation split for the model. ``"given_others"``: for each voice of a model that predicts voices one after
+        the other, its nats per frame where the other voices of the frame are known.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def evaluate(
     import rollcore
     from seq2seq.models.architectures import load_model
     from seq2seq.training.feed import RollBatches
-    from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model
+    from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_given, score_model
 
     run = Run.open(run_dir)
     if data is None and not is_there(run.dataset["path"]):
@@ -77,8 +78,11 @@ def evaluate(
         raise ConfigError(f"hop {hop} would leave frames out: at most {config.target_frames}, the target's length")
     batches = RollBatches(dataset, config, split=split, hop=hop)
     threshold = fit_threshold(model, RollBatches(dataset, config, split="validation", hop=hop))
-    scores = {"model": score_model(model, batches, Outside(dataset, config), threshold)}
+    outside = Outside(dataset, config)
+    scores = {"model": score_model(model, batches, outside, threshold)}
     scores.update(score_baselines(dataset, config, split))
+    # Where pitches are independent of each other given the past, other voices of the frame tell nothing.
+    given = score_given(model, dataset, split, hop, outside) if config.head == "autoregressive" else {}
     return {
         "run": origin(run_dir),
         "data": origin(dataset.path),
@@ -87,4 +91,5 @@ def evaluate(
         "split": split,
         "hop": hop,
         "scores": {name: score.to_dict() for name, score in scores.items()},
+        "given_others": given,
     }

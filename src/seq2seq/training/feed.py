@@ -7,6 +7,7 @@ piece can be predicted, and from its past alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -85,11 +86,12 @@ class RollBatches(keras.utils.PyDataset):
     frames) uint8``, 0 where a frame is padding; ``start``, ``(n,) int32``, the frame of the piece at which the window
     begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; for a
     model with a countdown, ``left``, ``(n,) int32``, the frames from the window's first to the end of the piece, or 0
-    where the model is not to know, as in evaluation and in half of the windows of a training; and, for a model with an
-    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``; see
-    :mod:`seq2seq.models.echo`. Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames)
-    float32``: 1 for the frames that count. The dataset is held by path, not by handle, so batches can be built in
-    other processes.
+    where the model is not to know, as in evaluation and in half of the windows of a training; for a model with an
+    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``, see :mod:`seq2seq.models.echo`; and for
+    one with several voices, ``order``, ``(n, voices) int32``, the place of each in the order in which a frame is
+    predicted, drawn anew for every window of a training. Targets are ``(n, target frames, planes, 16) uint8``, weights
+    ``(n, target frames) float32``: 1 for the frames that count. The dataset is held by path, not by handle, so batches
+    can be built in other processes.
 
     Parameters
     ----------
@@ -107,6 +109,8 @@ class RollBatches(keras.utils.PyDataset):
     hop : int, optional
         Frames between windows in evaluation, up to the target's length, which 0 stands for. A training has that of
         *train*.
+    order : sequence of int, optional
+        The place of each voice in the order of evaluation; that of the planes by default.
 
     Raises
     ------
@@ -123,6 +127,7 @@ class RollBatches(keras.utils.PyDataset):
         split: str = "train",
         batch_size: int | None = None,
         hop: int = 0,
+        order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.model, self.train = model, train
@@ -136,6 +141,7 @@ class RollBatches(keras.utils.PyDataset):
                 f"{dataset.path}: has planes {', '.join(dataset.planes)}, the model {', '.join(model.planes)}"
             )
         self.batch_size = batch_size
+        self._places = np.arange(model.voice_count) if order is None else np.array(order)
         length = model.input_frames + model.target_frames
         # One window for every frame that a target may begin at: frame t of piece i is number first[i] + t.
         self.windows = rollcore.windows(dataset, length, hop=1, split=split, lead=model.input_frames, partial=True)
@@ -183,6 +189,8 @@ class RollBatches(keras.utils.PyDataset):
         shift = np.where(shift > train.transpose, train.transpose - shift, shift)
         self._shift = np.where(rng.random(len(order)) < train.keep_key, 0, shift).astype(np.int8)
         self._told = rng.random(len(order)) < _TOLD
+        if self.model.voice_count > 1:
+            self._order = rng.random((len(order), self.model.voice_count)).argsort(axis=1).astype(np.int32)
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch."""
@@ -207,9 +215,11 @@ class RollBatches(keras.utils.PyDataset):
         input_frames = self.model.input_frames
         numbers = self._number[part.piece] + part.frame
         shift, told = np.zeros(len(numbers), np.int8), np.zeros(len(numbers), bool)
+        order = np.tile(self._places.astype(np.int32), (len(numbers), 1))
         if self.train is not None:
             drawn = slice(index * self.batch_size, (index + 1) * self.batch_size)
             shift, told = self._shift[drawn], self._told[drawn]
+            order = order if self.model.voice_count == 1 else self._order[drawn]
         rows = self.windows.gather(numbers, semitones=shift if shift.any() else None)
         valid = self.windows.valid(numbers)
         time = np.arange(self.model.target_frames)
@@ -223,6 +233,8 @@ class RollBatches(keras.utils.PyDataset):
         if self.model.closing:
             left = self.frames[part.piece] - part.frame + input_frames
             inputs["left"] = np.where(told, left, 0).astype(np.int32)
+        if self.model.voice_count > 1:
+            inputs["order"] = order
         if self.model.echo:
             inputs.update(self._echoes(part, rows, shift))
         return inputs, rows[:, input_frames:], counts.astype(np.float32)

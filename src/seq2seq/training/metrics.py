@@ -7,8 +7,8 @@ sounds in on the training split, so that no frame is impossible.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,9 @@ class Score:
     piece : int64 array, shape (frames,)
         Rank of the piece that each frame is of.
     hits, wrong, missed : int
-        Pitches sounding and predicted, predicted only, sounding only, over all frames.
+        Pitches sounding and predicted, predicted only, sounding only, over all frames, of each voice by itself.
+    voices : dict of str to float64 array, shape (frames,)
+        The nats of each voice, which sum to *nats*; empty where all notes share the planes.
     """
 
     nats: FloatArray
@@ -41,6 +43,7 @@ class Score:
     hits: int
     wrong: int
     missed: int
+    voices: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def per_frame(self) -> float:
@@ -81,6 +84,7 @@ class Score:
             "precision": self.hits / max(1, self.hits + self.wrong),
             "recall": self.hits / max(1, self.hits + self.missed),
             "f1": self.f1,
+            **({"voices": {name: float(nats.mean()) for name, nats in self.voices.items()}} if self.voices else {}),
         }
 
 
@@ -108,8 +112,8 @@ def fit_threshold(model: Any, batches: RollBatches) -> float:
     for i in range(len(batches)):
         inputs, targets, weights = batches[i]
         counts = weights > 0
-        level = np.searchsorted(edges, predict(inputs)[:, :, 0][counts])
-        sounds = _frames(inputs, targets, config)[0][:, :, 0][counts] == 1
+        level = np.searchsorted(edges, predict(inputs)[:, :, ::2][counts])
+        sounds = _frames(inputs, targets, config)[0][:, :, ::2][counts] == 1
         every += np.bincount(level.ravel(), minlength=len(every))
         true += np.bincount(level[sounds], minlength=len(true))
     # What lies above edge k are the levels beyond it.
@@ -143,15 +147,27 @@ class Outside:
             total += len(rows)
             for plane in range(len(counts)):
                 counts[plane] += _bits(rows[:, plane]).sum(0, dtype=np.int64)
-        among = np.stack([np.full(128, total), counts[0]])[: len(counts)]
+        among = np.full_like(counts, total)
+        among[1::2] = counts[:-1:2]
         share = (counts + 1) / (among + 2)
         nats = -(counts * np.log(share) + (among - counts) * np.log1p(-share))
         self.unigram = float(nats.sum() / max(1, total))
         self._logits = _logit(share)[:, self._beyond]
 
     def __call__(self, bits: NDArray[np.uint8]) -> FloatArray:
-        """Return the nats ``(…)`` of frames *bits* ``(…, c, 128)`` beyond the range."""
+        """Return the nats ``(…, voices)`` of frames *bits* ``(…, c, 128)`` beyond the range."""
         return _nats(bits[..., self._beyond], np.broadcast_to(self._logits, bits[..., self._beyond].shape))
+
+
+def score_given(model: Any, dataset: Dataset, split: str, hop: int, outside: Outside) -> dict[str, float]:
+    """Return the mean nats of a frame of each voice where all other voices of the frame are known, by name."""
+    config = model.config
+    found = {}
+    for voice, name in enumerate(config.voices):
+        places = [config.voice_count if other == voice else other for other in range(config.voice_count)]
+        batches = RollBatches(dataset, config, split=split, hop=hop, order=places)
+        found[name] = float(score_model(model, batches, outside).voices[name].mean())
+    return found
 
 
 def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[str, Score]:
@@ -172,16 +188,18 @@ def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[s
         inputs, targets, weights = fit[i]
         bits, last = _frames(inputs, targets, config)
         for state in (0, 1):
-            where = (last == state) & (weights[..., None] > 0)
+            where = (last == state) & (weights[..., None, None] > 0)
             for plane in range(shape[0]):
-                among = where if plane == 0 else where & (bits[:, :, 0] == 1)
+                among = where[:, :, plane // 2]
+                if plane % 2:
+                    among = among & (bits[:, :, plane - 1] == 1)
                 _add(frames[plane, :, state], among)
                 _add(sounded[plane, :, state], among & (bits[:, :, plane] == 1))
     outside = Outside(dataset, config)
     unigram = _table(sounded.sum((1, 2), keepdims=True), frames.sum((1, 2), keepdims=True), shape)
     tables = {
-        "unigram": (unigram, _best_threshold(sounded[0].sum((0, 1)), frames[0].sum((0, 1)))),
-        "markov": (_table(sounded, frames, shape), _best_threshold(sounded[0].ravel(), frames[0].ravel())),
+        "unigram": (unigram, _best_threshold(sounded[::2].sum((1, 2)).ravel(), frames[::2].sum((1, 2)).ravel())),
+        "markov": (_table(sounded, frames, shape), _best_threshold(sounded[::2].ravel(), frames[::2].ravel())),
         "repeat": (_table(sounded.sum(3, keepdims=True), frames.sum(3, keepdims=True), shape), None),
     }
     batches = RollBatches(dataset, config, split=split, batch_size=64)
@@ -191,8 +209,9 @@ def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[s
         def predict(inputs: dict[str, NDArray[Any]], table: FloatArray = table) -> FloatArray:
             targets = inputs["rows"][:, config.input_frames :]
             _, last = _frames(inputs, targets, config)
+            last = np.repeat(last, len(table) // last.shape[2], axis=2)
             step = np.arange(last.shape[1]) if ahead > 1 else np.zeros(last.shape[1], int)
-            chosen = np.where(last[:, :, None] == 1, table[:, step, 1].swapaxes(0, 1), table[:, step, 0].swapaxes(0, 1))
+            chosen = np.where(last == 1, table[:, step, 1].swapaxes(0, 1), table[:, step, 0].swapaxes(0, 1))
             return np.asarray(chosen, np.float64)
 
         scores[name] = _score(batches, config, predict, outside, threshold)
@@ -217,6 +236,13 @@ def score_table(scores: dict[str, dict[str, Any]]) -> str:
     return text_table(rows, "l" + "r" * len(columns))
 
 
+def voice_table(voices: Mapping[str, float], given: Mapping[str, float]) -> str:
+    """Return the nats of each voice, in the sum of all and given the others, as the lines of a table."""
+    rows = [["", "nats/frame", "given the others"]]
+    rows += [[name, f"{nats:.3f}", f"{given[name]:.3f}" if name in given else "-"] for name, nats in voices.items()]
+    return text_table(rows, "lrr")
+
+
 def _score(
     batches: RollBatches,
     config: ModelConfig,
@@ -226,7 +252,7 @@ def _score(
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Score logits; *threshold* is that of a logit, and None stands for predicting the last known frame."""
-    nats = np.full(int(batches.frames.sum()), np.nan)
+    nats = np.full((int(batches.frames.sum()), config.voice_count), np.nan)
     piece = np.repeat(np.arange(len(batches.frames)), batches.frames)
     begins = np.cumsum(batches.frames) - batches.frames
     hits = wrong = missed = 0
@@ -239,28 +265,28 @@ def _score(
         part = batches.counted(i)
         place = (begins[part.piece] + part.frame)[:, None] + np.arange(config.target_frames)
         nats[place[counts]] = (_nats(bits, logits) + outside(every))[counts]
-        guess = logits[:, :, 0] > threshold if threshold is not None else _frames(inputs, targets, config)[1] == 1
+        guess = logits[:, :, ::2] > threshold if threshold is not None else _frames(inputs, targets, config)[1] == 1
         # What sounds beyond the range is missed.
-        found, true = guess[counts], every[:, :, 0][counts] == 1
-        inside = true[:, config.low : config.high + 1]
+        found, true = guess[counts], every[:, :, ::2][counts] == 1
+        inside = true[..., config.low : config.high + 1]
         hits += int((found & inside).sum())
         wrong += int((found & ~inside).sum())
         missed += int(true.sum() - (found & inside).sum())
         if progress is not None:
             progress(i + 1, len(batches))
-    return Score(nats, piece, hits, wrong, missed)
+    return Score(nats.sum(axis=1), piece, hits, wrong, missed, dict(zip(config.voices, nats.T, strict=False)))
 
 
 def _frames(
     inputs: dict[str, NDArray[Any]], targets: NDArray[np.uint8], config: ModelConfig
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the bits of the targets ``(n, s, c, p)``, and of the last known sounding frame ``(n, s, p)``."""
+    """Return the bits of the targets ``(n, s, c, p)``, and of the last known frame, sounding, ``(n, s, voices, p)``."""
     within = slice(config.low, config.high + 1)
     first = config.input_frames - 1
     if config.model == "blog":
-        last = np.repeat(inputs["rows"][:, first : first + 1, 0], config.target_frames, axis=1)
+        last = np.repeat(inputs["rows"][:, first : first + 1, ::2], config.target_frames, axis=1)
     else:
-        last = inputs["rows"][:, first:-1, 0]
+        last = inputs["rows"][:, first:-1, ::2]
     return _bits(targets)[..., within], _bits(last)[..., within]
 
 
@@ -269,11 +295,11 @@ def _bits(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _nats(bits: NDArray[np.uint8], logits: FloatArray) -> FloatArray:
-    """Return the nats ``(…)`` of *bits* under *logits*, both ``(…, c, p)``; onsets count where a pitch sounds."""
+    """Return the nats ``(…, voices)`` of *bits* under *logits* ``(…, c, p)``; onsets count where a pitch sounds."""
     nats = np.logaddexp(0, logits) - logits * bits
-    total: FloatArray = nats[..., 0, :].sum(-1)
-    if bits.shape[-2] == 2:
-        total = total + (nats[..., 1, :] * bits[..., 0, :]).sum(-1)
+    total: FloatArray = nats[..., ::2, :].sum(-1)
+    if bits.shape[-2] > 1:
+        total = total + (nats[..., 1::2, :] * bits[..., ::2, :]).sum(-1)
     return total
 
 

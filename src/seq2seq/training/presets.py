@@ -34,7 +34,7 @@ def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
     if "low" not in settings or "high" not in settings:
         used = np.zeros(16, np.uint8)
         for piece in dataset.split("train"):
-            used |= np.bitwise_or.reduce(dataset.rows(int(piece))[:, 0], axis=0)
+            used |= np.bitwise_or.reduce(dataset.rows(int(piece))[:, ::2], axis=(0, 1))
         pitches = np.flatnonzero(np.unpackbits(used, bitorder="little"))
         if not len(pitches):
             raise DatasetError(f"{dataset.path}: no notes in the training split: build it from more pieces")

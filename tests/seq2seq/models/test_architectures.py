@@ -26,13 +26,18 @@ KINDS = {
     "tied bernoulli echo": {"model": "tied", "head": "bernoulli", "echo": 64},
 }
 CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
+VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
+VOICED = {
+    "seq2seq": {"model": "seq2seq", "planes": VOICES},
+    "tied": {"model": "tied", "planes": VOICES, "lags": (2,), "echo": 64},
+}
 
 
 def tiny(kind, **changes):
     """Build a small model with every weight disturbed, so that no zero hides a path."""
     fields = {"low": 40, "high": 75, "input_frames": 5, "target_frames": 4, "units": 8, "reach": 4, "periods": (4, 3)}
     keras.utils.set_random_seed(1)
-    model = build_model(ModelConfig(**(fields | KINDS[kind] | changes)))
+    model = build_model(ModelConfig(**(fields | KINDS.get(kind, {}) | changes)))
     rng = np.random.default_rng(1)
     for weight in model.weights:
         if weight.dtype == "float32" and "variance" not in weight.path:
@@ -46,7 +51,7 @@ def window(config, n=3, seed=2):
     rng = np.random.default_rng(seed)
     s = config.input_frames + config.target_frames
     bits = (rng.random((n, s, len(config.planes), 128)) < 0.15).astype(np.uint8)
-    bits[:, :, 1:] &= bits[:, :, :1]
+    bits[:, :, 1::2] &= bits[:, :, : 2 * (bits.shape[2] // 2) : 2]
     valid = np.ones((n, s), np.uint8)
     valid[0, :2] = bits[0, :2] = 0
     start, shift = np.arange(n, dtype=np.int32) - 2, np.array([0, 3, -4][:n], np.int32)
@@ -56,6 +61,8 @@ def window(config, n=3, seed=2):
     if config.echo:
         inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
         inputs["match"] = rng.integers(0, 33, (n, s)).astype(np.uint8)
+    if config.voice_count > 1:
+        inputs["order"] = np.tile(np.arange(config.voice_count, dtype=np.int32), (n, 1))
     return bits, inputs
 
 
@@ -130,6 +137,48 @@ def test_the_probabilities_of_all_frames_sum_to_one(kind):
     bits = np.repeat(bits, len(frames), axis=0)
     bits[:, config.input_frames, :, 60:64] = frames
     inputs = {key: np.repeat(value, len(frames), axis=0) for key, value in inputs.items()} | {"rows": pack(bits)}
+    logits = logits_of(model, inputs)[:, 0]
+    nats = keras.ops.convert_to_numpy(frame_nats(keras.ops.convert_to_tensor(frames.astype("float32")), logits))
+    np.testing.assert_allclose(np.exp(-nats.astype(np.float64)).sum(), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("kind", VOICED)
+def test_a_voice_hears_those_before_it_in_the_order_and_no_other(kind, first):
+    model = tiny(None, **VOICED[kind])
+    bits, inputs = window(model.config)
+    inputs["order"] = np.array([[first, 1 - first]] * 3, np.int32)
+    before = logits_of(model, inputs)[:, -1]
+    for voice in (0, 1):
+        planes, others = slice(2 * voice, 2 * voice + 2), slice(2 - 2 * voice, 4 - 2 * voice)
+        # Every pitch of the other voice changes, those above too.
+        changed = bits.copy()
+        changed[:, -1, others, 70:] ^= 1
+        after = logits_of(model, inputs | {"rows": pack(changed)})[:, -1]
+        heard = (after[:, planes] != before[:, planes]).any()
+        assert heard == (inputs["order"][0, voice] == 1)
+        # Of its own voice a pitch hears those below it, as ever.
+        changed = bits.copy()
+        changed[:, -1, planes, 60:] ^= 1
+        after = logits_of(model, inputs | {"rows": pack(changed)})[:, -1]
+        np.testing.assert_array_equal(after[:, planes, : 60 - 39], before[:, planes, : 60 - 39])
+        assert (after[:, planes, 60 - 39 :] != before[:, planes, 60 - 39 :]).any()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+@pytest.mark.parametrize("kind", VOICED)
+def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
+    """Two pitches, each silent, held or struck in either voice, both voices on one pitch too: 3 ** 4 frames."""
+    model = tiny(None, **VOICED[kind], low=60, high=61)
+    states = [(0, 0), (1, 0), (1, 1)]
+    # By voice, then pitch, then plane.
+    frames = np.array(list(itertools.product(states, repeat=4)), np.uint8).reshape(-1, 2, 2, 2).swapaxes(2, 3)
+    frames = frames.reshape(-1, 4, 2)
+    bits, inputs = window(model.config, n=1)
+    bits = np.repeat(bits, len(frames), axis=0)
+    bits[:, model.config.input_frames, :, 60:62] = frames
+    inputs = {key: np.repeat(value, len(frames), axis=0) for key, value in inputs.items()} | {"rows": pack(bits)}
+    inputs["order"] = np.tile(np.array(order, np.int32), (len(frames), 1))
     logits = logits_of(model, inputs)[:, 0]
     nats = keras.ops.convert_to_numpy(frame_nats(keras.ops.convert_to_tensor(frames.astype("float32")), logits))
     np.testing.assert_allclose(np.exp(-nats.astype(np.float64)).sum(), 1, atol=1e-5)

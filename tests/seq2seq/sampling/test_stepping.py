@@ -10,7 +10,7 @@ from seq2seq.sampling import _kernels as kernels
 from seq2seq.sampling import stepping
 from seq2seq.sampling.sampler import unpack
 from seq2seq.sampling.stepping import stepper_of
-from tiny_models import BOTH, KINDS, echoes_of, random_rows, teacher_forced, tiny
+from tiny_models import BOTH, KINDS, VOICES, echoes_of, random_rows, teacher_forced, tiny
 
 
 @pytest.fixture
@@ -60,6 +60,33 @@ def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, left, r
     found = 1 / (1 + np.exp(-stepped(model, rows, valid, -2, left, **echoes)))
     assert wanted.std() > 0.01
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=str)
+@pytest.mark.parametrize("kind", ["tied with echo", "tied bernoulli", "seq2seq attention", "seq2seq bernoulli", "blog"])
+def test_voices_are_stepped_as_they_were_trained_in_any_order(kind, order, rng):
+    model = tiny(planes=VOICES, **KINDS[kind])
+    config = model.config
+    rows = random_rows(rng, config, 3, config.input_frames + config.target_frames)
+    rows[:, 5:9] = rows[:, 2:6]
+    echoes = echoes_of(config, rows, 0, rows.shape[1])
+    valid = np.ones(rows.shape[1], bool)
+    wanted = teacher_forced(model, rows, valid, 0, order, **echoes)
+    stepper, bits = stepper_of(config, arrays_of(model)), unpack(rows, config)
+    stepper.read(bits, valid, 0, unpack(echoes["echo"], config), echoes["match"])
+    for step in range(config.target_frames):
+        frame, given = bits[:, config.input_frames + step], np.zeros(3, bool)
+        stepper.advance(config.input_frames + step)
+        for voice in np.argsort(order):
+            own = frame[:, 2 * voice : 2 * voice + 2]
+            rules = np.where(own[:, 1] > 0, kernels.STRUCK, np.where(own[:, 0] > 0, kernels.HELD, kernels.SILENT))
+            stepper.turn_to(int(voice), frame, given)
+            logits, drawn = np.zeros(own.shape, np.float32), np.zeros(own.shape, np.uint8)
+            how = np.ones(3), 1.0, np.zeros(3, np.uint64)
+            stepper.draw(logits, own[:, 0] * 0, rules.astype(np.uint8), *how, np.ones(3, bool), drawn, np.zeros(3))
+            np.testing.assert_array_equal(drawn, own)
+            np.testing.assert_allclose(logits, wanted[:, step, 2 * voice : 2 * voice + 2], rtol=0, atol=1e-4)
+            given[voice] = True
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 8, 20])
