@@ -105,6 +105,16 @@ CHORDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+# POP909 in sixteenths: melody and piano together, and each alone. All three see the same frames of the same pieces.
+VOICES: dict[str, tuple[str, ...]] = {
+    "pop909-melody-piano": ("melody=MELODY", "piano=PIANO,BRIDGE"),
+    "pop909-melody": ("melody=MELODY",),
+    "pop909-piano": ("piano=PIANO,BRIDGE",),
+}
+POP909_MODEL = {"head": "autoregressive", "units": 48, "conv": 32, "input_frames": 32, "target_frames": 64}
+POP909_TRAIN = {"epochs": 1, "batch_size": 4, "learning_rate": 4e-3}
+
+
 def recipes() -> dict[str, dict[str, Any]]:
     """Return every recipe by name: its dataset, and the fields of the two configurations."""
     names = [(data, head, "") for head in ("autoregressive", "bernoulli") for data in FILES]
@@ -123,6 +133,8 @@ def recipes() -> dict[str, dict[str, Any]]:
     for name, (changes, train) in CHORDS.items():
         fields = {"model": name, "input_frames": 32, "target_frames": 64, **changes}
         found[f"chords-{name}"] = {"dataset": "chords", "model": fields, "train": {"seed": 0, **train}}
+    for name in VOICES:
+        found[name] = {"dataset": name, "model": POP909_MODEL, "train": {"seed": 0, **POP909_TRAIN}}
     return found
 
 
@@ -143,6 +155,9 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     if not path.exists() and recipe["dataset"] == "chords":
         rollcore.make_chords(work / "chords")
         rollcore.build_dataset(work / "chords", path, steps_per_beat=4, planes=("sounding", "onset"))
+    elif not path.exists() and recipe["dataset"] in VOICES:
+        select = rollcore.Selection(voices=VOICES[recipe["dataset"]])
+        rollcore.build_dataset(data.parent / "midi" / "pop909", path, select=select)
     elif not path.exists():
         rollcore.import_mat(data / FILES[recipe["dataset"]], path)
     dataset = rollcore.open_dataset(path)
@@ -160,10 +175,11 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     # Half a target's length between windows: every frame has the input and half a target as its past, or all.
     hop = config.target_frames // (1 if config.model == "blog" else 2)
     outside = Outside(dataset, config)
-    scores = {
-        split: score_model(model, RollBatches(dataset, config, split=split, hop=hop), outside).to_dict()
-        for split in ("validation", "test")
-    }
+    scores = {}
+    for split in ("validation", "test"):
+        scores[split] = score_model(model, RollBatches(dataset, config, split=split, hop=hop), outside).to_dict()
+        if config.voices:
+            scores[split]["each_voice"] = score_voices(model, dataset, split, hop, outside)
     return {
         "recipe": name,
         **recipe,
@@ -179,10 +195,31 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     }
 
 
+def score_voices(model: Any, dataset: Any, split: str, hop: int, outside: Any) -> dict[str, dict[str, float]]:
+    """Return the nats of each voice by its place in the order of a frame, "first" and "last".
+
+    They are means over the frames up to its last note: those that a dataset of that voice alone has.
+    """
+    import numpy as np
+
+    from seq2seq.training.metrics import score_orders
+
+    voices, rolls = model.config.voices, [dataset.rows(int(piece)) for piece in dataset.split(split)]
+    scores, found = score_orders(model, dataset, split, hop, outside), {}
+    for voice, name in enumerate(voices):
+        plays = np.concatenate([rows[:, 2 * voice].any(axis=1)[::-1].cumsum()[::-1] > 0 for rows in rolls])
+        order = {"first": scores[voice], "last": scores[(voice + 1) % len(voices)]}
+        found[name] = {place: float(score.voices[name][plays].mean()) for place, score in order.items()}
+    return found
+
+
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1, metavar="[RECIPE]...")
 @click.option(
-    "--data", default=lambda: os.environ.get("ROLLCORE_DATA", "../shared/data") + "/rolls", show_default=False
+    "--data",
+    default=lambda: os.environ.get("ROLLCORE_DATA", "../shared/data") + "/rolls",
+    show_default=False,
+    help="Folder of the .mat files; POP909 lies beside it in midi/pop909.",
 )
 @click.option("--report", is_flag=True, help="Only write docs/quality.md from the results there are.")
 def main(names: tuple[str, ...], data: str, report: bool) -> None:

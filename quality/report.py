@@ -67,7 +67,14 @@ def write_report(results: Path, target: Path) -> None:
     for head, title in TITLES.items():
         parts += [f"## {title}\n", _table(head, found), _verdict(head, found)]
     parts += ["## The architectures on the sample pack\n", _chords(found)]
-    parts += ["## Transposition\n", _transposition(found), "## How they were trained\n", _training(found)]
+    parts += [
+        "## Transposition\n",
+        _transposition(found),
+        "## Voices\n",
+        _voices(found),
+        "## How they were trained\n",
+        _training(found),
+    ]
     target.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -137,6 +144,26 @@ def _transposition(found: dict[str, Any]) -> str:
         "copy of a training piece; it is left in, as in the published figures.)\n\n"
     )
     return text + _markdown(["", "validation", "test"], rows)
+
+
+def _voices(found: dict[str, Any]) -> str:
+    """Compare each voice of POP909 alone and beside the other."""
+    text = (
+        "Melody and piano of POP909 (160 files, sixteenths, aligned): one model of both voices, and one of each\n"
+        "alone, trained alike on the same frames. Nats of the voice a frame, over the frames up to its last note.\n"
+        "Within a frame, the model of both predicts the voices in either order: the first is given the past of both\n"
+        "voices, the second the other voice's frame as well. One seed.\n\n"
+    )
+    joint, rows = found.get("pop909-melody-piano"), []
+    for name in ("melody", "piano"):
+        alone = found.get(f"pop909-{name}")
+        for split in ("validation", "test"):
+            alone_nats = alone and alone["scores"][split]["each_voice"][name]["first"]
+            both = joint and joint["scores"][split]["each_voice"][name]
+            rows.append([f"{name}, {split}", alone_nats, *((both["first"], both["last"]) if both else (None, None))])
+    missing = [name for name in ("melody-piano", "melody", "piano") if f"pop909-{name}" not in found]
+    note = f"\nNot run: {', '.join(f'`pop909-{name}`' for name in missing)}.\n" if missing else ""
+    return text + _markdown(["", "alone", "given the other's past", "given its frame, too"], rows) + note
 
 
 def _training(found: dict[str, Any]) -> str:

@@ -68,6 +68,22 @@ def write_untrained_run(folder, dataset, **changes):
     return folder
 
 
+VOICES = ("sounding:melody", "onset:melody", "sounding:bass", "onset:bass")
+
+
+def write_voices(folder, pieces=3):
+    """MIDI files of two voices that play the same pitches on tracks of their own; the dataset of both."""
+    folder.mkdir()
+    for number in range(pieces):
+        notes = [(480 * i, 480 * i + 480, 60 + (number + i) % 5, 80, 0, 0) for i in range(16)]
+        notes += [(960 * i, 960 * i + 960, 60 + 2 * (i % 3), 80, 1, 1) for i in range(8)]
+        midi = rollcore.Midi.from_notes(notes)
+        rollcore.write_midi(midi, folder / f"{number}.mid", track_names=["LEAD", "BASS"])
+    select = rollcore.Selection(voices=("melody=LEAD", "bass=BASS"))
+    rollcore.build_dataset(folder, folder / "voices.h5", select=select, split=(80, 10, 10))
+    return folder / "voices.h5"
+
+
 def generate(untrained_run, folder, data=None, *, pictures=False, **request):
     """Load, compose and export; what was made in one place. Pictures take their time."""
     generator = Generator.load(untrained_run, data)

@@ -261,7 +261,7 @@ class _Drawer:
         """
         config, stepper = self._config, self._stepper
         heard, ahead = config.input_frames, config.target_frames
-        n, planes, pitches = self._frame.shape
+        n, planes, pitches = len(self._states), len(config.planes), config.pitches
         # The frames of one window: those that were read, then the block that is being drawn.
         bits = np.zeros((n, heard + ahead, planes, pitches), np.uint8)
         valid = np.zeros(heard + ahead, bool)

@@ -55,7 +55,7 @@ def evaluate(
     import rollcore
     from seq2seq.models.architectures import load_model
     from seq2seq.training.feed import RollBatches
-    from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_given, score_model
+    from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model, score_orders
 
     run = Run.open(run_dir)
     if data is None and not is_there(run.dataset["path"]):
@@ -82,7 +82,11 @@ def evaluate(
     scores = {"model": score_model(model, batches, outside, threshold)}
     scores.update(score_baselines(dataset, config, split))
     # Where pitches are independent of each other given the past, other voices of the frame tell nothing.
-    given = score_given(model, dataset, split, hop, outside) if config.head == "autoregressive" else {}
+    given = {}
+    if config.voices and config.head == "autoregressive":
+        for first, score in enumerate(score_orders(model, dataset, split, hop, outside)):
+            last = config.voices[first - 1]
+            given[last] = float(score.voices[last].mean())
     return {
         "run": origin(run_dir),
         "data": origin(dataset.path),

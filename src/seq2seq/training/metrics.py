@@ -159,15 +159,16 @@ class Outside:
         return _nats(bits[..., self._beyond], np.broadcast_to(self._logits, bits[..., self._beyond].shape))
 
 
-def score_given(model: Any, dataset: Dataset, split: str, hop: int, outside: Outside) -> dict[str, float]:
-    """Return the mean nats of a frame of each voice where all other voices of the frame are known, by name."""
-    config = model.config
-    found = {}
-    for voice, name in enumerate(config.voices):
-        places = [config.voice_count if other == voice else other for other in range(config.voice_count)]
-        batches = RollBatches(dataset, config, split=split, hop=hop, order=places)
-        found[name] = float(score_model(model, batches, outside).voices[name].mean())
-    return found
+def score_orders(model: Any, dataset: Dataset, split: str, hop: int, outside: Outside) -> list[Score]:
+    """Return the scores of a model with voices, one for each voice that comes first in every frame.
+
+    The others follow in the order of their planes, then those before it: of score *i*, voice *i* knows nothing of the
+    others in its frame, and the voice before it all of them.
+    """
+    count = model.config.voice_count
+    places = ([(voice - first) % count for voice in range(count)] for first in range(count))
+    every = [RollBatches(dataset, model.config, split=split, hop=hop, order=order) for order in places]
+    return [score_model(model, batches, outside) for batches in every]
 
 
 def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[str, Score]:

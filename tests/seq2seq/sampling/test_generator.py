@@ -15,7 +15,7 @@ from seq2seq.models.weights import read_weights, save_weights
 from seq2seq.output.theory import range_mask, scale_mask
 from seq2seq.sampling.generator import Generator, _word
 from seq2seq.sampling.request import Request
-from untrained import PLANES, generate, padded, roll_of, signature_of
+from untrained import PLANES, VOICES, generate, padded, roll_of, signature_of, write_untrained_run, write_voices
 
 
 def test_same_seed_same_bytes(untrained_run, tmp_path):
@@ -130,6 +130,84 @@ def test_steering_by_its_names(untrained_run, tmp_path):
         bits = np.unpackbits(roll_of(output.midi), axis=-1, bitorder="little")
         assert not bits[..., ~allowed].any()
         assert bits[:, 0].sum(axis=1).max() <= 3
+
+
+@pytest.fixture(scope="module")
+def voices_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    dataset = rollcore.open_dataset(write_voices(folder / "midi"))
+    (folder / "duet").mkdir()
+    return write_untrained_run(folder / "duet", dataset, model="tied", planes=VOICES, conv=8, echo=64)
+
+
+def test_each_voice_has_a_track_a_channel_and_a_program(voices_run, tmp_path):
+    (made,) = Generator.load(voices_run).compose(Request(frames=64, seed=2))
+    assert made.rows.shape == (64, 4, 16)
+    made.score.write(tmp_path / "duet.mid")
+    _, melody, bass = mido.MidiFile(tmp_path / "duet.mid").tracks
+    assert [melody.name, bass.name] == ["melody", "bass"]
+    for track, channel, program in ((melody, 0, 0), (bass, 1, 32)):  # "Acoustic Bass" is program 33 on paper
+        changes = [(m.channel, m.program) for m in track if m.type == "program_change"]
+        assert changes == [(channel, program)]
+        assert {m.channel for m in track if m.type == "note_on"} == {channel}
+    # What is on a track is what was drawn for the voice.
+    again = rollcore.piano_roll(
+        rollcore.read_midi(tmp_path / "duet.mid"),
+        planes=VOICES,
+        select=rollcore.Selection(voices=("melody=melody", "bass=bass")),
+    )
+    assert np.array_equal(padded(again, 64), made.rows)
+    assert made.figures.notes == int(np.unpackbits(made.rows[:, 1] | made.rows[:, 3]).sum())
+
+
+@pytest.mark.parametrize("hold", ["melody", "bass"])
+def test_a_voice_of_a_file_is_held(voices_run, hold):
+    file = voices_run.parent / "midi" / "1.mid"
+    (made,) = Generator.load(voices_run).compose(Request(melody=file, hold=hold, temperature=0.9))
+    source = rollcore.open_dataset(voices_run.parent / "midi" / "voices.h5")
+    whole = source.rows(source.find("1.mid"))
+    held, other = (slice(0, 2), slice(2, 4)) if hold == "melody" else (slice(2, 4), slice(0, 2))
+    assert np.array_equal(made.rows[:, held], whole[:, held])
+    assert not np.array_equal(made.rows[:, other], whole[:, other])
+    assert made.facts["voice that it is"] == hold
+
+
+def test_a_file_without_voices_is_the_one_that_is_held(voices_run, riff):
+    (made,) = Generator.load(voices_run).compose(Request(melody=riff, hold="bass"))
+    assert np.array_equal(made.rows[:, 2:], roll_of(riff))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "the model has the voices melody, bass: say with hold which of them the melody is"),
+        ({"hold": "flute"}, "hold 'flute': not a voice of the model; its voices are melody, bass"),
+        ({"hold": "melody,"}, "hold '': not a voice of the model"),
+    ],
+)
+def test_a_voice_that_is_not_named_well_is_refused(voices_run, riff, options, said):
+    with pytest.raises(ConfigError, match=said):
+        Generator.load(voices_run).compose(Request(melody=riff, **options))
+
+
+def test_hold_is_for_melodies_and_models_with_voices(untrained_run, riff):
+    with pytest.raises(ConfigError, match="give a melody"):
+        Request(hold="melody")
+    with pytest.raises(ConfigError, match="it has none: leave hold out"):
+        Generator.load(untrained_run).compose(Request(melody=riff, hold="melody"))
+
+
+def test_a_voice_without_notes_cannot_be_held(voices_run, tmp_path):
+    midi = rollcore.Midi.from_notes([(0, 480, 60, 80, 0, 0)])
+    rollcore.write_midi(midi, tmp_path / "solo.mid", track_names=["LEAD"])
+    with pytest.raises(RollcoreError, match=r"solo\.mid: no notes of bass, but of other voices"):
+        Generator.load(voices_run).compose(Request(melody=tmp_path / "solo.mid", hold="bass"))
+
+
+def test_a_chord_is_played_by_the_last_voice(voices_run):
+    (made,) = Generator.load(voices_run).compose(Request(primer_pitches="C4 E4", frames=8, include_primer=True))
+    assert not made.rows[:16, :2].any()
+    assert np.unpackbits(made.rows[0, 2], bitorder="little").nonzero()[0].tolist() == [60, 64]
 
 
 def test_a_melody_is_kept_on_a_track_of_its_own(untrained_run, riff, tmp_path):

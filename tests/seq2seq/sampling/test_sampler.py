@@ -16,7 +16,7 @@ from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.parts import Parts  # noqa: E402
 from seq2seq.sampling.phrasing import Phrasing  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
-from tiny_models import BOTH, KINDS, echoes_of, random_rows, teacher_forced, tiny  # noqa: E402
+from tiny_models import BOTH, KINDS, VOICES, echoes_of, random_rows, teacher_forced, tiny  # noqa: E402
 
 
 @pytest.fixture
@@ -115,6 +115,59 @@ def test_particles_know_the_melody_to_come(kind, spread, tune):
     found = unpack(drawn, config)[:, 0, 0] @ np.array([4, 2, 1])
     # Four standard deviations of a share of 2,000 draws are at most 0.045.
     np.testing.assert_allclose(np.bincount(found, minlength=8) / len(found), posterior, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize(("kind", "spread", "first"), [("seq2seq attention", 1.2, 0), ("tied with echo", 0.45, 1)])
+def test_voices_are_drawn_around_one_that_is_held_and_know_what_it_will_play(kind, spread, first):
+    """Two voices on two pitches; the second one strikes the lower pitch, or both of them, and then both."""
+    model = tiny(spread=spread, planes=VOICES[:4], low=60, high=61, **KINDS[kind])
+    config = model.config
+    tune = np.array([[[1, first], [1, first]], [[1, 1], [1, 1]]], np.uint8)
+    outcomes = np.array(list(itertools.product([0, 1], repeat=2)), np.uint8)
+    pieces = np.zeros((4, 2, 4, 2), np.uint8)
+    pieces[:, :, 2:] = tune
+    pieces[:, 0, 0] = pieces[:, 0, 1] = outcomes  # what begins a piece is struck
+    bits = np.zeros((4, config.input_frames + config.target_frames, 4, 2), np.uint8)
+    bits[:, config.input_frames : config.input_frames + 2] = pieces
+    valid = np.arange(bits.shape[1]) >= config.input_frames
+    start = -config.input_frames
+    echoes = echoes_of(config, pack(pieces, config), start, bits.shape[1]) if config.echo else {}
+    logits = teacher_forced(model, pack(bits, config), valid, start, (1, 0), **echoes)
+    chances = 1 / (1 + np.exp(-logits))
+    unaware = np.where(outcomes, chances[:, 0, 0], 1 - chances[:, 0, 0]).prod(axis=1)
+    assert unaware.sum() == pytest.approx(1, abs=1e-4)
+    posterior = unaware * chances[:, 1, 2:].prod(axis=(1, 2))
+    posterior /= posterior.sum()
+    assert np.abs(unaware - posterior).max() > 0.12
+    melody = np.zeros((2, 4, 16), np.uint8)
+    melody[:, 2:] = pack(tune, config)
+    nothing = np.zeros((0, 4, 16), np.uint8)
+    for particles, wanted in ((1, unaware), (80, posterior)):
+        steering = Steering(melody=melody, hold=(1,), particles=particles)
+        drawn = unpack(sampler_of(model).sample(nothing, 2, outputs=2000, steering=steering), config)
+        np.testing.assert_array_equal(drawn[:, :, 2:], np.broadcast_to(tune, (2000, *tune.shape)))
+        found = np.bincount(drawn[:, 0, 0] @ np.array([2, 1]), minlength=4) / len(drawn)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["tied with echo", "seq2seq bernoulli", "blog"])
+def test_a_voice_is_held_as_it_is_and_the_others_keep_the_rules(kind, rng):
+    config = (model := tiny(planes=VOICES, low=55, high=70, **KINDS[kind])).config
+    melody, primer = random_rows(rng, config, 20), random_rows(rng, config, 9)
+    steering = Steering(range_mask("C4:E4"), 6, melody, (2, 0), particles=2)
+    drawn = unpack(sampler_of(model).sample(primer, 30, outputs=2, steering=steering), config)
+    held = unpack(melody, config)
+    for planes in (slice(0, 2), slice(4, 6)):
+        np.testing.assert_array_equal(drawn[:, :20, planes], np.broadcast_to(held[:, planes], (2, 20, 2, 16)))
+    free = drawn[:, :20, 2]
+    assert free.any()
+    assert not free[..., : 60 - 55].any()
+    assert not free[..., 65 - 55 :].any()
+    room = np.maximum(0, 6 - held[:, [0, 4]].sum(axis=(1, 2)))
+    assert (free.sum(axis=2) <= room).all()
+    assert drawn[:, 20:, 0].any()  # beyond its end, all is free
+    # An onset belongs to what sounds in its own voice.
+    assert not (drawn[:, :, 1::2] & ~drawn[:, :, ::2]).any()
 
 
 def test_parts_are_kept_where_a_draw_can_keep_them():

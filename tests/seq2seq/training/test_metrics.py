@@ -15,7 +15,16 @@ from rollcore import open_dataset  # noqa: E402
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
 from seq2seq.training.feed import RollBatches  # noqa: E402
-from seq2seq.training.metrics import Outside, Score, fit_threshold, score_baselines, score_model, score_table  # noqa: E402
+from seq2seq.training.metrics import (  # noqa: E402
+    Outside,
+    Score,
+    fit_threshold,
+    score_baselines,
+    score_model,
+    score_orders,
+    score_table,
+)
+from untrained import write_voices  # noqa: E402
 
 FIELDS = {"low": 40, "high": 80, "input_frames": 4, "target_frames": 6, "units": 4, "reach": 3, "periods": (2,)}
 
@@ -157,3 +166,68 @@ def test_the_threshold_is_that_of_the_best_f1(dataset):
     best = score_model(model, batches, outside, fit_threshold(model, batches)).f1
     others = [score_model(model, batches, outside, level).f1 for level in (-4, -3, -2.7, -2.5, -2.4, -2.3, -2, 0)]
     assert best >= max(others)
+
+
+@pytest.fixture(scope="module")
+def duets(tmp_path_factory):
+    return open_dataset(write_voices(tmp_path_factory.mktemp("duets") / "midi"))
+
+
+def bernoulli_nats(bits, logits):
+    """Nats of one voice of one frame, pitch by pitch: sounding, and where it does, struck or not."""
+    total = 0.0
+    for p in range(len(bits[0])):
+        for plane in (0, 1) if bits[0][p] else (0,):
+            total += nats(bits[plane][p], 1 / (1 + math.exp(-logits[plane][p])))
+    return total
+
+
+def test_the_nats_of_voices_are_those_of_their_planes_and_sum_to_those_of_the_frame(duets):
+    config = ModelConfig(**FIELDS | {"low": 58, "high": 68}, planes=duets.planes)
+    keras.utils.set_random_seed(5)
+    model = build_model(config)
+    for weight in model.weights:  # heads begin with no bias: here they differ
+        weight.assign_add(0.1 * np.random.default_rng(1).standard_normal(weight.shape))
+    outside = Outside(duets, config)
+    # Beyond the range is no note in any frame.
+    total = int(duets.pieces["frames"][duets.split("train")].sum())
+    beyond = (128 - config.pitches) * nats(0, chance(0, total))
+    scores = score_orders(model, duets, "train", 6, outside)
+    for first, score in enumerate(scores):
+        assert list(score.voices) == ["melody", "bass"]
+        np.testing.assert_allclose(sum(score.voices.values()), score.nats, rtol=1e-12)
+        # The first window of the first piece, in the order of this score.
+        rows = duets.rows(int(duets.split("train")[0]))
+        window = np.zeros((1, 10, 4, 16), np.uint8)
+        window[0, 4:] = rows[:6]
+        inputs = {"rows": window, "valid": np.array([[0] * 4 + [1] * 6], np.uint8)}
+        inputs |= {"start": np.array([-4], np.int32), "shift": np.zeros(1, np.int32)}
+        inputs["order"] = np.array([[first, 1 - first]], np.int32)
+        logits = np.asarray(keras.ops.convert_to_numpy(model(inputs)), float)[0]
+        bits = np.unpackbits(rows[:6], axis=-1, bitorder="little")
+        for voice, found in enumerate(score.voices.values()):
+            planes = slice(2 * voice, 2 * voice + 2)
+            for t in range(6):
+                wanted = bernoulli_nats(bits[t, planes, 58:69].tolist(), logits[t, planes].tolist()) + beyond
+                assert found[t] == pytest.approx(wanted, rel=1e-4)
+    # Each voice hears the other where it comes last.
+    assert not np.allclose(scores[0].voices["melody"], scores[1].voices["melody"])
+
+
+def test_baselines_of_voices_are_those_of_each_alone(duets):
+    config = ModelConfig(**FIELDS | {"low": 58, "high": 68}, planes=duets.planes)
+    scores = score_baselines(duets, config, "train")
+    for voice, name in enumerate(("melody", "bass")):
+        rolls = [np.unpackbits(duets.rows(int(i)), axis=-1, bitorder="little") for i in duets.split("train")]
+        frames = np.concatenate([bits[:, 2 * voice : 2 * voice + 2] for bits in rolls])
+        expected = []
+        for t in range(len(frames)):
+            total = 0.0
+            for p in range(128):
+                sounding = int(frames[:, 0, p].sum())
+                total += nats(frames[t, 0, p], chance(sounding, len(frames)))
+                if frames[t, 0, p]:
+                    total += nats(frames[t, 1, p], chance(int(frames[:, 1, p].sum()), sounding))
+            expected.append(total)
+        np.testing.assert_allclose(scores["unigram"].voices[name], expected, rtol=1e-9)
+        assert scores["markov"].voices[name].mean() < np.mean(expected)
