@@ -65,7 +65,7 @@ def echoes_of(config, pieces, start, frames):
     return {"echo": echo, "match": match}
 
 
-def teacher_forced(model, rows, valid, start, order=None, left=0, **echoes):
+def teacher_forced(model, rows, valid, start, left=0, order=None, **echoes):
     """Logits from the model itself, as in training and evaluation; *order* has the place of each voice."""
     n = len(rows)
     if model.config.voice_count > 1:

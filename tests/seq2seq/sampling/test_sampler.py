@@ -132,7 +132,7 @@ def test_voices_are_drawn_around_one_that_is_held_and_know_what_it_will_play(kin
     valid = np.arange(bits.shape[1]) >= config.input_frames
     start = -config.input_frames
     echoes = echoes_of(config, pack(pieces, config), start, bits.shape[1]) if config.echo else {}
-    logits = teacher_forced(model, pack(bits, config), valid, start, (1, 0), **echoes)
+    logits = teacher_forced(model, pack(bits, config), valid, start, order=(1, 0), **echoes)
     chances = 1 / (1 + np.exp(-logits))
     unaware = np.where(outcomes, chances[:, 0, 0], 1 - chances[:, 0, 0]).prod(axis=1)
     assert unaware.sum() == pytest.approx(1, abs=1e-4)

@@ -71,7 +71,7 @@ def test_voices_are_stepped_as_they_were_trained_in_any_order(kind, order, rng):
     rows[:, 5:9] = rows[:, 2:6]
     echoes = echoes_of(config, rows, 0, rows.shape[1])
     valid = np.ones(rows.shape[1], bool)
-    wanted = teacher_forced(model, rows, valid, 0, order, **echoes)
+    wanted = teacher_forced(model, rows, valid, 0, order=order, **echoes)
     stepper, bits = stepper_of(config, arrays_of(model)), unpack(rows, config)
     stepper.read(bits, valid, 0, unpack(echoes["echo"], config), echoes["match"])
     for step in range(config.target_frames):
