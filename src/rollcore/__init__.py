@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rollcore.midi_writer import write_midi
     from rollcore.roll import frame_ticks, midi_from_roll, notes_from_roll, piano_roll
     from rollcore.selection import Selection
+    from rollcore.show.instruments import PROGRAM_NAMES
     from rollcore.show.plot import plot_roll
     from rollcore.show.sound import write_wav
     from rollcore.sources.chords import SCALES
@@ -66,6 +67,7 @@ _HOME = {
         "read_midi",
     ),
     "midi_writer": ("write_midi",),
+    "show.instruments": ("PROGRAM_NAMES",),
     "show.plot": ("plot_roll",),
     "selection": ("Selection",),
     "roll": ("frame_ticks", "midi_from_roll", "notes_from_roll", "piano_roll"),
@@ -81,6 +83,7 @@ __all__ = [
     "PART_DTYPE",
     "PEDAL_DTYPE",
     "PROGRAM_DTYPE",
+    "PROGRAM_NAMES",
     "REPAIR_CODES",
     "SCALES",
     "TEMPO_DTYPE",

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 import rollcore
-from rollcore.show.instruments import PROGRAM_NAMES
 
 DEFAULT_TEMPO_US = 500_000  # microseconds per beat: 120 beats per minute
 
@@ -182,7 +181,7 @@ def make_score(
 def program_of(voice: str) -> int:
     """Return the first program of General MIDI that has the name of a voice in its own, as 32 for bass; else 0."""
     word = voice.strip().casefold()
-    return next((number for number, name in enumerate(PROGRAM_NAMES) if word in name.casefold().split()), 0)
+    return next((number for number, name in enumerate(rollcore.PROGRAM_NAMES) if word in name.casefold().split()), 0)
 
 
 def without(rows: npt.NDArray[np.uint8], melody: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
