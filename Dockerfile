@@ -1,7 +1,10 @@
 # The commands rollcore and seq2seq with all they need. docs/docker.md walks through it.
 #   docker build --build-arg DEVICE=cpu -t rollcore:cpu .
 #   docker build -t rollcore:gpu .          (runs on a CPU too, and is some gigabytes larger: it brings CUDA)
-FROM python:3.12-slim-bookworm AS wheel
+# Another base has to have Python 3.10 to 3.13 with its headers and pip, and apt.
+ARG BASE=python:3.12-slim-bookworm
+
+FROM ${BASE} AS wheel
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
@@ -11,7 +14,7 @@ COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
 COPY src src
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-FROM python:3.12-slim-bookworm
+FROM ${BASE}
 # cpu or gpu. The default is what Azure ML builds, which cannot be given an argument.
 ARG DEVICE=gpu
 COPY --from=wheel /wheels /wheels

@@ -1,6 +1,7 @@
 """A build on several machines: Dask hands out the parts, and they are merged here.
 
-The inputs and the folder of the target are to be seen by all workers under the same names, as on shared storage.
+The inputs and the folder of the target are to be seen by all workers under the same names: on a shared file system, or
+as addresses in object storage.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 from rollcore.build import MOST_PARTS, build_dataset
 from rollcore.errors import DatasetError, RollcoreError
 from rollcore.merge import merge_parts
+from rollcore.storage import fetch_all, is_remote, published, remove
 
 __all__ = ["build_distributed"]
 
@@ -68,25 +68,29 @@ def build_distributed(
     except ImportError:
         raise RollcoreError("a build on several machines needs Dask: pip install 'rollcore[dask]'") from None
     sources = _absolute(inputs)
-    target = Path(os.path.abspath(out))
-    folder = target.with_name(f".{target.name}.parts")
+    target = os.fspath(out) if is_remote(out) else os.path.abspath(out)
+    above, slash, name = target.rpartition("/" if is_remote(out) else os.sep)
+    folder = f"{above}{slash}.{name}.parts"
     with _client(distributed, scheduler) as client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise RollcoreError(f"{scheduler}: the scheduler has no workers; start one with `dask worker {scheduler}`")
         count = parts if parts is not None else min(PARTS_A_THREAD * threads, MOST_PARTS)
         with _parts_folder(folder):
+            paths = [f"{folder}/{i:06d}.h5" for i in range(1, count + 1)]
             jobs = {
-                client.submit(_build_part, sources, str(folder / f"{i:06d}.h5"), (i, count), options, pure=False): i
-                for i in range(1, count + 1)
+                client.submit(_build_part, sources, path, (i, count), options, pure=False): i
+                for i, path in enumerate(paths, start=1)
             }
             _wait(distributed, client, scheduler, jobs, progress)
-            return merge_parts([folder / f"{i:06d}.h5" for i in range(1, count + 1)], target).pieces
+            with published(target, quiet=True) as local:
+                return merge_parts(fetch_all(paths), local).pieces
 
 
 def _build_part(sources: Any, path: str, part: tuple[int, int], options: dict[str, Any]) -> None:
     """Build a part, on a worker; a thread of Dask is a thread of the build."""
-    build_dataset(sources, path, part=part, **{"threads": 1, **options})
+    with published(path, quiet=True) as local:
+        build_dataset(sources, local, part=part, **{"threads": 1, **options})
 
 
 def _absolute(inputs: Any) -> Any:
@@ -94,13 +98,13 @@ def _absolute(inputs: Any) -> Any:
     if isinstance(inputs, (str, os.PathLike)):
         name = os.fspath(inputs)
         if name != "-" and not name.startswith("@"):
-            return os.path.abspath(name)
+            return name if is_remote(name) else os.path.abspath(name)
         inputs = [name]
     sources = [os.fspath(source) for source in inputs]
     for source in sources:
         if source == "-":
             raise RollcoreError("-: workers do not see a list on standard input; write it to a file and give @FILE")
-        if not os.path.isabs(source.removeprefix("@")):
+        if not (is_remote(source) or os.path.isabs(source.removeprefix("@"))):
             raise RollcoreError(
                 f"{source}: workers run in other folders; give lists and several inputs by absolute paths"
             )
@@ -108,17 +112,18 @@ def _absolute(inputs: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _parts_folder(folder: Path) -> Iterator[None]:
+def _parts_folder(folder: str) -> Iterator[None]:
     """Make an empty folder for the parts, which goes when the build ends."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise DatasetError(f"{folder}: cannot be made: {error.strerror}") from error
+    remove(folder)
+    if not is_remote(folder):
+        try:
+            os.mkdir(folder)
+        except OSError as error:
+            raise DatasetError(f"{folder}: cannot be made: {error.strerror}") from error
     try:
         yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 @contextlib.contextmanager

@@ -92,7 +92,10 @@ class Loader:
         MemoryError
             If there is not enough memory for one of them. That says nothing of the file, so it is not a reason to skip
             it.
+        StorageError
+            If a file is in storage and cannot be fetched.
         """
+        batch.bring()
         try:
             kernel = self._spare.pop()
         except IndexError:

@@ -13,15 +13,18 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rollcore.console import Progress, printable, show_as
 from rollcore.errors import RollcoreError, StorageError
 
 __all__ = [
+    "Listing",
     "Mirror",
     "check_there",
     "fetch",
+    "fetch_all",
+    "is_folder",
     "is_remote",
     "is_there",
     "matching",
@@ -29,6 +32,7 @@ __all__ = [
     "origin",
     "publish",
     "published",
+    "remove",
 ]
 
 # How to install what reads each kind of address. memory:// is fsspec's own, for tests.
@@ -38,7 +42,32 @@ _ADDRESS = re.compile(rf"({'|'.join(_PROTOCOLS)})://(?P<rest>.*)", re.DOTALL)
 # Variables whose values must not be printed: AZURE_STORAGE_CONNECTION_STRING, AWS_SECRET_ACCESS_KEY, HF_TOKEN …
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|CREDENTIAL", re.IGNORECASE)
 _ORIGIN = "address.txt"
+AT_ONCE = 32
+"""Files that are fetched or published at the same time: what counts is the time that storage takes to answer."""
+
 _LATEST = ("config.json",)  # of a folder, what others look for first is published last
+
+
+class Found(NamedTuple):
+    """What storage says of a file.
+
+    Attributes
+    ----------
+    path, below
+        Its path there, and its name below the folder that was listed ("" for a file by itself).
+    mark
+        What is another after a change.
+    size
+        In bytes.
+    time_ns
+        When it was changed, None where storage does not say.
+    """
+
+    path: str
+    below: str
+    mark: str
+    size: int
+    time_ns: int | None
 
 
 def is_remote(path: object) -> bool:
@@ -141,13 +170,102 @@ def fetch(path: str | os.PathLike[str], *, wanted: Callable[[str], bool] | None 
     with _one_line(address):
         system, remote = _opened(address)
         files = _listed(system, remote, wanted)
-        key = _key(address, files)
-        place = cache_folder() / key
+        place = cache_folder() / _key(address, [(file.below, file.mark) for file in files])
         if not (place / _ORIGIN).exists():
             _download(system, files, place, address, quiet)
     local = os.fspath(place / _name(address))
     show_as(local, address)
     return local
+
+
+class Listing:
+    """A folder in storage whose files are fetched when they are asked for, each once.
+
+    Parameters
+    ----------
+    address
+        Of the folder.
+    wanted
+        Which files to list, by their names.
+
+    Attributes
+    ----------
+    files : dict
+        What storage says of each file, by the path that its copy has or will have.
+
+    Raises
+    ------
+    StorageError
+        When it is not there or cannot be read.
+    """
+
+    def __init__(self, address: str, wanted: Callable[[str], bool] | None = None) -> None:
+        self._address = address.rstrip("/")
+        with _one_line(self._address):
+            self._system, remote = _opened(self._address)
+            place = cache_folder() / _key(self._address)
+            found = _listed(self._system, remote, wanted)
+            place.mkdir(parents=True, exist_ok=True)
+            (place / _ORIGIN).write_text(self._address, encoding="utf-8")
+        self.files = {os.fspath(place / _key(file.mark)[:16] / file.below): file for file in found}
+
+    def bring(self, paths: Sequence[str]) -> None:
+        """Fetch those of some files whose copies are not there, several at once; a copy is there when it is whole.
+
+        Raises
+        ------
+        StorageError
+            When one cannot be fetched.
+        """
+
+        def fetched(path: str) -> None:
+            part = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            try:
+                _get(self._system, self.files[path], Path(part))
+                os.replace(part, path)
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
+
+        with _one_line(self._address):
+            for _ in _at_once(fetched, [(path,) for path in paths if not os.path.exists(path)]):
+                pass
+
+
+def is_folder(address: str) -> bool:
+    """Say whether there is a folder, or something like it, at an address.
+
+    Raises
+    ------
+    StorageError
+        When nothing is there, or storage cannot be read.
+    """
+    with _one_line(address):
+        system, path = _opened(address.rstrip("/"))
+        return bool(system.info(path)["type"] != "file")
+
+
+def fetch_all(paths: Sequence[str]) -> list[str]:
+    """Return the local copies of several files, fetched at the same time; local paths as they are.
+
+    Raises
+    ------
+    StorageError
+        As :func:`fetch`.
+    """
+    return list(_at_once(lambda path: fetch(path, quiet=True), [(path,) for path in paths]))
+
+
+def remove(folder: str) -> None:
+    """Remove a folder with all that is in it, here or in storage, as far as that goes."""
+    if not is_remote(folder):
+        _remove_folder(folder)
+        return
+    address = folder
+    with contextlib.suppress(StorageError), _one_line(address):
+        system, path = _opened(address)
+        system.rm(path, recursive=True)
 
 
 def publish(local: str | os.PathLike[str], address: str, *, quiet: bool = False) -> None:
@@ -295,13 +413,19 @@ class Mirror:
             changed = [(path, mark) for path, mark in self._files() if self._pushed.get(path) != mark]
             with Progress("MB sent") as progress:
                 done = 0.0
-                for path, mark in changed:
+
+                def put(path: Path, mark: tuple[int, int]) -> tuple[Path, tuple[int, int]]:
                     target = remote if path == self._local else f"{remote}/{path.relative_to(self._local).as_posix()}"
                     system.put_file(os.fspath(path), target)
                     self._pushed[path] = mark
-                    done += mark[0] / 1e6
-                    if not quiet:
-                        progress(round(done), printable(path.name))
+                    return path, mark
+
+                latest = [pair for pair in changed if pair[0].name in _LATEST]
+                for group in ([pair for pair in changed if pair not in latest], latest):
+                    for path, mark in _at_once(put, group):
+                        done += mark[0] / 1e6
+                        if not quiet:
+                            progress(round(done), printable(path.name))
             system.invalidate_cache()
         return len(changed)
 
@@ -339,7 +463,7 @@ class Mirror:
             self.push()
 
     def _files(self) -> list[tuple[Path, tuple[int, int]]]:
-        """Return the files with their size and time, those that others look for first at the end."""
+        """Return the files with their size and time."""
         if self._local.is_dir():
             found = [path for path in sorted(self._local.rglob("*")) if path.is_file() and not _hidden(path.name)]
             found.sort(key=lambda path: path.name in _LATEST)
@@ -392,11 +516,11 @@ def _check_writable(address: str) -> None:
             raise FileNotFoundError
 
 
-def _listed(system: Any, remote: str, wanted: Callable[[str], bool] | None) -> list[tuple[str, str, str]]:
-    """Return the files at a path: where, by which name below it ("" for itself), and what tells a change."""
+def _listed(system: Any, remote: str, wanted: Callable[[str], bool] | None) -> list[Found]:
+    """Return the files at a path."""
     info = system.info(remote)
     if info["type"] == "file":
-        return [(remote, "", _mark(info))]
+        return [_found(remote, "", info)]
     found = []
     for path, entry in sorted(system.find(remote, detail=True).items()):
         below = path[len(remote) :].lstrip("/") if path.startswith(remote) else path
@@ -404,10 +528,28 @@ def _listed(system: Any, remote: str, wanted: Callable[[str], bool] | None) -> l
         if ".." in parts or "\\" in below:
             raise StorageError(f"{printable(path)}: not a name that a local file can have")
         if entry["type"] == "file" and below and (wanted is None or wanted(parts[-1])):
-            found.append((path, below, _mark(entry)))
+            found.append(_found(path, below, entry))
     if not found:
         raise FileNotFoundError
     return found
+
+
+def _found(path: str, below: str, info: dict[str, Any]) -> Found:
+    return Found(path, below, _mark(info), int(info.get("size") or 0), _time_ns(info))
+
+
+def _time_ns(info: dict[str, Any]) -> int | None:
+    """Return when a file was last changed, where storage says so."""
+    for key in ("last_modified", "LastModified", "mtime", "updated", "created"):
+        value: Any = info.get(key)
+        if isinstance(value, str):
+            import datetime
+
+            with contextlib.suppress(ValueError):
+                value = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if hasattr(value, "timestamp"):
+            return int(value.timestamp() * 1e6) * 1000
+    return None
 
 
 def _mark(info: dict[str, Any]) -> str:
@@ -418,11 +560,10 @@ def _mark(info: dict[str, Any]) -> str:
     return str(info.get("size"))
 
 
-def _key(address: str, files: list[tuple[str, str, str]]) -> str:
+def _key(address: str, *marks: object) -> str:
     import hashlib  # a command on local files never needs it, nor the two below
 
-    text = json.dumps([address, [(below, mark) for _, below, mark in files]])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([address, *marks]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _new_folder(base: Path, prefix: str = "") -> str:
@@ -440,20 +581,21 @@ def _remove_folder(folder: str | Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _download(system: Any, files: list[tuple[str, str, str]], place: Path, address: str, quiet: bool) -> None:
+def _download(system: Any, files: list[Found], place: Path, address: str, quiet: bool) -> None:
     """Fetch files beside their place, and move them there when all are whole."""
     name = _name(address)
     folder = Path(_new_folder(place.parent, prefix=f".{place.name}."))
     try:
         with Progress("files fetched") as progress:
-            for first in range(0, len(files), 256):
-                some = files[first : first + 256]
-                targets = [folder / name / below if below else folder / name for _, below, _ in some]
-                for target in targets:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                system.get([path for path, _, _ in some], [os.fspath(target) for target in targets])
+
+            def fetched(file: Found, target: Path) -> None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _get(system, file, target)
+
+            pairs = [(file, folder / name / file.below if file.below else folder / name) for file in files]
+            for done, _ in enumerate(_at_once(fetched, pairs), start=1):
                 if not quiet:
-                    progress(first + len(some), printable(address))
+                    progress(done, printable(address))
         (folder / _ORIGIN).write_text(address, encoding="utf-8")
         try:
             folder.rename(place)
@@ -462,6 +604,27 @@ def _download(system: Any, files: list[tuple[str, str, str]], place: Path, addre
                 raise
     finally:
         _remove_folder(folder)
+
+
+def _get(system: Any, file: Found, target: Path) -> None:
+    """Fetch one file, which keeps its time."""
+    system.get_file(file.path, os.fspath(target))
+    if file.time_ns is not None:
+        os.utime(target, ns=(file.time_ns, file.time_ns))
+
+
+def _at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+    """Call a function that waits for storage with each of some arguments, in threads; give results in their order."""
+    if len(arguments) < 2:
+        yield from (function(*given) for given in arguments)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(min(AT_ONCE, len(arguments)), thread_name_prefix="rollcore-storage")
+    try:
+        yield from pool.map(lambda given: function(*given), arguments)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

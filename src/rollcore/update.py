@@ -7,6 +7,7 @@ loader gives what the old tables say of it, and its rows are copied instead of p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -30,7 +31,7 @@ from rollcore.files import whole_file
 from rollcore.ledger import NOT_PLACED, SAME_CONTENT, SAME_NOTES, Ledger
 from rollcore.loading import READS_PATHS, ROOM_BYTES, STATUS_GIVEN, Loaded, Loader, rest_of
 from rollcore.roll import RECORD_DTYPE, RollOptions
-from rollcore.sources.inputs import ArchiveMember, Batch
+from rollcore.sources.inputs import ArchiveMember, Batch, status_of
 from rollcore.sources.lists import is_list
 from rollcore.sources.members import Tracked
 from rollcore.storage import is_remote, origin
@@ -277,11 +278,9 @@ class Update:
                 rows[i] = blob.row if blob.row >= 0 else rows[i]  # its number may be another now
                 found["archive"][i], found["suffix"][i] = blob.archive, len(name) - blob.name_bytes
             else:
-                try:
-                    status = os.stat(batch.paths[i] if batch.paths is not None else getattr(blob, "path", b""))
-                    size, when = status.st_size, status.st_mtime_ns
-                except (OSError, ValueError):
-                    pass
+                path = batch.paths[i] if batch.paths is not None else getattr(blob, "path", b"")
+                with contextlib.suppress(OSError, ValueError):
+                    size, when = status_of(path)
             sizes.append(size)
             times.append(when)
         found["row"], found["size"], found["time"] = rows, sizes, times

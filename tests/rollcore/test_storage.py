@@ -1,6 +1,10 @@
 """Object storage, with fsspec's own in memory: what is fetched once, what is published whole, what is said."""
 
+import gzip
 import os
+import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +295,96 @@ def test_info_of_a_midi_file_in_storage_goes_by_its_content(memory, tmp_path, ca
         assert "pitches" in capsys.readouterr().out
     assert main(["info", "memory://box/set.mid"]) == 0
     assert "pieces" in capsys.readouterr().out
+
+
+class Slow:
+    """Storage that takes its time, and counts what is asked of it at once."""
+
+    def __init__(self, memory, monkeypatch):
+        self.asked, self.most, self.now, self.lock = [], 0, 0, threading.Lock()
+        for name in ("get_file", "put_file"):
+            monkeypatch.setattr(type(memory), name, self.slow(getattr(type(memory), name)))
+
+    def slow(self, function):
+        def call(system, source, target, *more, **options):
+            with self.lock:
+                self.asked.append(str(source))
+                self.now += 1
+                self.most = max(self.most, self.now)
+            time.sleep(0.01)
+            try:
+                return function(system, source, target, *more, **options)
+            finally:
+                with self.lock:
+                    self.now -= 1
+
+        return call
+
+
+def test_files_are_fetched_and_sent_several_at_once(memory, tmp_path, monkeypatch):
+    make_chords(tmp_path / "midi")
+    slow = Slow(memory, monkeypatch)
+    storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
+    assert (len(slow.asked), slow.most) == (156, storage.AT_ONCE)
+    slow.asked.clear()
+    slow.most = 0
+    copy = storage.fetch("memory://box/midi", quiet=True)
+    assert (len(slow.asked), slow.most) == (156, storage.AT_ONCE)
+    assert len(os.listdir(copy)) == 156
+    for path in (tmp_path / "midi").iterdir():
+        assert Path(copy, path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_build_fetches_the_files_of_its_part_and_once(memory, tmp_path, monkeypatch):
+    make_chords(tmp_path / "midi")
+    (tmp_path / "midi" / "sub").mkdir()
+    os.rename(tmp_path / "midi" / "C_major.mid", tmp_path / "midi" / "sub" / "C.mid")
+    (tmp_path / "midi" / "sub.mid").write_bytes(b"none")
+    (tmp_path / "midi" / "z.mid.gz").write_bytes(gzip.compress((tmp_path / "midi" / "A_major.mid").read_bytes()))
+    storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
+    monkeypatch.setattr("rollcore.build.BATCH_FILES", 10)
+    slow = Slow(memory, monkeypatch)
+    parts = []
+    for part in (1, 2, 3):
+        rollcore.build_dataset("memory://box/midi", tmp_path / f"{part}.h5", part=(part, 3))
+        parts.append(set(slow.asked))
+        slow.asked.clear()
+    assert [len(part) for part in parts] == [50, 50, 58]
+    assert len(set.union(*parts)) == 158
+    rollcore.merge_parts([tmp_path / f"{part}.h5" for part in (1, 2, 3)], tmp_path / "joined.h5")
+    rollcore.build_dataset("memory://box/midi", tmp_path / "again.h5")
+    assert slow.asked == []
+    rollcore.build_dataset(tmp_path / "midi", tmp_path / "local.h5")
+    for name in ("joined.h5", "again.h5"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "local.h5").read_bytes()
+
+
+def test_an_update_from_address_to_address(memory, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("rollcore.update.SETTLED_NS", -(10**9))
+    make_chords(tmp_path / "midi")
+    storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
+    command = ["build-dataset", "memory://box/midi", "memory://box/out.h5", "--update"]
+    assert main(command) == 0
+    assert sorted(os.path.basename(name) for name in memory.find("/box") if "out" in name) == ["out.h5", "out.h5.times"]
+    memory.pipe("/box/midi/new.mid", memory.cat("/box/midi/C_major.mid"))
+    memory.rm("/box/midi/A_major.mid")
+    for path in (tmp_path / "cache").iterdir():  # as on another machine
+        shutil.rmtree(path)
+    slow = Slow(memory, monkeypatch)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "1 added, 0 changed, 1 gone, 155 unchanged" in capsys.readouterr().out
+    midi = [name for name in slow.asked if name.endswith(".mid")]
+    assert midi == ["/box/midi/new.mid"]
+    rollcore.build_dataset("memory://box/midi", tmp_path / "fresh.h5")
+    assert memory.cat("/box/out.h5") == (tmp_path / "fresh.h5").read_bytes()
+
+
+def test_a_file_that_cannot_be_fetched_ends_a_build_in_one_line(memory, tmp_path, monkeypatch, capsys):
+    memory.pipe("/box/midi/a.mid", b"one")
+    monkeypatch.setattr(type(memory), "get_file", lambda *_: (_ for _ in ()).throw(ConnectionError("cut off")))
+    assert main(["build-dataset", "memory://box/midi", str(tmp_path / "x.h5")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: memory://box/midi: storage cannot be reached (cut off)")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("*.h5"))

@@ -201,3 +201,36 @@ def test_a_server_that_goes_away_before_the_copy_keeps_what_was_built(s3, tmp_pa
     assert "s3://box/x.h5: storage cannot be reached" in last
     with open(last.rpartition("kept in ")[2], "rb") as file:
         assert file.read() == b"whole"
+
+
+def test_workers_build_from_storage_to_storage(place, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rollcore[dask]'")
+    chords = tmp_path / "chords"
+    for path in rollcore.make_chords(chords)[30:]:
+        path.unlink()
+    storage.publish(chords, f"{place}/midi", quiet=True)
+    run("rollcore", "build-dataset", f"{place}/midi", f"{place}/data/out.h5", "--dask", "local")
+    rollcore.build_dataset(chords, tmp_path / "out.h5")
+    with open(storage.fetch(f"{place}/data/out.h5", quiet=True), "rb") as copy:
+        assert copy.read() == (tmp_path / "out.h5").read_bytes()
+    system, path = storage._opened(place)
+    assert [name.rpartition("/")[2] for name in system.find(f"{path}/data")] == ["out.h5"]
+
+
+def test_an_update_reads_what_changed_in_storage(place, tmp_path):
+    chords = tmp_path / "chords"
+    for path in rollcore.make_chords(chords)[20:]:
+        path.unlink()
+    storage.publish(chords, f"{place}/midi", quiet=True)
+    time.sleep(3)  # what changed two seconds before is read again
+    command = ["build-dataset", f"{place}/midi", f"{place}/out.h5", "--update"]
+    run("rollcore", *command)
+    shutil.copy(chords / "A_major.mid", chords / "new.mid")
+    storage.publish(chords / "new.mid", f"{place}/midi/new.mid", quiet=True)
+    shutil.rmtree(tmp_path / "cache")
+    assert "1 added, 0 changed, 0 gone, 20 unchanged" in run("rollcore", *command)
+    fetched = [path.name for path in (tmp_path / "cache").rglob("*.mid")]
+    assert fetched == ["new.mid"]
+    rollcore.build_dataset(chords, tmp_path / "out.h5")
+    with open(storage.fetch(f"{place}/out.h5", quiet=True), "rb") as copy:
+        assert copy.read() == (tmp_path / "out.h5").read_bytes()

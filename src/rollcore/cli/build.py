@@ -101,7 +101,7 @@ def _part(context: click.Context, option: click.Parameter, value: str | None) ->
     "--dask",
     metavar="ADDRESS",
     help="Build on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786, or local for workers on this machine. "
-    "They must see inputs and output under the same names.",
+    "They must see inputs and output under the same names, or as addresses in storage.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that read files.  [default: one for each core]"
@@ -196,10 +196,10 @@ def _distribute(inputs: list[str], out: str, scheduler: str, options: dict[str, 
     """Build on the workers of a scheduler."""
     from rollcore.distributed import build_distributed
 
-    with published(out) as local, Progress("parts") as progress:
+    with Progress("parts") as progress:
         count = build_distributed(
             inputs[0] if len(inputs) == 1 else inputs,
-            local,
+            out,
             scheduler,
             progress=None if quiet else lambda done, of: progress(done, f"{of:,} in all"),
             **options,

@@ -18,9 +18,9 @@ from rollcore.sources.folders import walk, with_slash
 from rollcore.sources.lists import PathInput, expand, is_list, missing, missing_in_list, read_list
 from rollcore.sources.members import Content, Gzipped, PlainFile, is_gzipped, is_midi_name, words
 from rollcore.sources.parquet import check_parquet, is_parquet, read_parquet
-from rollcore.storage import fetch
+from rollcore.storage import Listing, fetch, is_folder, is_remote
 
-__all__ = ["ArchiveMember", "Batch", "batches"]
+__all__ = ["Archive", "ArchiveMember", "Batch", "batches", "status_of"]
 
 #: A batch of archive members is handed on once it holds this much, whatever its number of members.
 MAX_BATCH_BYTES = 32 << 20
@@ -32,6 +32,10 @@ Archive: TypeAlias = "Callable[[bytes, bytes, bytes, Iterator[ArchiveMember]], I
 
 #: name, path to open (None for a member of an archive), contents (of a member of an archive), reason
 _Member: TypeAlias = "tuple[bytes, bytes | None, Content, str | None]"
+
+
+#: Files in storage that are read when their turn comes, by the paths of their copies.
+_coming: dict[bytes, Listing] = {}
 
 
 @dataclass
@@ -59,6 +63,24 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def bring(self) -> None:
+        """Fetch the files that are in storage.
+
+        Raises
+        ------
+        StorageError
+            When one cannot be fetched.
+        """
+        if not _coming:
+            return
+        paths = self.paths if self.paths is not None else [getattr(blob, "path", b"") for blob in self.blobs or []]
+        waiting: dict[int, tuple[Listing, list[str]]] = {}
+        for path in paths:
+            if (listing := _coming.get(path)) is not None:
+                waiting.setdefault(id(listing), (listing, []))[1].append(os.fsdecode(path))
+        for listing, some in waiting.values():
+            listing.bring(some)
 
     def contents(self) -> list[bytes]:
         """Return the contents, decompressed where they were not yet.
@@ -223,7 +245,14 @@ def _of_input(path: bytes, *, named: bool, column: str | None, archive: Archive 
     """Give the members of a folder, an archive, a table or a file; `named` puts the input's own name before theirs."""
     prefix = with_slash(path) if named else b""
     name_given = path
-    path = os.fsencode(fetch(os.fsdecode(path), wanted=_wanted))
+    if is_remote(address := os.fsdecode(path)) and is_folder(address):
+        listing = Listing(address, _wanted)
+        below = {os.fsencode(found.below): os.fsencode(copy) for copy, found in listing.files.items()}
+        for name in sorted(below, key=lambda name: name.replace(b"/", b"\0")):  # as a folder is walked
+            _coming[below[name]] = listing
+            yield _file(prefix + name, below[name], None)
+        return
+    path = os.fsencode(fetch(address))
     if os.path.isdir(path):
         for name, found, reason in walk(path, prefix):
             yield _file(name, found, reason)
@@ -248,6 +277,21 @@ def _of_input(path: bytes, *, named: bool, column: str | None, archive: Archive 
         yield _file(shown, path, None)
 
 
+def status_of(path: bytes) -> tuple[int, int]:
+    """Return size and time, in nanoseconds, of a file that may have to be fetched from storage first.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there is none.
+    """
+    if path in _coming:
+        found = _coming[path].files[os.fsdecode(path)]
+        return found.size, found.time_ns or 0
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
 def _wanted(name: str) -> bool:
     return is_midi_name(os.fsencode(name))
 
@@ -257,6 +301,6 @@ def _file(name: bytes, path: bytes, reason: str | None) -> _Member:
     if reason is not None or not is_gzipped(path):
         return name, path, b"", reason
     try:
-        return name, None, Gzipped(None, path, os.stat(path).st_size), None
+        return name, None, Gzipped(None, path, status_of(path)[0]), None
     except OSError as error:
         return name, path, b"", words(error)
