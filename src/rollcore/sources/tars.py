@@ -17,6 +17,7 @@ from rollcore.sources.members import DAMAGED, MAX_MEMBER_BYTES, TOO_LARGE, Conte
 __all__ = ["MoreBehindEnd", "read_tar"]
 
 _BLOCK = 512
+_ZEROS = bytes(_BLOCK)
 #: Long names and attributes that stand before a member's header: no more of them than this, nor of such headers.
 _MAX_EXTENSION_BYTES = 4 << 20
 _MAX_EXTENSIONS = 64
@@ -28,13 +29,14 @@ _WITHOUT_CONTENT = b"123456"
 # The old GNU form of a sparse file may have more blocks of header: where the first, and where these say so.
 _SPARSE_GOES_ON, _SPARSE_BLOCK_GOES_ON = 482, 504
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_FOR_ALL, _SPARSE, _FOLDER = b"L", b"K", b"xX", b"g", b"S", b"5"
+_EXTENSIONS = (b"x", b"X", _PAX_FOR_ALL, _LONG_NAME, _LONG_LINK)
 
 
 class MoreBehindEnd(Exception):
     """Something stands behind the end of the archive."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Header:
     """A member: its name, its type flag, and the bytes of content that follow."""
 
@@ -155,13 +157,13 @@ def _next_header(blocks: _Blocks) -> _Header | None:
     attributes: dict[bytes, bytes] = {}
     for _ in range(_MAX_EXTENSIONS):
         block = blocks.take(_BLOCK)
-        if block.count(0) == _BLOCK:
+        if block == _ZEROS:
             return None
         header = _parse(block)
         if header.kind == _SPARSE and block[_SPARSE_GOES_ON]:
             while blocks.take(_BLOCK)[_SPARSE_BLOCK_GOES_ON]:
                 pass
-        if header.kind in _PAX or header.kind in (_PAX_FOR_ALL, _LONG_NAME, _LONG_LINK):
+        if header.kind in _EXTENSIONS:
             if header.size > _MAX_EXTENSION_BYTES:
                 raise ValueError
             content = blocks.take(header.size + -header.size % _BLOCK)[: header.size]
@@ -172,12 +174,14 @@ def _next_header(blocks: _Blocks) -> _Header | None:
             continue
         if long_name is not None:
             header.name = long_name
-        header.name = attributes.get(b"path", header.name)
-        if b"size" in attributes:
-            header.size = int(attributes[b"size"])
-        if any(key.startswith(b"GNU.sparse.") for key in attributes):
-            header.kind = _SPARSE
-            header.name = attributes.get(b"GNU.sparse.name", header.name)
+        for key, value in attributes.items():
+            if key == b"path":
+                header.name = value
+            elif key == b"size":
+                header.size = int(value)
+            elif key.startswith(b"GNU.sparse."):
+                header.kind = _SPARSE
+        header.name = attributes.get(b"GNU.sparse.name", header.name)
         if header.kind in _WITHOUT_CONTENT:
             header.size = 0
         if header.size < 0:
@@ -210,7 +214,10 @@ def _number(field: bytes) -> int:
     """Read a number: octal digits, or in the GNU form of large ones bits."""
     if field[0] & 0x80:
         return int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1
-    digits = field.partition(b"\0")[0].strip()
+    digits = field.partition(b"\0")[0]
+    if digits.isdigit():  # as most archives have it
+        return int(digits, 8)
+    digits = digits.strip()
     if digits.startswith((b"-", b"+")) or b"_" in digits:
         raise ValueError
     return int(digits or b"0", 8)
