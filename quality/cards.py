@@ -35,11 +35,7 @@ LIMITS = {
         "It knows no words and no fermatas but what the notes say, and writes in one style. It counts in eighths. "
         "Pitches and onsets only: no dynamics, no tempo."
     ),
-    "folk": (
-        "One melody, no chords. It writes in one style. It was trained for one epoch: with the default phrasing it "
-        "goes round in its phrases more than real tunes do (`--no-phrasing`). Pitches and onsets only: no dynamics, "
-        "no tempo."
-    ),
+    "folk": "One melody, no chords. It writes in one style. Pitches and onsets only: no dynamics, no tempo.",
     "chords": "Sixteen bars of 4/4, made by rule: it shows that everything works, and is not meant to surprise.",
 }
 
@@ -115,23 +111,23 @@ def _wrap(line: str) -> str:
 
 
 def _harmony(facts: dict[str, Any]) -> list[str]:
-    """Return the lines on harmonising a melody, of a model that was tried at it."""
+    """Return the lines on the four voices of a model that writes such."""
     if "harmony" not in facts:
         return []
-    drawn, own = facts["harmony"]["drawn"], facts["harmony"]["Bach"]
+    sides = list(facts["harmony"])
     lines = [
-        "## Harmonising a melody",
+        "## Four voices",
         "",
-        "`--harmonize` with the sopranos of chorales that were not trained on, temperature 1, at most four notes at "
-        "once, beside Bach's own setting of them. Counts are per hundred changes of chord; a leap is one of over an "
-        "octave in soprano or bass, or over a major sixth in alto or tenor.",
+        "`--harmonize` with the sopranos of the test split, as many pieces from nothing, both with default "
+        "settings, and Bach's own setting of those sopranos. Counts are per hundred changes of chord; a leap is one of "
+        "over an octave in soprano or bass, or over a major sixth in alto or tenor.",
         "",
-        "| | drawn | Bach |",
-        "|---|---|---|",
+        f"| | {' | '.join(sides)} |",
+        "|---|" + "---|" * len(sides),
     ]
-    shares = ("frames in four voices", "out of range")
-    for key in drawn:
+    counts = ("parallel fifths", "parallel octaves", "leaps")
+    for key in facts["harmony"]["Bach"]:
         shown = "notes out of a choir's range" if key == "out of range" else key
-        places = 3 if key in shares else 1
-        lines.append(f"| {shown} | {drawn[key]:.{places}f} | {own[key]:.{places}f} |")
+        cells = (f"{facts['harmony'][side][key]:.{1 if key in counts else 3}f}" for side in sides)
+        lines.append(f"| {shown} | {' | '.join(cells)} |")
     return [*lines, ""]

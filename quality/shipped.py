@@ -12,10 +12,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,7 +115,10 @@ def pack(name: str, data: Path, run_dir: Path, parameters: int) -> None:
 
 
 def harmonize(weights: Path, dataset: Any, midi: Path) -> dict[str, dict[str, float]]:
-    """Return what voice leading the model gives to sopranos that it was not trained on, beside Bach's own."""
+    """Return what voice leading the model gives to the sopranos of the test split and to music from nothing.
+
+    Bach's own settings of the same sopranos stand beside it.
+    """
     from quality.voices import voice_leading
 
     import rollcore
@@ -121,7 +126,7 @@ def harmonize(weights: Path, dataset: Any, midi: Path) -> dict[str, dict[str, fl
     from seq2seq.sampling.generator import Generator
     from seq2seq.sampling.request import Request
 
-    generator, chosen = Generator.load(weights), dataset.split("test")[:SAMPLES]
+    generator, chosen = Generator.load(weights), dataset.split("test")
     made = []
     for number in chosen:
         piece = rollcore.read_midi(midi / dataset.name(int(number)))
@@ -131,12 +136,22 @@ def harmonize(weights: Path, dataset: Any, midi: Path) -> dict[str, dict[str, fl
             tempos=piece.tempos,
             time_signatures=piece.time_signatures,
         )
-        (one,) = generator.compose(Request(melody=soprano, max_polyphony=4))
-        made.append(piece_of(one.name, one.rows, dataset.planes, float(dataset.grid.rate)))
-    own = dataset_pieces(dataset, chosen)
+        made += generator.compose(Request(melody=soprano))
+    free = generator.compose(Request(num_outputs=len(chosen)))
+    rate, planes = float(dataset.grid.rate), dataset.planes
+    drawn, nothing = ([piece_of(one.name, one.rows, planes, rate) for one in side] for side in (made, free))
+    sides = {"harmonised": drawn, "from nothing": nothing, "Bach": dataset_pieces(dataset, chosen)}
     return {
-        side: voice_leading(piece.sounding for piece in pieces) for side, pieces in (("drawn", made), ("Bach", own))
+        side: voice_leading(piece.sounding for piece in pieces)
+        | {"endings with one pitch class in soprano and bass": home_endings(pieces)}
+        for side, pieces in sides.items()
     }
+
+
+def home_endings(pieces: Sequence[Any]) -> float:
+    """Return the share of pieces whose last chord has one pitch class in its highest and its lowest voice."""
+    last = [np.flatnonzero(piece.sounding[np.flatnonzero(piece.sounding.any(axis=1))[-1]]) for piece in pieces]
+    return float(np.mean([(chord[-1] - chord[0]) % 12 == 0 for chord in last]))
 
 
 @click.command(help=__doc__)

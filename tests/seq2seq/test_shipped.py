@@ -13,7 +13,7 @@ from seq2seq.sampling.generator import Generator
 from seq2seq.sampling.request import Request
 from seq2seq.shipped import weights_path
 
-NAMES = ("chorales", "folk")
+NAMES = ("chorales", "chords", "folk")
 
 
 @pytest.fixture(scope="module", params=NAMES)

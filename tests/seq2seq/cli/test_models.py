@@ -7,7 +7,7 @@ import pytest
 from seq2seq.cli import main
 from seq2seq.shipped import read_card, shipped_models
 
-NAMES = ("chorales", "folk")
+NAMES = ("chorales", "chords", "folk")
 
 
 @pytest.fixture(params=NAMES)
