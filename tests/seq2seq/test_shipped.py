@@ -7,7 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from quality.voices import voice_leading
 
+import rollcore
 from seq2seq.models.weights import read_weights
 from seq2seq.sampling.generator import Generator
 from seq2seq.sampling.request import Request
@@ -33,6 +35,22 @@ def test_a_model_plays_without_data(name):
     first, second = generator.compose(Request(frames=64, num_outputs=2, seed=3))
     assert first.rows.any()
     assert not np.array_equal(first.rows, second.rows)
+
+
+def test_chorales_are_harmonised_as_a_teacher_would_have_it():
+    # Ah, vous dirai-je, maman: eighths are two frames of the grid.
+    tune = [67, 67, 74, 74, 76, 76, 74, 74, 72, 72, 71, 71, 69, 69, 67, 67]
+    notes = [(480 * i, 480 * i + 470, pitch, 80, 0, 0) for i, pitch in enumerate(tune)]
+    melody = rollcore.Midi.from_notes(notes, ticks_per_beat=480)
+    made = Generator.load("chorales").compose(Request(melody=melody, num_outputs=4, seed=1))
+    pieces = [np.unpackbits(one.rows[:, 0], axis=-1, bitorder="little").astype(bool) for one in made]
+    for piece in pieces:
+        assert (127 - piece[:, ::-1].argmax(axis=1)).tolist() == np.repeat(tune, 2).tolist()
+    found = voice_leading(pieces)
+    assert found["frames in four voices"] > 0.6
+    assert found["parallel fifths"] + found["parallel octaves"] < 2
+    assert found["leaps"] < 2
+    assert found["out of range"] < 0.02
 
 
 def test_a_run_of_the_same_name_goes_before(name, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -208,8 +208,8 @@ class Generator:
             phrasing=self._phrasing(plan) if request.phrasing else None,
         )
         outputs = request.num_outputs * request.candidates
-        # Where music goes on until it ends, the end is not known yet.
-        closes = plan.ends and request.bars is not None
+        # Where music goes on until it ends, the end is not known yet. Around a melody it is the melody's.
+        closes = plan.ends and (request.bars is not None or plan.melody is not None)
         drawn = draw(
             plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress, closes=closes
         )
@@ -255,11 +255,15 @@ class Generator:
         metre = metre_of(self.corpus.grid, plan.time_signature)
         whole = np.concatenate([plan.primer.rows, new])
         before, end = len(plan.primer.rows), len(whole)
-        if request.bars is None:
+        if request.bars is None and plan.melody is None:
             end = max(before + 1, endings.draw(whole, metre, before + plan.cadence, rng))
         kept = max(before, end - plan.cadence)
         seed = int(stream.generate_state(1)[0])
-        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed, closes=True)
+        steering = self._steering(plan)
+        if plan.melody is not None:
+            # There are draws enough to choose from.
+            steering = replace(steering, melody=plan.melody[kept - before :], particles=1)
+        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed, closes=True, steering=steering)
         every = [new[: end - before], *(np.concatenate([whole[before:kept], close]) for close in closes)]
         logits = np.array([endings.logits(np.concatenate([plan.primer.rows, one]), metre)[-1] for one in every])
         return every[int(np.argmax(logits))]
@@ -274,7 +278,7 @@ class Generator:
         known = (request.tempo_bpm, None if melody is None else melody.tempo_bpm, primer.tempo_bpm)
         tempo_bpm = float(next((tempo for tempo in known if tempo is not None), _DEFAULT_TEMPO_BPM))
         time_signature = time_signature or primer.time_signature or (4, 4)
-        ends = request.frames is None and request.seconds is None and melody is None and self.corpus.endings is not None
+        ends = request.frames is None and request.seconds is None and self.corpus.endings is not None
         frames = self._length(request, tempo_bpm, time_signature, len(primer.rows), melody)
         if melody is not None and not melody.rows[:frames, [2 * voice for voice in hold or (0,)]].any():
             raise RollcoreError(
@@ -408,7 +412,7 @@ class Generator:
 def _length_in_words(plan: _Plan) -> str:
     if plan.request.bars is not None:
         return f"{plan.request.bars:,} bars"
-    return "until it ends" if plan.ends else f"{plan.frames:,} frames"
+    return "until it ends" if plan.ends and plan.melody is None else f"{plan.frames:,} frames"
 
 
 def _label(source: Any) -> str:
