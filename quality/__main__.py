@@ -111,7 +111,7 @@ VOICES: dict[str, tuple[str, ...]] = {
     "pop909-melody": ("melody=MELODY",),
     "pop909-piano": ("piano=PIANO,BRIDGE",),
 }
-POP909_MODEL = {"head": "autoregressive", "units": 48, "conv": 32, "input_frames": 32, "target_frames": 64}
+POP909_MODEL = {"units": 32, "layers": 1, "conv": 24, "input_frames": 32, "target_frames": 64}
 POP909_TRAIN = {"epochs": 1, "batch_size": 4, "learning_rate": 4e-3}
 
 
