@@ -84,6 +84,7 @@ ORDER = {
         "output.curves",
         "training.presets",
         "training.startup",
+        "training.devices",
         "training.feed",
         "models.layers",
         "models.recurrence",

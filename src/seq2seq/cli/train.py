@@ -7,6 +7,7 @@ the training in order: what was learnt so far is kept.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,11 +19,12 @@ import click
 
 from rollcore import DatasetError, console
 from rollcore.console import printable
-from rollcore.storage import mirrored
+from rollcore.storage import fetch, is_remote, mirrored
 from seq2seq.cli.options import CONTEXT, bad_usage, quiet_option
 from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig
 from seq2seq.run import Run
+from seq2seq.training.devices import CHOICES, Devices, join
 from seq2seq.training.evaluation import evaluate
 from seq2seq.training.fit import train
 from seq2seq.training.presets import ECHO_FRAMES, MOST_PASSES, PRESETS, recipe
@@ -110,6 +112,11 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     help="End after M minutes with a scored model; --resume continues. The table at the end takes longer.",
 )
 @click.option("--samples", type=click.IntRange(0), default=1, show_default=True, help="Pieces at each best epoch.")
+@click.option(
+    "--devices",
+    type=click.Choice(CHOICES),
+    help="Share each batch among all devices; JAX only.  [default: one; all where several processes take part]",
+)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, or give one more --epochs.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that the run folder holds.")
 @click.option("--mlflow", metavar="URI", help="Also log to an MLflow server.  [default: MLFLOW_TRACKING_URI]")
@@ -125,6 +132,7 @@ def cli(
     samples: int,
     resume: bool,
     overwrite: bool,
+    devices: str | None,
     mlflow: str | None,
     mlflow_parent: str | None,
     tensorboard: bool,
@@ -138,7 +146,9 @@ def cli(
         raise click.UsageError("--resume continues the model, --overwrite replaces it: choose one")
     if resume and (preset or config):
         raise click.UsageError("--preset and --config are for a new run, and --resume continues with its settings")
-    with mirrored(place, resume=resume, overwrite=overwrite) as folder:
+    with bad_usage():
+        used = join(devices)
+    with _folder(place, resume, overwrite, used) as folder:
         target, given = Path(folder), given_settings(options)
         model = settings = epochs = None
         if resume:
@@ -148,7 +158,9 @@ def cli(
             model, settings = _configurations(data, preset, config, given)
         import_keras()
         try:
-            trackers = tracked(target, mlflow_uri=mlflow, parent=mlflow_parent, tensorboard=tensorboard, say=_say)
+            trackers: contextlib.AbstractContextManager[list[Any]] = contextlib.nullcontext([])
+            if used.first:
+                trackers = tracked(target, mlflow_uri=mlflow, parent=mlflow_parent, tensorboard=tensorboard, say=_say)
             with bad_usage(), trackers as callbacks:
                 result = train(
                     data,
@@ -161,9 +173,10 @@ def cli(
                     overwrite=overwrite,
                     samples=samples,
                     callbacks=callbacks,
+                    devices=devices,
                     quiet=quiet,
                 )
-                if not result["interrupted"]:
+                if used.first and not result["interrupted"]:
                     _report(data, target, result, quiet, place)  # while trackers listen
         except Exception as error:
             # Each backend has its own error for it.
@@ -171,6 +184,15 @@ def cli(
                 raise
             raise DatasetError("out of memory: choose a smaller --batch-size, --units or --input-frames") from error
         return console.INTERRUPTED if result["interrupted"] else 0
+
+
+def _folder(
+    place: str, resume: bool, overwrite: bool, devices: Devices
+) -> contextlib.AbstractContextManager[str | os.PathLike[str]]:
+    """Give the folder of the run; other processes than the first only read it."""
+    if devices.first:
+        return mirrored(place, resume=resume, overwrite=overwrite)
+    return contextlib.nullcontext(fetch(place) if resume and is_remote(place) else place)
 
 
 def _check_data(data: str) -> None:

@@ -14,6 +14,7 @@ from seq2seq.errors import RunError
 from seq2seq.models.weights import write_weights
 from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run, trunk
 from seq2seq.steps import Steps
+from seq2seq.training.devices import Devices
 from seq2seq.training.feed import Batch, RollBatches
 from seq2seq.training.metrics import Outside, score_model
 from seq2seq.training.progress import Display, Interruption, duration
@@ -26,6 +27,8 @@ SCORING_COST = 1 / 3
 MEASURED_S, MEASURED_CALLS = 2.0, 4
 # A training loss of so many times the lowest before it, or the unigram baseline, has diverged.
 DIVERGED = 1.5
+# What may be due after an update. Of several processes, each says what it thinks, and the highest counts for all.
+_NOTHING, _KEEP, _TIME_IS_UP, _STOP = range(4)
 
 
 class Feed(keras.utils.PyDataset):
@@ -117,6 +120,8 @@ class Epochs(keras.callbacks.Callback):
         Updates after which the learning rate comes down.
     on_best : callable or None
         Called with the number of an epoch that is the best so far, once it is kept.
+    devices : Devices
+        Who takes part; of several processes, all come to the same decisions.
     stopped : bool
         Whether the training was ended before its last epoch.
     """
@@ -143,6 +148,7 @@ class Epochs(keras.callbacks.Callback):
         self.on_best: Callable[[int], None] | None = None
         self.level = 0
         self.steps = Steps()
+        self.devices = Devices()
         self.began = self.kept = time.monotonic()
         self.pace_s: float | None = None  # of a batch
         self.scoring_s: float | None = None
@@ -190,14 +196,29 @@ class Epochs(keras.callbacks.Callback):
         if self._comes_down():
             self._keep_within()
             self._swap_averages()
-        if self.interruption.received:
+        due = self._due()
+        if due == _STOP:
             self._keep_within()
             self._stop()
-        elif now - self.began + self._scoring_estimate() >= self.limit_s:
+        elif due == _TIME_IS_UP:
             self._score_within()
-        elif now - self.kept >= KEEP_EVERY_S:
+        elif due == _KEEP:
             self._keep_within()
             self._swap_averages()
+
+    def _due(self) -> int:
+        """Return what is due, the same in all processes."""
+        now = time.monotonic()
+        if self.interruption.received:
+            due = _STOP
+        elif now - self.began + self._scoring_estimate() >= self.limit_s:
+            due = _TIME_IS_UP
+        else:
+            due = _KEEP if now - self.kept >= KEEP_EVERY_S else _NOTHING
+        due = self.devices.most(due)
+        if due == _STOP:
+            self.interruption.received = True  # for those that it did not reach
+        return due
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Score and keep the averaged weights."""
@@ -219,10 +240,10 @@ class Epochs(keras.callbacks.Callback):
             return
         if self.pace_s is None:
             self._tell_length(row["seconds"] * left)
-        if self.interruption.received:
-            self._stop()
-        elif time.monotonic() - self.began + self._scoring_estimate() >= self.limit_s:
+        due = self._due()
+        if due == _TIME_IS_UP:
             self.display.say("the time is up: --resume continues from here")
+        if due >= _TIME_IS_UP:
             self._stop()
 
     def _comes_down(self) -> bool:
@@ -250,7 +271,8 @@ class Epochs(keras.callbacks.Callback):
 
         def show(done: int, of: int) -> None:
             self.display.status(f"epoch {self.epoch + 1}/{self.last}: validation {done / of:.0%}")
-            if self.interruption.received:
+            if self.devices.most(self.interruption.received):
+                self.interruption.received = True
                 raise _Interrupted
 
         began = time.monotonic()

@@ -111,6 +111,8 @@ class RollBatches(keras.utils.PyDataset):
         *train*.
     order : sequence of int, optional
         The place of each voice in the order of evaluation; that of the planes by default.
+    share : (int, int)
+        Which part of each batch is read: part 0 of 1 is all of it. A training of several processes has one each.
 
     Raises
     ------
@@ -128,9 +130,10 @@ class RollBatches(keras.utils.PyDataset):
         batch_size: int | None = None,
         hop: int = 0,
         order: Sequence[int] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
-        self.model, self.train = model, train
+        self.model, self.train, self._share = model, train, share
         if batch_size is None:
             batch_size = train.batch_size if train else 16
         at_least(1, "batch_size", batch_size)
@@ -199,25 +202,24 @@ class RollBatches(keras.utils.PyDataset):
 
     def counted(self, index: int) -> Cover:
         """Return the windows of batch *index*; a negative one counts from the end."""
-        index = self._place(index)
-        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return Cover(*(column[part] for column in self._cover))
+        return Cover(*(column[self._part(index)] for column in self._cover))
 
-    def _place(self, index: int) -> int:
+    def _part(self, index: int) -> slice:
+        """Return which windows of the epoch batch *index* has."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"batch {index} is out of range: there are {len(self)}")
-        return index % len(self)
+        first, (part, parts) = index % len(self) * self.batch_size, self._share
+        return slice(first + self.batch_size * part // parts, first + self.batch_size * (part + 1) // parts)
 
     def __getitem__(self, index: int) -> Batch:
         """Return batch *index* of the epoch; a negative index counts from the end."""
-        index = self._place(index)
         part = self.counted(index)
         input_frames = self.model.input_frames
         numbers = self._number[part.piece] + part.frame
         shift, told = np.zeros(len(numbers), np.int8), np.zeros(len(numbers), bool)
         order = np.tile(self._places.astype(np.int32), (len(numbers), 1))
         if self.train is not None:
-            drawn = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            drawn = self._part(index)
             shift, told = self._shift[drawn], self._told[drawn]
             order = order if self.model.voice_count == 1 else self._order[drawn]
         rows = self.windows.gather(numbers, semitones=shift if shift.any() else None)

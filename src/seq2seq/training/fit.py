@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.output.curves import plot_losses
 from seq2seq.run import History, Run, best_epoch, trunk
 from seq2seq.steps import read_steps
+from seq2seq.training.devices import Devices, join
 from seq2seq.training.presets import recipe, train_config
 from seq2seq.training.progress import Display, Interruption
 
@@ -37,6 +39,7 @@ def train(
     overwrite: bool = False,
     callbacks: Sequence[Any] = (),
     samples: int = 1,
+    devices: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a model, write its run folder, and return its history.
@@ -70,6 +73,9 @@ def train(
         have ``val_loss``, nats per frame of the validation split.
     samples : int
         Pieces of music to write into the run at each epoch that is the best so far.
+    devices : {"one", "all"}, optional
+        What to train on; see :mod:`seq2seq.training.devices`. By default one device, or all of those of the processes
+        that the environment tells of. The batch is shared out among them.
     quiet : bool
         Print nothing.
 
@@ -91,46 +97,71 @@ def train(
     KeyboardInterrupt
         If interrupted before the first update is complete.
     """
-    import rollcore
-    from seq2seq.training.startup import device_name
-
-    dataset = rollcore.open_dataset(data)
     if max_minutes is not None and not max_minutes >= 0:
         raise ConfigError(f"max_minutes must not be negative, but is {max_minutes}")
     if samples < 0:
         raise ConfigError(f"samples must not be negative, but is {samples}")
     if epochs is not None and not resume:
         raise ConfigError("epochs is for a run that is resumed; settings say how many a new one has")
+    used = join(devices)
+    with contextlib.ExitStack() as stack:
+        with used.together():
+            folder = stack.enter_context(used.folder(run_dir, resume=resume))
+            dataset, run = _open(data, folder, model, settings, used, resume)
+            stack.enter_context(run.alone())
+            if run.has_model() and not resume and not overwrite:
+                raise RunError(
+                    f"{run_dir}: holds a trained model: --resume continues it, --overwrite replaces it, or name another"
+                )
+        used.compare(dataset.fingerprint, run.config, run.settings)
+        stack.enter_context(used.scope())
+        interruption = stack.enter_context(Interruption())
+        training = _Training(dataset, run, Display(quiet or not used.first), interruption, used)
+        training.begin(max_minutes, samples if used.first else 0)
+        if resume:
+            training.resume(epochs)
+        else:
+            training.compile()
+        result = training.fit(callbacks if used.first else ())
+    used.leave()
+    return result
+
+
+def _open(
+    data: str | Path,
+    folder: Path,
+    model: ModelConfig | None,
+    settings: TrainConfig | None,
+    devices: Devices,
+    resume: bool,
+) -> tuple[Dataset, Run]:
+    """Return the dataset and the run, which is new or to be resumed."""
+    import rollcore
+    from seq2seq.training.startup import device_name
+
+    dataset = rollcore.open_dataset(data)
     if resume:
-        run = Run.open(run_dir)
+        run = Run.open(folder)
         if run.dataset["fingerprint"] != dataset.fingerprint:
-            raise RunError(f"{data}: not the dataset that {run_dir} was trained on: train a new run")
+            raise RunError(f"{data}: not the dataset that {folder} was trained on: train a new run")
     else:
         if model is None:
             model, usual = recipe(dataset)
         else:
             usual = train_config(dataset, model)
-        run = Run.new(run_dir, model, settings or usual, dataset, device_name())
-    with run.alone():
-        if run.has_model() and not resume and not overwrite:
-            raise RunError(
-                f"{run_dir}: holds a trained model: --resume continues it, --overwrite replaces it, or name another"
-            )
-        with Interruption() as interruption:
-            training = _Training(dataset, run, Display(quiet), interruption)
-            training.begin(max_minutes, samples)
-            if resume:
-                training.resume(epochs)
-            else:
-                training.compile()
-            return training.fit(callbacks)
+        run = Run.new(folder, model, settings or usual, dataset, devices.describe(device_name()))
+    devices.check(run.settings.batch_size)
+    return dataset, run
 
 
 class _Training:
     """One training of a run, from the first line on the screen to the result."""
 
-    def __init__(self, dataset: Dataset, run: Run, display: Display, interruption: Interruption) -> None:
+    def __init__(
+        self, dataset: Dataset, run: Run, display: Display, interruption: Interruption, devices: Devices
+    ) -> None:
         self.dataset, self.run, self.display, self.interruption = dataset, run, display, interruption
+        self.devices = devices
 
     def begin(self, max_minutes: float | None, samples: int) -> None:
         """Seed everything, and open the data."""
@@ -146,7 +177,8 @@ class _Training:
         # The seed decides everything: weights, order of windows, shifts, dropout.
         run = self.run
         keras.utils.set_random_seed(run.settings.seed)
-        batches = RollBatches(self.dataset, run.config, run.settings)
+        share = self.devices.process, self.devices.processes
+        batches = RollBatches(self.dataset, run.config, run.settings, share=share)
         validation = RollBatches(self.dataset, run.config, split="validation")
         heavy = _multiplications(run.config, run.settings.batch_size) > HEAVY * 1e9
         self.updates = len(batches)
@@ -163,6 +195,7 @@ class _Training:
             self.interruption,
             max_minutes,
         )
+        self.epochs.devices = self.devices
         if samples:
             self.epochs.on_best = lambda epoch: self._sample(epoch, samples)
         self.epochs.facts = Corpus.of(self.dataset).to_dict()
@@ -340,8 +373,10 @@ class _Training:
         """Say what is trained, on what, and for how long."""
         config, settings, say = self.run.config, self.run.settings, self.display.say
         place = f"{self.run.facts['backend']} {self.run.facts['versions'].get(self.run.facts['backend'], '')}"
-        cudnn = ", whose cuDNN takes the LSTM layers" if self.run.facts["device"] != "CPU" else ""
+        cudnn = ", whose cuDNN takes the LSTM layers" if "CPU" not in self.run.facts["device"] else ""
         say(f"{place} on {self.run.facts['device']}{cudnn}")
+        if self.devices.processes > 1:
+            say(f"{self.devices.processes} processes take part")
         pitches = f"pitches {config.low} to {config.high}"
         say(f"{config.model}, {config.head}: {self.net.count_params():,} parameters, {pitches}")
         say(

@@ -51,8 +51,8 @@ def device_name() -> str:
     if backend == "jax":
         import jax
 
-        kinds = [device.device_kind for device in jax.devices()]
-        return ", ".join("CPU" if kind == "cpu" else kind for kind in kinds)
+        kind = jax.local_devices()[0].device_kind
+        return "CPU" if kind == "cpu" else kind
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

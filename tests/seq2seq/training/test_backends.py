@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 
@@ -70,3 +72,100 @@ def test_a_training_on_each_backend(backend, package, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("trained\n")
+
+
+TRAIN = ["--model", "seq2seq", "--head", "bernoulli", "--units", "6", "--input-frames", "4", "--target-frames", "6"]
+TRAIN += ["--batch-size", "8", "--dropout", "0", "--epochs", "2", "--samples", "0", "--hop", "8"]
+# The command; with a first argument it gets SIGTERM after the first call of the backend in the second epoch.
+COMMAND = """
+import os, signal, sys
+from seq2seq.entry import seq2seq as main
+
+if sys.argv[1]:
+    import seq2seq.training.epochs as epochs
+
+    class Epochs(epochs.Epochs):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.epoch == 1 and batch:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    epochs.Epochs = Epochs
+sys.argv[:2] = ["seq2seq", "train"]
+sys.exit(main())
+"""
+
+
+def run_processes(arguments, processes=1, ended=None, flags=""):
+    """Run the training in several processes, of which `ended` gets SIGTERM; give exit statuses and outputs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    begun = []
+    for process in range(processes):
+        environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
+        if processes > 1:
+            environment.update(JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES=str(processes))
+            environment.update(JAX_PROCESS_ID=str(process))
+        command = [sys.executable, "-c", COMMAND, "now" * (process == ended), *map(str, arguments)]
+        begun.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+    try:
+        said = [process.communicate(timeout=600) for process in begun]
+    finally:
+        for process in begun:
+            process.kill()
+    return [process.returncode for process in begun], said
+
+
+def losses(run):
+    with open(run / "metrics.csv", newline="") as file:
+        return [
+            float(row[name])
+            for row in csv.DictReader(file)
+            for name in ("train_nats_per_frame", "validation_nats_per_frame")
+        ]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A dataset, and a run of one device on it."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    folder = tmp_path_factory.mktemp("alone")
+    rollcore.build_dataset(
+        rollcore.make_chords(folder / "midi")[::12], folder / "few.h5", planes="sounding", split=(2, 1, 1)
+    )
+    statuses, said = run_processes([folder / "few.h5", "-o", folder / "run", *TRAIN])
+    assert statuses == [0], said
+    return folder / "few.h5", folder / "run"
+
+
+def test_two_devices_learn_as_one_does(alone, tmp_path):
+    data, run = alone
+    statuses, said = run_processes(
+        [data, "-o", tmp_path / "run", *TRAIN, "--devices", "all"],
+        flags="--xla_force_host_platform_device_count=2",
+    )
+    assert statuses == [0], said
+    assert "on 2 x CPU" in said[0][0]
+    assert losses(tmp_path / "run") == pytest.approx(losses(run), abs=1e-4)
+
+
+def test_two_processes_stop_together_and_go_on_to_the_same_end(alone, tmp_path):
+    data, run = alone
+    arguments = [data, "-o", tmp_path / "run", *TRAIN]
+    statuses, said = run_processes(arguments, processes=2, ended=1)
+    assert statuses == [130, 130], said
+    assert "interrupted" in said[0][0]
+    assert "nats" not in said[1][0], "the first process alone prints"
+    assert len(losses(tmp_path / "run")) == 2
+    statuses, said = run_processes([*arguments, "--resume"], processes=2)
+    assert statuses == [0, 0], said
+    assert "better than" in said[0][0]
+    assert losses(tmp_path / "run") == pytest.approx(losses(run), abs=1e-4)
+    # What one process must not do ends the others too.
+    statuses, said = run_processes(arguments, processes=2)
+    assert statuses == [1, 1], said
+    assert "holds a trained model" in said[0][1]
+    assert "another process could not begin" in said[1][1]

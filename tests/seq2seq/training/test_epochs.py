@@ -11,7 +11,9 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from rollcore import open_dataset  # noqa: E402
 from seq2seq import model_config, train  # noqa: E402
 from seq2seq.errors import RunError  # noqa: E402
+from seq2seq.run import Run  # noqa: E402
 from seq2seq.training import epochs  # noqa: E402
+from seq2seq.training.devices import Devices  # noqa: E402
 from seq2seq.training.epochs import Epochs, Feed  # noqa: E402
 
 QUIET = {"quiet": True, "samples": 0}
@@ -102,3 +104,21 @@ def test_how_long_all_of_it_takes_is_told_with_a_way_out(seconds, limit, told):
     assert "0.5 s an update" in said[0]
     assert told in said[0]
     assert (";" in said[0]) == bool(told)
+
+
+class Interrupted(Devices):
+    """A process among others, of which one was interrupted before it asked for the `when`-th time."""
+
+    when, asked = 3, 0
+
+    def most(self, value):
+        Interrupted.asked += 1
+        return max(value, epochs._STOP if Interrupted.asked >= self.when else 0)
+
+
+def test_a_process_stops_after_the_same_update_as_another_one(data, small, tmp_path, monkeypatch):
+    monkeypatch.setattr("seq2seq.training.fit.join", lambda choice: Interrupted())
+    monkeypatch.setattr("seq2seq.models.architectures.most_steps_per_execution", lambda: 1)
+    result = train(data, tmp_path / "run", small.model, small.settings, **QUIET)
+    assert result["interrupted"]
+    assert Run.open(tmp_path / "run").progress()["updates"] == Interrupted.when

@@ -278,3 +278,19 @@ def test_a_dataset_cut_short_is_told_before_the_next_epoch(dataset, tmp_path):
     os.truncate(tmp_path / "x.h5", 4096)
     with pytest.raises(DatasetError, match=r"x\.h5: was cut short since it was opened"):
         batches.on_epoch_end()
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_the_shares_of_a_batch_are_the_batch(data, small, parts):
+    settings = dataclasses.replace(small.settings, batch_size=6)
+    dataset = open_dataset(data)
+    whole = RollBatches(dataset, small.model, settings)
+    shares = [RollBatches(dataset, small.model, settings, share=(part, parts)) for part in range(parts)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for index in (0, 1, -1):
+        inputs, targets, weights = whole[index]
+        read = [share[index] for share in shares]
+        for name, values in inputs.items():
+            assert np.array_equal(np.concatenate([batch[0][name] for batch in read]), values), name
+        assert np.array_equal(np.concatenate([batch[1] for batch in read]), targets)
+        assert np.array_equal(np.concatenate([batch[2] for batch in read]), weights)
