@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from windows_of_echoes import write_echoes
+
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from seq2seq.models.architectures import build_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
-from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.sampling.sampler import pack  # noqa: E402
 
 BOTH = ("sounding", "onset")
@@ -61,7 +62,7 @@ def echoes_of(config, pieces, start, frames):
     echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
     match = np.zeros(echo.shape[:2], np.uint8)
     for n, piece in enumerate(pieces):
-        find_echoes(piece, start, config.echo, echo[n], match[n])
+        write_echoes(piece, start, config.echo, echo[n], match[n])
     return {"echo": echo, "match": match}
 
 

@@ -40,31 +40,26 @@ def frame_keys(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return keys
 
 
-def find_echoes(
-    rows: NDArray[np.uint8], start: int, reach: int, echo: NDArray[np.uint8], match: NDArray[np.uint8]
-) -> None:
-    """Write the echoes of the frames of a window.
+def find_echoes(rows: NDArray[np.uint8], reach: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return at which lag each frame of a piece has its echo, and how long the run is that says so.
 
     Parameters
     ----------
     rows
         All frames of the piece, ``(frames, c, 16)``.
-    start
-        Which of them the window begins with; negative where it begins before the piece.
     reach
         The longest lag.
-    echo
-        ``(s, c, 16)``, written: the echo of each frame of the window, silent where there is none.
-    match
-        ``(s,)``, written: the length of its run, at most `LONGEST`; 0 where there is none.
+
+    Returns
+    -------
+    lags : uint32 array, shape (frames,)
+        The echo of frame t is ``rows[t - lags[t]]``; 0 where there is none.
+    match : uint8 array, shape (frames,)
+        The length of the run, at most `LONGEST`; 0 where there is none.
     """
-    # What no run before the window's first frame can reach is not looked at.
-    cut = max(0, start - reach - 2 * LONGEST)
-    rows, start = rows[cut:], start - cut
-    end = min(start + len(match), len(rows))
-    echo[:], match[:] = 0, 0
-    if end > 0:
-        _find(frame_keys(rows[:end]), rows, start, np.zeros(min(reach, end), np.uint8), echo, match)
+    lags, match = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.uint8)
+    _find(frame_keys(rows), np.zeros(min(reach, len(rows)), np.uint8), lags, match)
+    return lags, match
 
 
 class Echoes:
@@ -124,7 +119,7 @@ def _listen(keys, t, runs):
 
     ``runs[-lag]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`: from the longest
     lag to the shortest, as the frames stand in memory, so that LLVM makes vectors of the loop. They are zeros
-    before frame 1, or `LONGEST` frames before the runs are wanted.
+    before frame 1.
     """
     lags = min(t - 1, len(runs))
     last, past = keys[t - 1], keys[t - 1 - lags : t - 1]
@@ -143,12 +138,11 @@ def _listen(keys, t, runs):
 
 
 @compiled
-def _find(keys, rows, start, runs, echo, match):
-    for t in range(max(1, start - LONGEST + 1), len(keys)):
+def _find(keys, runs, lags, match):
+    for t in range(1, len(keys)):
         lag, run = _listen(keys, t, runs)
-        if lag and t >= start:
-            echo[t - start] = rows[t - lag]
-            match[t - start] = run
+        if lag:
+            lags[t], match[t] = lag, run
 
 
 @compiled

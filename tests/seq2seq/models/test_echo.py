@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from windows_of_echoes import write_echoes
+
 pytest.importorskip("numba")
 
-from seq2seq.models.echo import LONGEST, TOLD, TRUST, Echoes, find_echoes, frame_keys
+from seq2seq.models.echo import LONGEST, TOLD, TRUST, Echoes, frame_keys
 
 
 def slow_echo(rows, t, reach):
@@ -39,7 +41,7 @@ def piece(request):
 @pytest.mark.parametrize("start", [-20, 0, 130, 199, 255, 290])
 def test_echoes_are_those_of_the_longest_match(piece, start, reach):
     echo, match = np.full((60, *piece.shape[1:]), 255, np.uint8), np.full(60, 255, np.uint8)
-    find_echoes(piece, start, reach, echo, match)
+    write_echoes(piece, start, reach, echo, match)
     for i in range(60):
         t = start + i
         run, wanted = slow_echo(piece, t, reach) if 0 < t < len(piece) else (0, None)
@@ -49,24 +51,24 @@ def test_echoes_are_those_of_the_longest_match(piece, start, reach):
 
 def test_a_written_out_repeat_is_its_own_echo(piece):
     echo, match = np.empty_like(piece), np.empty(len(piece), np.uint8)
-    find_echoes(piece, 0, 4096, echo, match)
+    write_echoes(piece, 0, 4096, echo, match)
     assert np.array_equal(echo[240:270], piece[240:270])
     assert (match[240:270] == LONGEST).all()
     assert match[0] == match[1] == 0
     assert not echo[0].any()
     # 110 frames before is too far for a reach of 109.
-    find_echoes(piece, 0, 109, echo, match)
+    write_echoes(piece, 0, 109, echo, match)
     assert match[240:270].max() < LONGEST
 
 
 def test_echoes_are_known_from_the_past_alone(piece):
     before = np.empty_like(piece), np.empty(len(piece), np.uint8)
-    find_echoes(piece, 0, 4096, *before)
+    write_echoes(piece, 0, 4096, *before)
     for t in (1, 50, 205, 299):
         changed = piece.copy()
         changed[t:] = 255 - changed[t:]
         after = np.empty_like(piece), np.empty(len(piece), np.uint8)
-        find_echoes(changed, 0, 4096, *after)
+        write_echoes(changed, 0, 4096, *after)
         assert all(np.array_equal(a[: t + 1], b[: t + 1]) for a, b in zip(before, after, strict=True))
 
 
@@ -76,7 +78,7 @@ def test_outputs_that_grow_have_the_echoes_of_the_finished_piece(piece):
     finished = np.stack([piece, others])
     wanted = [np.zeros_like(finished), np.zeros(finished.shape[:2], np.uint8)]
     for n, rows in enumerate(finished):
-        find_echoes(rows, 0, 100, wanted[0][n], wanted[1][n])
+        write_echoes(rows, 0, 100, wanted[0][n], wanted[1][n])
     growing = np.zeros_like(finished)
     growing[:, :40] = finished[:, :40]
     echoes = Echoes(growing, 100)

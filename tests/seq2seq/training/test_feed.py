@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from small_dataset import LENGTHS, write_dataset
+from windows_of_echoes import write_echoes
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
@@ -25,7 +26,6 @@ from rollcore import (  # noqa: E402
 )
 from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.config import ModelConfig, TrainConfig  # noqa: E402
-from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.training.feed import RollBatches, cover  # noqa: E402
 
 
@@ -181,7 +181,7 @@ def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
             for n, shift in enumerate(inputs["shift"]):
                 roll = dataset.rows(int(batches.pieces[part.piece[n]]))
                 echo, match = np.empty((10, 1, 16), np.uint8), np.empty(10, np.uint8)
-                find_echoes(roll, int(part.frame[n]) - 4, reach, echo, match)
+                write_echoes(roll, int(part.frame[n]) - 4, reach, echo, match)
                 moved = np.roll(np.unpackbits(echo, axis=-1, bitorder="little"), shift, axis=-1)
                 np.testing.assert_array_equal(inputs["echo"][n], np.packbits(moved, axis=-1, bitorder="little"))
                 np.testing.assert_array_equal(inputs["match"][n], match)
