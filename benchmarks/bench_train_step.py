@@ -1,9 +1,12 @@
-"""One update of a model at batch 64 on the CPU, and the share of it that feeding takes."""
+"""What a training takes on the CPU: target frames a second, the time to a loss, PyTorch beside it, and the feed.
+
+A target frame is a frame that is predicted and learnt from; what a window reads before it is part of its price.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import os
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,8 @@ if peers.available("torch"):
 BATCH_SIZE = 64
 N_FILES = 1000
 FEED_SHARE_TARGET = 0.02
+LOSS_WANTED, MOST_UPDATES = 5.0, 5000
+TORCH = "PyTorch nn.LSTM, the batch unpacked by NumPy"
 
 
 @pytest.fixture(scope="module")
@@ -29,56 +34,26 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return rollcore.open_dataset(out)
 
 
-def _torch_step(config: Any) -> tuple[Any, int]:
-    """Build the `blog` architecture in PyTorch; give its update from packed rows, and its number of weights."""
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    width = config.pitches
-
-    class Blog(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder_0 = nn.LSTM(width, config.units, batch_first=True)
-            self.encoder_norm = nn.BatchNorm1d(config.units)
-            self.encoder_1 = nn.LSTM(config.units, config.units, batch_first=True)
-            self.decoder_0 = nn.LSTM(config.units, config.units, batch_first=True)
-            self.decoder_norm = nn.BatchNorm1d(config.units)
-            self.decoder_1 = nn.LSTM(config.units, config.units, batch_first=True)
-            self.dropout = nn.Dropout(config.dropout)
-            self.logits = nn.Linear(config.units, width)
-
-        def forward(self, frames: Any) -> Any:
-            out = self.encoder_0(frames)[0]
-            out = self.dropout(self.encoder_norm(out.transpose(1, 2)).transpose(1, 2))
-            out = self.encoder_1(out)[0][:, -1:].expand(-1, config.target_frames, -1)
-            out = self.decoder_0(out)[0]
-            out = self.dropout(self.decoder_norm(out.transpose(1, 2)).transpose(1, 2))
-            return self.logits(self.decoder_1(out)[0])
-
-    model = Blog()
-    optimizer = torch.optim.Adam(model.parameters())
-
-    def bits(rows: np.ndarray) -> Any:
-        unpacked = np.unpackbits(rows[:, :, 0], axis=-1, bitorder="little")[..., config.low : config.high + 1]
-        return torch.from_numpy(unpacked.astype(np.float32))
-
-    def step(inputs: dict[str, np.ndarray], targets: np.ndarray, weights: np.ndarray) -> float:
-        optimizer.zero_grad()
-        logits = model(bits(inputs["rows"][:, : config.input_frames]))
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, bits(targets), reduction="none")
-        mean = (loss.sum(-1) * torch.from_numpy(weights)).mean()
-        mean.backward()
-        optimizer.step()
-        return float(mean.detach())
-
-    # PyTorch keeps two bias vectors an LSTM where Keras keeps one; the sum of the two is what counts.
-    spare = sum(p.numel() for name, p in model.named_parameters() if "bias_hh" in name)
-    return step, sum(p.numel() for p in model.parameters()) - spare
+@pytest.fixture(scope="module")
+def midi_dataset(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Give a dataset as the commands make it by default, of both planes."""
+    rollcore = pytest.importorskip("rollcore")
+    out = tmp_path_factory.mktemp("train_step") / "both.h5"
+    rollcore.build_dataset(corpus.corpus(N_FILES), out, steps_per_beat=4, planes=("sounding", "onset"))
+    return rollcore.open_dataset(out)
 
 
-def _prepare(dataset: Any, preset: str) -> tuple[Any, Any, Any]:
+@pytest.fixture(scope="module")
+def sample_pack(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Give the sample pack on the musical grid."""
+    rollcore = pytest.importorskip("rollcore")
+    folder = tmp_path_factory.mktemp("train_step")
+    rollcore.make_chords(folder / "chords")
+    rollcore.build_dataset(folder / "chords", folder / "chords.h5", steps_per_beat=4, planes="sounding")
+    return rollcore.open_dataset(folder / "chords.h5")
+
+
+def _prepare(dataset: Any, preset: str, **options: Any) -> tuple[Any, Any, Any]:
     """Give a configuration, a freshly compiled model of it, and the batches that train it."""
     if not peers.available("keras"):
         pytest.skip("keras is not installed")
@@ -92,7 +67,7 @@ def _prepare(dataset: Any, preset: str) -> tuple[Any, Any, Any]:
     # Echoes are the dearest part of a batch: `tied` has them, although it would not by default on this grid.
     config = dataclasses.replace(ModelConfig(), model=preset, head=head, echo=4096 if preset == "tied" else 0)
     model = build_model(config)
-    model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high))
+    model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high), **options)
     return config, model, RollBatches(dataset, config, TrainConfig(batch_size=BATCH_SIZE))
 
 
@@ -118,26 +93,110 @@ def test_feed_share(race: Any, dataset: Any, preset: str) -> None:
 
 
 @pytest.mark.only_full
-def test_torch(race: Any, dataset: Any) -> None:
-    """The same architecture in Keras and in PyTorch."""
+@pytest.mark.parametrize("preset", ["blog", "seq2seq"])
+def test_torch(race: Any, dataset: Any, preset: str) -> None:
+    """The same architecture with the same weights in Keras and in PyTorch."""
     if not peers.available("torch"):
         pytest.skip("torch is not installed")
-    config, model, batches = _prepare(dataset, "blog")
-    batch = batches[0]
-    torch_step, torch_weights = _torch_step(config)
-    peer = "PyTorch nn.LSTM, the batch unpacked by NumPy"
+    from benchmarks.torch_models import Peer
 
-    def check(results: dict[str, Any]) -> None:
-        assert torch_weights == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-        # Untrained, both are close to ignorance: one bit a pitch.
-        assert abs(results["Keras"] - results[peer]) < 0.1 * results["Keras"]
+    config, model, batches = _prepare(dataset, preset)
+    batch = batches[0]
+    other = Peer(model)
+    assert other.weights == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    ours = float(model.test_on_batch(*batch))
+    assert abs(ours - other.evaluate(*batch)) < 1e-4 * ours
+    race(
+        {"Keras": lambda: float(model.train_on_batch(*batch)), TORCH: lambda: other.update(*batch)},
+        question=f"One update of `{preset}`, batch {BATCH_SIZE}, Keras over TensorFlow and PyTorch",
+        unit="target frame",
+        units=BATCH_SIZE * config.target_frames,
+        rounds=15,
+        targets={TORCH: 1.0},
+    )
+
+
+@pytest.mark.only_full
+def test_presets(race: Any, midi_dataset: Any) -> None:
+    """Target frames a second of each preset, and of the default of version 0.1."""
+    if not peers.available("keras"):
+        pytest.skip("keras is not installed")
+    import keras
+
+    from seq2seq import RollBatches, TrainConfig, build_model, model_config
+    from seq2seq.models.layers import RollLoss
+    from seq2seq.training.presets import recipe
+
+    def contender(config: Any, settings: Any) -> tuple[Any, float]:
+        keras.utils.set_random_seed(0)
+        model = build_model(config)
+        model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high))
+        batch = RollBatches(midi_dataset, config, settings)[0]
+        model.train_on_batch(*batch)
+        spent[config] = processor_time(lambda: model.train_on_batch(*batch))
+        return lambda: float(model.train_on_batch(*batch)), settings.batch_size * config.target_frames
+
+    def processor_time(call: Any, times: int = 3) -> float:
+        began = time.process_time()
+        for _ in range(times):
+            call()
+        return (time.process_time() - began) / times
+
+    spent: dict[Any, float] = {}
+    recipes = {f"seq2seq, preset {name}": recipe(midi_dataset, name) for name in ("standard", "quick")}
+    recipes["seq2seq, the default of version 0.1"] = model_config(midi_dataset), TrainConfig(batch_size=8)
+    contenders = {name: contender(*configs) for name, configs in recipes.items()}
+    low, high = recipes["seq2seq, preset standard"][0].low, recipes["seq2seq, preset standard"][0].high
+    race(
+        contenders,
+        question=f"Learning a target frame with `tied`, both planes, pitches {low} to {high}, 4 steps a beat",
+        unit="target frame",
+        rounds=5,
+    )
+    for name, (config, _) in recipes.items():
+        race.fact(f"{name}: target frames a CPU second", contenders[name][1] / spent[config], "")
+
+
+@pytest.mark.only_full
+def test_time_to_a_loss(race: Any, sample_pack: Any) -> None:
+    """Build and train `seq2seq` until the validation loss of the sample pack is down, in Keras and in PyTorch."""
+    if not peers.available("torch"):
+        pytest.skip("torch is not installed")
+    from benchmarks.torch_models import Peer
+    from seq2seq import RollBatches, TrainConfig
+
+    def train(kind: str) -> int:
+        config, model, _ = _prepare(sample_pack, "seq2seq", steps_per_execution=8)
+        batches = RollBatches(sample_pack, config, TrainConfig(batch_size=8))
+        validation = list(RollBatches(sample_pack, config, split="validation", batch_size=64))
+        counted = [float(weights.sum()) for _, _, weights in validation]
+        learner = model if kind == "Keras" else Peer(model)
+        updates = 0
+        while updates < MOST_UPDATES:
+            if kind == "Keras":
+                learner.fit(batches, shuffle=False, verbose=0)  # it draws the next epoch
+                nats = [float(learner.test_on_batch(*batch)) for batch in validation]
+            else:
+                for index in range(len(batches)):
+                    learner.update(*batches[index])
+                batches.on_epoch_end()
+                nats = [learner.evaluate(*batch) for batch in validation]
+            updates += len(batches)
+            if np.average(nats, weights=counted) <= LOSS_WANTED:
+                break
+        return updates
+
+    def check(results: dict[str, int]) -> None:
+        # The same model on the same batches: but for the dropout, the same training.
+        assert abs(results["Keras"] - results[TORCH]) < 0.35 * results["Keras"]
 
     race(
-        {"Keras": lambda: float(model.train_on_batch(*batch)), peer: lambda: torch_step(*batch)},
-        question=f"One update of `blog`, batch {BATCH_SIZE}, Keras over TensorFlow and PyTorch",
-        unit="update",
+        {"Keras": lambda: train("Keras"), TORCH: lambda: train(TORCH)},
+        question=f"`seq2seq` trained on the sample pack to {LOSS_WANTED} nats a frame of its validation split",
+        unit="training",
         check=check,
-        rounds=15,
+        rounds=3,
+        targets={TORCH: 1.0},
     )
 
 

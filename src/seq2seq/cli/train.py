@@ -74,7 +74,7 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
 @click.option(
     "--target-frames",
     type=click.IntRange(1),
-    help="Frames that it predicts.  [default: 96; large: 50]",
+    help="Frames that it predicts.  [default: up to 96; large: 50]",
 )
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
 @click.option(

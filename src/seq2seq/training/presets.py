@@ -60,6 +60,7 @@ MOST_PASSES, LEAST_UPDATES, MOST_EPOCHS = 6, 600, 50
 # Of the model that is shared by all pitches: narrower layers, and longer targets, so that less of the time goes into
 # frames that are read and not learnt from. A target frame takes 0.56 of the processor time of 64 units and 50 + 50
 # frames, and with one layer 0.46.
+LEAST_TARGET = 16
 LEAN = {"units": 48, "input_frames": 32, "target_frames": 96, "batch_size": 4}
 
 
@@ -92,13 +93,20 @@ PRESETS = {
 def recipe(dataset: Dataset, preset: str = "standard", **settings: Any) -> tuple[ModelConfig, TrainConfig]:
     """Return both configurations of a *preset* for *dataset*; *settings* are fields of either, wanted otherwise.
 
+    A target is not longer than the piece in the middle: half of the chorales' windows would be padding.
+
     Raises
     ------
     ConfigError
         If a setting is out of range, or there is no such preset.
     """
     chosen = _preset(preset)
-    settings = {**chosen.model, **(chosen.tied if settings.get("model", "tied") == "tied" else {}), **settings}
+    usual = {**chosen.model, **(chosen.tied if settings.get("model", "tied") == "tied" else {})}
+    if "target_frames" in usual:
+        frames = dataset.pieces["frames"][dataset.split("train")]
+        middle = int(sorted(frames)[len(frames) // 2]) if len(frames) else 0
+        usual["target_frames"] = min(usual["target_frames"], max(LEAST_TARGET, middle))
+    settings = {**usual, **settings}
     model = model_config(dataset, **_fields(ModelConfig, settings))
     return model, train_config(dataset, model, preset, **_fields(TrainConfig, settings))
 
