@@ -9,6 +9,7 @@ on one thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -111,8 +112,10 @@ VOICES: dict[str, tuple[str, ...]] = {
     "pop909-melody": ("melody=MELODY",),
     "pop909-piano": ("piano=PIANO,BRIDGE",),
 }
-POP909_MODEL = {"units": 32, "layers": 1, "conv": 24, "input_frames": 32, "target_frames": 64}
-POP909_TRAIN = {"epochs": 1, "batch_size": 4, "learning_rate": 4e-3}
+POP909: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "tied": ({"units": 32, "layers": 1, "conv": 24}, {"epochs": 1, "batch_size": 4}),
+    "seq2seq": ({"units": 96}, {"epochs": 3, "batch_size": 16}),
+}
 
 
 def recipes() -> dict[str, dict[str, Any]]:
@@ -133,8 +136,10 @@ def recipes() -> dict[str, dict[str, Any]]:
     for name, (changes, train) in CHORDS.items():
         fields = {"model": name, "input_frames": 32, "target_frames": 64, **changes}
         found[f"chords-{name}"] = {"dataset": "chords", "model": fields, "train": {"seed": 0, **train}}
-    for name in VOICES:
-        found[name] = {"dataset": name, "model": POP909_MODEL, "train": {"seed": 0, **POP909_TRAIN}}
+    for name, data in itertools.product(POP909, VOICES):
+        changes, train = POP909[name]
+        fields = {"model": name, "input_frames": 32, "target_frames": 64, **changes}
+        found[f"{data}-{name}"] = {"dataset": data, "model": fields, "train": {"seed": 0, **train}}
     return found
 
 
