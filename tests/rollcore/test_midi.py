@@ -471,3 +471,19 @@ def test_the_rest_at_the_end_belongs_to_the_piece():
         assert np.array_equal(read_midi(out.getvalue(), strict=True).notes["offset_tick"], midi.notes["offset_tick"])
     with pytest.raises(RollcoreError, match="ticks after the event before it"):
         write_midi(midi, io.BytesIO(), end_tick=2**28 + 960)
+
+
+def test_a_file_of_more_notes_than_memory_is_reserved_for():
+    n = 230_000
+    events = np.zeros((2 * n, 3), np.uint8)  # delta, pitch, velocity
+    events[:, 0] = 1
+    events[:, 1] = np.tile(np.arange(n) % 128, 2)
+    events[:n, 2] = 64
+    played = b"\x01\x90" + events.tobytes()[1:] + b"\x00\xff\x2f\x00"
+    unended = b"\x00\x91\x05\x40" + b"\x00\x05\x40" * 60_000 + b"\x87\xff\x7f\xff\x2f\x00"  # far beyond 16 beats
+    tracks = b"".join(b"MTrk" + len(body).to_bytes(4, "big") + body for body in (unended, played))
+    midi = read_midi(bytes.fromhex("4D546864 00000006 0001 0002 0060") + tracks)
+    assert np.array_equal(midi.notes["onset_tick"], np.arange(1, n + 1))
+    assert np.array_equal(midi.notes["offset_tick"], np.arange(n + 1, 2 * n + 1))
+    assert np.array_equal(midi.notes["pitch"], np.arange(n) % 128)
+    assert midi.repairs == {"unended_note": 60_001}
