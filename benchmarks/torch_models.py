@@ -88,7 +88,7 @@ class Seq2Seq(nn.Module):
         for ours, theirs in ((self.encoder, model.encoder), (self.decoder, model.decoder)):
             for layer, theirs_layer in zip(ours, theirs, strict=True):
                 _take_lstm(layer, theirs_layer)
-        head = model.head
+        (head,) = model.heads
         _take_dense(self.logit, head.logit)
         _take_dense(self.entry, head.entry)
         with torch.no_grad():
