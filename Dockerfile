@@ -21,7 +21,7 @@ COPY --from=wheel /wheels /wheels
 # The wheel is of these sources; what it needs is bounded by pyproject.toml.
 # hadolint ignore=DL3013
 RUN wheel="$(echo /wheels/*.whl)" \
-    && python -m pip install --no-cache-dir "${wheel}[${DEVICE},plot,zstd,parquet,azureml]" \
+    && python -m pip install --no-cache-dir "${wheel}[${DEVICE},plot,zstd,parquet,azure,azureml]" \
     && rm -rf /wheels \
     && useradd --create-home --uid 1000 music
 USER 1000
