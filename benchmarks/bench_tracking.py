@@ -113,7 +113,7 @@ def test_a_training_with_trackers(race: Any, scratch: Path, server: str) -> None
             question=f"A training of {EPOCHS} epochs of the sample pack, whole command",
             unit="training",
             before=lambda: [shutil.rmtree(path) for path in scratch.glob("run-*")],
-            rounds=5,
+            rounds=3,
         )
     for name, seconds in used.items():
         more = statistics.median(a - b for a, b in zip(seconds, used["without"], strict=True))
