@@ -27,6 +27,7 @@ from rollcore import (  # noqa: E402
 from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.config import ModelConfig, TrainConfig  # noqa: E402
 from seq2seq.training.feed import RollBatches, cover  # noqa: E402
+from untrained import write_voices  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,22 @@ def test_training_batches_are_transposed_and_say_by_how_much(dataset):
     share = counts / len(shifts)
     assert abs(share[5] - 0.25) < 0.06
     assert np.abs(share[np.arange(11) != 5] - 0.075).max() < 0.04
+
+
+def test_the_order_of_voices_is_drawn_for_every_window_of_a_training(tmp_path):
+    duets = open_dataset(write_voices(tmp_path / "midi"))
+    config = dataclasses.replace(CONFIG, planes=duets.planes)
+    batches = RollBatches(duets, config, TrainConfig(batch_size=4))
+    orders = []
+    for epoch in range(10):
+        batches.draw(epoch)
+        orders += [order for i in range(len(batches)) for order in batches[i][0]["order"].tolist()]
+    assert set(map(tuple, orders)) == {(0, 1), (1, 0)}
+    assert abs(np.mean([order == [0, 1] for order in orders]) - 0.5) < 0.1
+    for order, wanted in ((None, [0, 1]), ([1, 0], [1, 0])):
+        inputs, _, _ = RollBatches(duets, config, split="train", order=order)[0]
+        assert (inputs["order"] == wanted).all()
+        assert inputs["order"].dtype == np.int32
 
 
 def test_half_of_the_training_windows_know_when_their_piece_ends(dataset):
