@@ -1,9 +1,11 @@
 """The comparison with the stored ratios: what fails a quick run, and what does not."""
 
+import importlib.util
 import json
 
+import numpy as np
 import pytest
-from benchmarks import report
+from benchmarks import bench_gpu, report
 
 
 def write_run(folder, **ratios):
@@ -55,3 +57,25 @@ def test_floors_our_own_variants_and_what_was_never_stored_fail_nothing(results)
     names = ("floor: memcpy", "rollcore, out= kept", "seq2seq, 8 outputs", "a new peer")
     write_run(results, **dict.fromkeys(names, 0.1))
     assert report.compare(results) == {}
+
+
+# What bench_gpu.py does on a GPU, on the CPU here.
+tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
+
+
+@tensorflow
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_worker_makes_an_update_for_each_line(policy):
+    with bench_gpu.worker("tensorflow", "blog", 2, policy) as update:
+        losses = [update() for _ in range(3)]
+    assert np.isfinite(losses).all()
+    assert losses[2] < losses[0]
+
+
+@tensorflow
+def test_the_lstms_that_race_compute_the_same():
+    cudnn, generic = (call() for call in bench_gpu.lstms(4, 3, 2).values())
+    assert len(cudnn) == 4
+    for ours, theirs in zip(cudnn, generic, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -337,6 +337,8 @@ class _Training:
         if interrupted:
             self.display.say(f"interrupted: {run.path} keeps what was learnt so far; --resume continues from there")
         history = epochs.history
+        if history:
+            self._tell_waiting(history)
         if history and not plot_losses({run.name: history}, run.loss_picture):
             self.display.say("no loss.png: matplotlib is not installed (pip install 'rollcore[plot]')")
         return {
@@ -346,6 +348,12 @@ class _Training:
             "parameters": self.net.count_params(),
             "interrupted": interrupted,
         }
+
+    def _tell_waiting(self, history: History) -> None:
+        """Say which share of their time the updates waited for batches."""
+        seconds = [row["seconds"] for row in history]
+        waited = sum(row["waiting_share"] * row["seconds"] for row in history) / max(1e-9, sum(seconds))
+        self.display.say(f"updates waited {waited:.1%} of the time for data")
 
     def _finish_epoch(self, callbacks: Sequence[Any]) -> None:
         """Go on with the epoch that a former training left before its end."""

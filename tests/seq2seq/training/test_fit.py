@@ -122,6 +122,7 @@ def test_a_run_that_was_stopped_within_epochs_comes_to_the_same_end(
     assert first["best_epoch"] == first["history"][0]["epoch"]
     said = capsys.readouterr().out
     assert "the time is up" in said
+    assert f"updates waited {first['history'][0]['waiting_share']:.1%} of the time for data" in said
     # Ctrl-C while the second epoch runs, then while it is scored.
     second = train(data, folder, resume=True, callbacks=[At(1, 0, interrupt)], **fit)
     assert second["interrupted"]
