@@ -503,6 +503,11 @@ def _opened(address: str) -> tuple[Any, str]:
     if _EXTRAS.get(match[1]) == "azure":
         # Without a key in the environment the default chain of credentials: a login, a managed identity.
         options["anon"] = os.environ.get("AZURE_STORAGE_ANON", "").lower() in ("1", "true")
+    if _EXTRAS.get(match[1]) == "gcs":
+        import logging
+
+        # Without credentials it warns at each request that it cannot tell the kind of the bucket.
+        logging.getLogger("gcsfs").setLevel(logging.ERROR)
     system, path = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True, **options)
     return system, path.rstrip("/")
 
