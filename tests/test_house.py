@@ -104,6 +104,7 @@ ORDER = {
         "output.page",
         "output.export",
         "sampling.endings",
+        "sampling.tonality",
         "sampling.phrasing",
         "sampling.parts",
         "sampling.sampler",

@@ -57,7 +57,7 @@ def _log_sigmoid(x):
 
 
 @compiled
-def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
+def _settle(logits, n, p, rule, bias, may_hold, temperature, top_p, states, frame):
     """Decide pitch *p* of output *n* in *frame*; return the log-probability of what was imposed.
 
     A note that was not there before is struck; one that was is struck or held as its logit says.
@@ -65,7 +65,7 @@ def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
     log_weight = 0.0
     logit = logits[n, 0, p]
     if rule == FREE:
-        sounds = uniform(states, n) < _chance(logit, temperature[n], top_p)
+        sounds = uniform(states, n) < _chance(logit + bias, temperature[n], top_p)
     else:
         sounds = rule != SILENT
         log_weight += _log_sigmoid(logit if sounds else -logit)
@@ -82,13 +82,15 @@ def _settle(logits, n, p, rule, may_hold, temperature, top_p, states, frame):
 
 
 @compiled
-def draw_independent(logits, may_hold, rules, temperature, top_p, states, todo, frame, log_weight):
+def draw_independent(logits, may_hold, rules, bias, temperature, top_p, states, todo, frame, log_weight):
     """Draw one frame for every output of *todo*, each pitch by itself, from *logits* ``(n, c, p)``.
 
     Parameters common to the three ways of drawing
     -----------------------------------------------
     may_hold, rules : (n, p) uint8
         Whether a sounding pitch may be a held one; what is imposed on it (FREE, SILENT, HELD, STRUCK).
+    bias : (n, p) float64
+        What is added to the logit of a pitch that is free to sound or not.
     temperature : (n,) float64
         What the logits of each output are divided by.
     states : (n,) uint64
@@ -103,12 +105,14 @@ def draw_independent(logits, may_hold, rules, temperature, top_p, states, todo, 
         if todo[n]:
             log_weight[n] = 0.0
             for p in range(frame.shape[2]):
-                log_weight[n] += _settle(logits, n, p, rules[n, p], may_hold, temperature, top_p, states, frame)
+                log_weight[n] += _settle(
+                    logits, n, p, rules[n, p], bias[n, p], may_hold, temperature, top_p, states, frame
+                )
 
 
 @compiled
 def draw_framewise(
-    base, entry, inward, outward, logits, may_hold, rules, temperature, top_p, states, todo, frame, log_weight
+    base, entry, inward, outward, logits, may_hold, rules, bias, temperature, top_p, states, todo, frame, log_weight
 ):
     """Draw by the masked-dense head, from the lowest pitch up; *logits* ``(n, c, p)`` is written.
 
@@ -130,7 +134,7 @@ def draw_framewise(
                     for plane in range(planes):
                         for above in range(p, pitches):
                             logits[n, plane, above] += hidden[unit] * outward[unit, plane, above]
-            log_weight[n] += _settle(logits, n, p, rules[n, p], may_hold, temperature, top_p, states, frame)
+            log_weight[n] += _settle(logits, n, p, rules[n, p], bias[n, p], may_hold, temperature, top_p, states, frame)
             for plane in range(planes):
                 if frame[n, plane, p]:
                     for unit in range((p + 1) * share, len(hidden)):
@@ -151,6 +155,7 @@ def draw_pitchwise(
     logits,
     may_hold,
     rules,
+    bias,
     temperature,
     top_p,
     states,
@@ -195,7 +200,7 @@ def draw_pitchwise(
                 if hidden[i] > 0:
                     for plane in range(planes):
                         logits[n, plane, p] += hidden[i] * logit_kernel[i, plane]
-            log_weight[n] += _settle(logits, n, p, rules[n, p], may_hold, temperature, top_p, states, frame)
+            log_weight[n] += _settle(logits, n, p, rules[n, p], bias[n, p], may_hold, temperature, top_p, states, frame)
             if not frame[n, 0, p]:
                 continue
             # The head counts in quarters: this note, and for each frame of the past whether it sounded there.

@@ -16,6 +16,7 @@ from seq2seq.output.notation import bar_frames
 from seq2seq.sampling.endings import Endings, Metre
 from seq2seq.sampling.parts import Parts
 from seq2seq.sampling.phrasing import RETURNS, find_returns
+from seq2seq.sampling.tonality import Keys, find_keys
 
 #: Pieces of the training split that figures are made of, spread evenly over it.
 COMPARED_PIECES = 200
@@ -57,6 +58,8 @@ class Corpus:
         How often its phrases return, as `seq2seq.sampling.phrasing.Phrasing` takes it.
     endings
         Where its pieces end; None where there are none.
+    keys
+        The keys that its pieces are in; None where that is not known.
     parts
         The parts that its pieces are in; None where they are not.
     """
@@ -70,6 +73,7 @@ class Corpus:
     returns: tuple[tuple[int, float], ...]
     endings: Endings | None
     parts: Parts | None = None
+    keys: Keys | None = None
 
     @classmethod
     def of(cls, dataset: rollcore.Dataset) -> Corpus:
@@ -93,6 +97,7 @@ class Corpus:
             returns=find_returns(list(zip(rolls, metres, strict=True))),
             endings=Endings.fit(list(zip(rolls, metres, strict=True))),
             parts=None if dataset.voices else Parts.find(rolls),
+            keys=find_keys(rolls),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +111,7 @@ class Corpus:
             "spread": {name: list(values) for name, values in self.spread.items()},
             "returns": [list(pair) for pair in self.returns],
             "endings": None if self.endings is None else self.endings.to_dict(),
+            "keys": None if self.keys is None else self.keys.to_dict(),
             "parts": None if self.parts is None else self.parts.to_dict(),
         }
 
@@ -139,7 +145,8 @@ class Corpus:
         if not all(bars in RETURNS and 0 <= chance <= 1 for bars, chance in returns):
             raise ValueError(f"phrases that return: {returns}")
         parts = None if facts.get("parts") is None else Parts.from_dict(facts["parts"])
-        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings, parts)
+        keys = None if facts.get("keys") is None else Keys.from_dict(facts["keys"])
+        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings, parts, keys)
 
     def strangeness(self, found: Figures) -> float:
         """Return how far figures are from those of the pieces: the mean square of standard scores, each up to 9."""

@@ -238,10 +238,14 @@ class Generator:
         return Steering(allowed, most, plan.melody, plan.hold, parts=parts, particles=_PARTICLES)
 
     def _phrasing(self, plan: _Plan) -> Phrasing:
-        """Return how what was played comes again, in bars of the plan."""
+        """Return how what was played comes again, in bars of the plan, and the keys that may be kept to.
+
+        A scale that was asked for, and a melody, decide the key themselves.
+        """
         bar = bar_frames(self.corpus.grid, plan.time_signature)
         longest = max(RECENT, math.ceil(self.corpus.figures.longest_run))
-        return Phrasing(bar=bar, longest=longest, returns=() if bar is None else self.corpus.returns)
+        keys = self.corpus.keys if plan.request.scale is None and plan.melody is None else None
+        return Phrasing(bar=bar, longest=longest, returns=() if bar is None else self.corpus.returns, keys=keys)
 
     def _ended(self, new: Rows, plan: _Plan, number: int, draw: Callable[..., Rows]) -> Rows:
         """Return new music with an end: where it is likely to be over, or after the bars that were asked for.

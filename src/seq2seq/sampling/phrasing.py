@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from seq2seq.errors import ConfigError
 from seq2seq.sampling.endings import Metre
+from seq2seq.sampling.tonality import Keys
 
 #: Frames that tell whether the music moves.
 RECENT = 8
@@ -53,6 +54,9 @@ class Phrasing:
     returns
         Pairs of bars, out of `RETURNS`, and the probability that a phrase of so many bars, `PHRASE` at most, is the one
         of so many bars ago. The echo is told so at every bar line of the phrase.
+    keys
+        The keys that a piece may be in, which it keeps to, see `seq2seq.sampling.tonality`; None where it may leave its
+        key as the model likes.
     """
 
     cool: float = 0.5
@@ -64,6 +68,7 @@ class Phrasing:
     near: float = 2.0
     longest: int = 32
     returns: tuple[tuple[int, float], ...] = ()
+    keys: Keys | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
@@ -71,12 +76,22 @@ class Phrasing:
             raise ConfigError(f"phrasing {self}: expected factors above 0 and up to 4, and still below moving")
 
     def factors(
-        self, match: npt.NDArray[np.uint8], lags: npt.NDArray[np.int64], changes: npt.NDArray[np.int64]
+        self,
+        match: npt.NDArray[np.uint8],
+        lags: npt.NDArray[np.int64],
+        changes: npt.NDArray[np.int64],
+        told: npt.NDArray[np.bool_],
+        unchanged: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.float64]:
-        """Return the factor of each output, from run and lag of its echo and how many recent frames changed."""
+        """Return the factor of each output, from run and lag of its echo and how many recent frames changed.
+
+        *told* are the outputs whose echo is of a phrase that is to return; *unchanged* is for how many frames nothing
+        has changed: beyond `longest`, the music grows as much warmer.
+        """
         far = lags > self.near * (self.bar or 0)
         factor = np.where((match >= self.run) & (changes >= self.moving) & far, self.cool, 1.0)
-        return np.where(changes <= self.still, self.warm, factor)
+        factor = np.where(told, self.cool, np.where(changes <= self.still, self.warm, factor))
+        return np.where(unchanged > self.longest, self.warm * unchanged / self.longest, factor)
 
     def told(
         self, frame: int, lags: npt.NDArray[np.int64], chances: Callable[[], npt.NDArray[np.float64]]

@@ -52,6 +52,7 @@ from seq2seq.models.config import ModelConfig
 from seq2seq.models.weights import Arrays
 from seq2seq.sampling.parts import Parts
 from seq2seq.sampling.phrasing import RECENT, Phrasing
+from seq2seq.sampling.tonality import Tonality
 
 #: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
 CANDIDATES = 16
@@ -249,6 +250,7 @@ class _Drawer:
         self._logits = np.zeros(drawn, np.float32)
         self._weights = np.zeros(shape[0], np.float64)
         self._noise = np.zeros(shape[0], np.float64)
+        self._bias = np.zeros((len(states), config.pitches))
         # Log-weights: of the frame drawn last, and of all since the particles were last chosen anew.
         self._evidence, self._standing = np.zeros((2, shape[0]))
 
@@ -274,6 +276,10 @@ class _Drawer:
         echoes = self._echoes(rows, config.echo)
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
         lags, returning, unchanged = np.zeros((3, n), np.int64)
+        tonality = None
+        if self.phrasing is not None and self.phrasing.keys is not None:
+            tonality = Tonality(self.phrasing.keys, primer, self._chances(), config.low, pitches)
+            self._bias = tonality.bias
 
         def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
             packed, match[:, place], lags[:] = echoes.next(told)
@@ -294,9 +300,10 @@ class _Drawer:
                 left = heard + steps - step if closes else 0
                 stepper.read(bits, valid, len(primer) + step - heard, echo, match, left)
             phrasing, temperature = self.phrasing, np.full(n, self._hot)
+            frame = len(primer) + step
             told = None
-            if phrasing is not None and phrasing.bar is not None and (len(primer) + step) % phrasing.bar == 0:
-                told = returning = phrasing.told(len(primer) + step, returning, self._chances)
+            if phrasing is not None and phrasing.bar is not None and frame % phrasing.bar == 0:
+                told = returning = phrasing.told(frame, returning, self._chances)
             listen(place, told)
             if phrasing is not None:
                 over = unchanged >= phrasing.longest
@@ -305,8 +312,12 @@ class _Drawer:
             if phrasing is not None:
                 recent = bits[:, max(0, place - RECENT - 1) : place]
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
-                temperature *= phrasing.factors(match[:, place], lags, changes)
+                told_now = (returning > 0) & (lags == returning)
+                temperature *= phrasing.factors(match[:, place], lags, changes, told_now, unchanged)
             bits[:, place] = self.draw(bits[:, place - 1, ::2], step, temperature)
+            before, now = (bits[:, at, ::2].any(axis=1) for at in (place - 1, place))
+            if tonality is not None:
+                tonality.hear(now & (bits[:, place, 1::2].any(axis=1) | ~before))
             same = (bits[:, place, ::2] == bits[:, place - 1, ::2]).all(axis=(1, 2))
             unchanged = np.where(same & ~bits[:, place, 1::2].any(axis=(1, 2)), unchanged + 1, 0)
             valid[place] = True
@@ -367,7 +378,7 @@ class _Drawer:
             kernels, n = self._kernels, len(self._states)
             sounding = np.where(held[-1] > 0, kernels.STRUCK, kernels.HELD)
             rules = np.tile(np.where(held[0] > 0, sounding, kernels.SILENT).astype(np.uint8), (n, 1))
-            how = np.ones(n), 1.0, self._states, np.ones(n, bool)
+            how = np.zeros(self._bias.shape), np.ones(n), 1.0, self._states, np.ones(n, bool)
             self._stepper.draw(self._logits, np.ones_like(rules), rules, *how, self._frame, self._weights)
             self._evidence += self._weights
         return held
@@ -405,7 +416,7 @@ class _Drawer:
         most = 1 if self._hot == 0 else CANDIDATES if self._parts is None else PARTS_CANDIDATES
         imposed = np.full(n, -np.inf)
         for count in range(1, most + 1):
-            how = temperature, self._top_p, self._states
+            how = self._bias, temperature, self._top_p, self._states
             self._stepper.draw(self._logits, may_hold, everywhere, *how, todo, self._frame, self._weights)
             score = np.zeros(n)
             if enough > 1:

@@ -14,10 +14,21 @@ def test_the_temperature_follows_the_echo():
     phrasing = Phrasing(cool=0.5, warm=2.0, run=3, moving=4, still=1, bar=4, near=2)
     match, changes = np.array([0, 3, 3, 2, 9, 32, 9, 9]), np.array([4, 4, 3, 8, 1, 0, 8, 8])
     lags = np.array([0, 9, 9, 9, 9, 9, 8, 9])
-    assert phrasing.factors(match, lags, changes).tolist() == [1, 0.5, 1, 1, 2, 2, 1, 0.5]
+    free, moving = np.zeros(8, bool), np.zeros(8, np.int64)
+    assert phrasing.factors(match, lags, changes, free, moving).tolist() == [1, 0.5, 1, 1, 2, 2, 1, 0.5]
     # Without bars, no echo is too near.
     near = Phrasing(cool=0.5, warm=2.0, run=3, moving=4, still=1)
-    assert near.factors(match, lags, changes).tolist() == [1, 0.5, 1, 1, 2, 2, 0.5, 0.5]
+    assert near.factors(match, lags, changes, free, moving).tolist() == [1, 0.5, 1, 1, 2, 2, 0.5, 0.5]
+    # A phrase that is to return does so, though it moves slowly.
+    told = np.array([0, 0, 1, 0, 1, 0, 0, 0], bool)
+    assert phrasing.factors(match, lags, changes, told, moving).tolist() == [1, 0.5, 0.5, 1, 0.5, 2, 1, 0.5]
+
+
+def test_what_stands_for_longer_than_music_does_grows_warmer():
+    phrasing = Phrasing(warm=2.0, longest=10)
+    nothing = np.zeros(4, np.int64)
+    factors = phrasing.factors(nothing, nothing, nothing, np.ones(4, bool), np.array([9, 10, 15, 20]))
+    assert factors.tolist() == [phrasing.cool, phrasing.cool, 3.0, 4.0]
 
 
 @pytest.mark.parametrize("wrong", [{"cool": 0}, {"warm": 5}, {"run": 0}, {"still": 4}])

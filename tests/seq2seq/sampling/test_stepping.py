@@ -33,7 +33,7 @@ def stepped(model, rows, valid, start, left, echo, match):
         stepper.advance(config.input_frames + step)
         now = np.zeros_like(logits[:, 0])
         everything = np.ones(n, bool)
-        how = np.ones(n), 1.0, np.zeros(n, np.uint64)
+        how = np.zeros(wanted[:, 0].shape), np.ones(n), 1.0, np.zeros(n, np.uint64)
         stepper.draw(now, wanted[:, 0] * 0, rules, *how, everything, frame, weight)
         assert np.array_equal(frame, wanted)
         logits[:, step] = now
@@ -82,7 +82,7 @@ def test_voices_are_stepped_as_they_were_trained_in_any_order(kind, order, rng):
             rules = np.where(own[:, 1] > 0, kernels.STRUCK, np.where(own[:, 0] > 0, kernels.HELD, kernels.SILENT))
             stepper.turn_to(int(voice), frame, given)
             logits, drawn = np.zeros(own.shape, np.float32), np.zeros(own.shape, np.uint8)
-            how = np.ones(3), 1.0, np.zeros(3, np.uint64)
+            how = np.zeros((3, config.pitches)), np.ones(3), 1.0, np.zeros(3, np.uint64)
             stepper.draw(logits, own[:, 0] * 0, rules.astype(np.uint8), *how, np.ones(3, bool), drawn, np.zeros(3))
             np.testing.assert_array_equal(drawn, own)
             np.testing.assert_allclose(logits, wanted[:, step, 2 * voice : 2 * voice + 2], rtol=0, atol=1e-4)
