@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quality.examples import EXAMPLES, command
+from quality.heldout import split_files
 from quality.report import write_report
 
 ROOT = Path(__file__).parents[1]
@@ -21,3 +22,12 @@ def test_examples_are_told_as_the_commands_that_make_them():
     for name, model, settings, _ in EXAMPLES:
         assert command(model, settings) in page
         assert (ROOT / "docs" / "examples" / f"{name}.mid").is_file()
+
+
+def test_every_other_file_is_held_out(tmp_path):
+    (tmp_path / "tunes").mkdir()
+    for name in ("d.mid", "a.mid", "c.midi", "b.mid", "e.MID", "notes.txt"):
+        (tmp_path / "tunes" / name).write_text(name)
+    train, reference = split_files(tmp_path / "tunes", tmp_path / "work")
+    assert sorted(path.name for path in train.iterdir()) == ["a.mid", "c.midi", "e.MID"]
+    assert sorted(path.name for path in reference.iterdir()) == ["b.mid", "d.mid"]

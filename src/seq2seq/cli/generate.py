@@ -51,7 +51,10 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
 @click.option("--frames", "--steps", type=int, metavar="N", help="Cut the new music off after N frames.")
 @click.option("--num-outputs", type=int, default=1, show_default=True, metavar="N", help="Pieces to make.")
 @click.option(
-    "--candidates", type=int, default=1, show_default=True, metavar="K", help="Draw K for each piece and keep the best."
+    "--candidates",
+    type=int,
+    metavar="K",
+    help="Draw K for each piece and keep the best.  [default: 4 where it ends by itself or by --bars, else 1]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
 @click.option(

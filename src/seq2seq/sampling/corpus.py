@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 import rollcore
 from seq2seq.output.figures import Figures, figures
+from seq2seq.output.measures import MEASURES, Piece, dataset_pieces
 from seq2seq.output.notation import bar_frames
 from seq2seq.sampling.endings import Endings, Metre
 from seq2seq.sampling.parts import Parts
@@ -22,6 +23,18 @@ from seq2seq.sampling.tonality import Keys, find_keys
 COMPARED_PIECES = 200
 #: Figures by which candidates are told from pieces.
 COMPARED = ("polyphony", "density", "pitch_class_entropy", "silence", "repetition")
+#: Measures by which they are told, too, on a grid of beats.
+MANNERS = (
+    "notes in the piece's key",
+    "4-bar stretches in the home key",
+    "leaps over 7 semitones in the top line",
+    "steps in the top line",
+    "notes on the beat",
+    "frames that change",
+    "bars without a new note",
+    "bar again after 1",
+    "rhythm of a bar again after 4",
+)
 #: Beats per minute that music may have.
 SLOWEST, FASTEST = 4, 1000
 # How the files of the dataset were turned into rolls: options of `rollcore.piano_roll`.
@@ -60,6 +73,8 @@ class Corpus:
         Where its pieces end; None where there are none.
     keys
         The keys that its pieces are in; None where that is not known.
+    manners
+        Mean and standard deviation of the measures `MANNERS` over pieces; empty on the grid of seconds.
     parts
         The parts that its pieces are in; None where they are not.
     """
@@ -74,6 +89,7 @@ class Corpus:
     endings: Endings | None
     parts: Parts | None = None
     keys: Keys | None = None
+    manners: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: rollcore.Dataset) -> Corpus:
@@ -98,6 +114,7 @@ class Corpus:
             endings=Endings.fit(list(zip(rolls, metres, strict=True))),
             parts=None if dataset.voices else Parts.find(rolls),
             keys=find_keys(rolls),
+            manners=_manners(dataset_pieces(dataset, pieces[chosen])) if dataset.grid.unit == "beats" else {},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +129,7 @@ class Corpus:
             "returns": [list(pair) for pair in self.returns],
             "endings": None if self.endings is None else self.endings.to_dict(),
             "keys": None if self.keys is None else self.keys.to_dict(),
+            "manners": {name: list(values) for name, values in self.manners.items()},
             "parts": None if self.parts is None else self.parts.to_dict(),
         }
 
@@ -128,10 +146,10 @@ class Corpus:
             raise TypeError("how files are read is not a mapping")
         reading = _reading(facts["reading"])
         found = Figures(**facts["figures"])
-        for field in fields(Figures):
-            value = getattr(found, field.name)
-            if not isinstance(value, int | float) and (value is not None or field.name not in ("lowest", "highest")):
-                raise TypeError(f"figure {field.name} is {value!r}")
+        for name in (figure.name for figure in fields(Figures)):
+            value = getattr(found, name)
+            if not isinstance(value, int | float) and (value is not None or name not in ("lowest", "highest")):
+                raise TypeError(f"figure {name} is {value!r}")
         tempo_bpm = facts["tempo_bpm"]
         if tempo_bpm is not None and not SLOWEST <= tempo_bpm <= FASTEST:
             raise ValueError(f"tempo {tempo_bpm} is out of range")
@@ -145,18 +163,38 @@ class Corpus:
         if not all(bars in RETURNS and 0 <= chance <= 1 for bars, chance in returns):
             raise ValueError(f"phrases that return: {returns}")
         parts = None if facts.get("parts") is None else Parts.from_dict(facts["parts"])
+        manners = {name: (float(mean), float(std)) for name, (mean, std) in facts.get("manners", {}).items()}
+        if unknown := set(manners) - set(MANNERS):
+            raise ValueError(f"measures {', '.join(unknown)}")
         keys = None if facts.get("keys") is None else Keys.from_dict(facts["keys"])
-        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings, parts, keys)
+        return cls(grid, reading, found, tempo_bpm, (beats, value), spread, returns, endings, parts, keys, manners)
 
-    def strangeness(self, found: Figures) -> float:
-        """Return how far figures are from those of the pieces: the mean square of standard scores, each up to 9."""
+    def strangeness(self, found: Figures, piece: Piece | None = None) -> float:
+        """Return how far music is from the pieces: the mean square of standard scores, each up to 9.
+
+        Those are of its figures, and with *piece* of its measures, those aside that do not apply to it.
+        """
         scores = [(getattr(found, name) - mean) / max(std, 1e-3) for name, (mean, std) in self.spread.items()]
+        if piece is not None:
+            measured = {name: MEASURES[name](piece) for name in self.manners}
+            known = [(measured[name], *spread) for name, spread in self.manners.items()]
+            scores += [(value - mean) / max(std, 1e-2) for value, mean, std in known if not np.isnan(value)]
         return float(np.mean(np.minimum(np.square(scores), 9.0)))
 
 
 def metre_of(grid: rollcore.Grid, time_signature: tuple[int, int], upbeat: int = 0) -> Metre:
     """Return how the frames of a grid are counted."""
     return Metre(grid.rate, bar_frames(grid, time_signature), upbeat)
+
+
+def _manners(pieces: list[Piece]) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation of `MANNERS` over pieces, those that apply to none aside."""
+    found = {}
+    for name in MANNERS:
+        values = [value for piece in pieces if not np.isnan(value := MEASURES[name](piece))]
+        if values:
+            found[name] = _spread(values)
+    return found
 
 
 def _spread(values: list[float]) -> tuple[float, float]:

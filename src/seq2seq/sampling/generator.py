@@ -29,6 +29,7 @@ from seq2seq.models.weights import Arrays, read_weights
 from seq2seq.output.composition import Composition
 from seq2seq.output.export import Exported, export
 from seq2seq.output.figures import degeneration, figures
+from seq2seq.output.measures import piece_of
 from seq2seq.output.notation import bar_frames, detach, make_score, program_of, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
@@ -45,6 +46,8 @@ _DEFAULT_SECONDS = 30.0
 # counts down has longer to come to the end.
 _CADENCE_BARS, _COUNTDOWN_BARS, _CLOSES, _LEAST_BARS = 2, 4, 15, 8
 _DEFAULT_TEMPO_BPM = 120.0
+# Pieces that are drawn for each output, where music ends by itself.
+_CANDIDATES = 4
 # Harmonisations that are drawn side by side to find one.
 _PARTICLES = 8
 
@@ -65,6 +68,8 @@ class _Plan:
     allowed: npt.NDArray[np.bool_]
     ends: bool
     """Whether the music comes to an end, instead of being cut."""
+    candidates: int
+    """How many are drawn for each output."""
     cadence: int
     """Frames before the end that are drawn several times over."""
 
@@ -207,26 +212,24 @@ class Generator:
             steering=self._steering(plan),
             phrasing=self._phrasing(plan) if request.phrasing else None,
         )
-        outputs = request.num_outputs * request.candidates
+        outputs = request.num_outputs * plan.candidates
         # Where music goes on until it ends, the end is not known yet. Around a melody it is the melody's.
         closes = plan.ends and (request.bars is not None or plan.melody is not None)
         drawn = draw(
             plan.primer.rows, plan.frames, outputs=outputs, seed=request.seed, progress=progress, closes=closes
         )
-        if plan.ends:
-            pieces = [self._ended(new, plan, number, draw) for number, new in enumerate(drawn)]
-        else:
-            pieces = list(drawn)
-        if request.candidates == 1:
-            return pieces
-        one_pitch, rate = int(plan.allowed.sum()) == 1, float(self.corpus.grid.rate)
+        pieces = list(drawn)
+        if plan.candidates > 1:
+            groups = (pieces[first : first + plan.candidates] for first in range(0, outputs, plan.candidates))
+            pieces = [min(group, key=lambda new: self._strangeness(new, plan)) for group in groups]
+        return [self._ended(new, plan, number, draw) for number, new in enumerate(pieces)] if plan.ends else pieces
 
-        def strangeness(new: Rows) -> tuple[bool, float]:
-            degenerate = degeneration(new, one_pitch=one_pitch) is not None
-            return degenerate, self.corpus.strangeness(figures([detach(new)], rate))
-
-        groups = (pieces[first : first + request.candidates] for first in range(0, outputs, request.candidates))
-        return [min(group, key=strangeness) for group in groups]
+    def _strangeness(self, new: Rows, plan: _Plan) -> tuple[bool, float]:
+        """Return whether new music is degenerate, and how far it is from the training data."""
+        rate, rows = float(self.corpus.grid.rate), detach(new)
+        piece = piece_of("", rows, self.config.planes, rate, plan.time_signature)
+        degenerate = degeneration(new, one_pitch=int(plan.allowed.sum()) == 1) is not None
+        return degenerate, self.corpus.strangeness(figures([rows], rate), piece)
 
     def _steering(self, plan: _Plan) -> Steering:
         """Return what may sound; around a melody, as many notes as the training data have parts."""
@@ -301,8 +304,15 @@ class Generator:
             time_signature=time_signature,
             allowed=allowed,
             ends=ends,
+            candidates=self._candidates(request, ends),
             cadence=(_COUNTDOWN_BARS if self.config.closing else _CADENCE_BARS) * self._bar(time_signature),
         )
+
+    def _candidates(self, request: Request, ends: bool) -> int:
+        """Return how many pieces are drawn for each output; where nothing is asked, several of music with an end."""
+        if request.candidates is not None:
+            return int(request.candidates)
+        return _CANDIDATES if ends and request.melody is None and self.corpus.manners and request.temperature > 0 else 1
 
     def _hold(self, request: Request) -> tuple[int, ...]:
         """Return the numbers of the voices that a request holds."""
@@ -386,7 +396,7 @@ class Generator:
             request.scale,
             request.pitch_range,
             None if request.max_polyphony is None else f"max{request.max_polyphony}",
-            None if request.candidates == 1 else f"best-of-{request.candidates}",
+            None if request.candidates in (None, 1) else f"best-of-{request.candidates}",
             None if request.temperature == 1 else f"t{request.temperature:g}",
             None if request.top_p == 1 else f"p{request.top_p:g}",
             f"seed{request.seed}",
@@ -407,7 +417,7 @@ class Generator:
             "scale": request.scale,
             "pitch range": request.pitch_range,
             "notes at once": request.max_polyphony,
-            "best of": request.candidates if request.candidates > 1 else None,
+            "best of": plan.candidates if plan.candidates > 1 else None,
             "length": f"{_length_in_words(plan)}, {self.corpus.grid}",
             "tempo": "{:g} beats per minute, {}/{}".format(plan.tempo_bpm, *plan.time_signature),
         }

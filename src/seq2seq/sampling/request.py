@@ -48,7 +48,8 @@ class Request:
     num_outputs
         How many compositions, each with random numbers of its own.
     candidates
-        Each is the best of so many: the one whose figures are nearest to those of the training data.
+        Each is the best of so many: the one whose figures and measures are nearest to those of the training data. By
+        default 4 where the music comes to an end and the model knows the measures, else 1.
     temperature
         Divides the logits: below 1 is more careful, 0 takes what is likeliest.
     phrasing
@@ -81,7 +82,7 @@ class Request:
     melody: str | os.PathLike[str] | rollcore.Midi | None = None
     hold: str | None = None
     num_outputs: int = 1
-    candidates: int = 1
+    candidates: int | None = None
     temperature: float = 1.0
     phrasing: bool = True
     part_writing: bool = True
@@ -110,7 +111,8 @@ class Request:
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1, MOST_FRAMES)
         _whole("num_outputs", self.num_outputs, 1, MOST_FRAMES)
-        _whole("candidates", self.candidates, 1, 1000)
+        if self.candidates is not None:
+            _whole("candidates", self.candidates, 1, 1000)
         _whole("seed", self.seed, 0, None)
         for name, value in (("seconds", self.seconds), ("tempo_bpm", self.tempo_bpm)):
             if value is not None and not _is_number(value):

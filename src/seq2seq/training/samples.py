@@ -151,7 +151,7 @@ def evaluate_samples(
     if not training and known is not None and is_there(known):
         training = read_reference(known)[1]
     if generator is not None and isinstance(samples, int):
-        made = _draw(generator, samples)
+        made = drawn_pieces(generator, Request(num_outputs=samples))
     else:
         made = read_folder(str(samples), grid)
     found = compare_samples(made, real, training)
@@ -160,10 +160,10 @@ def evaluate_samples(
     return found
 
 
-def _draw(generator: Generator, count: int) -> list[Piece]:
-    """Return *count* pieces of a model, from nothing, each to the end that the model gives it."""
+def drawn_pieces(generator: Generator, request: Request) -> list[Piece]:
+    """Return the pieces that a model answers a request with."""
     rate, planes = float(generator.corpus.grid.rate), generator.config.planes
-    made = generator.compose(Request(num_outputs=count))
+    made = generator.compose(request)
     return [piece_of(one.name, one.rows, planes, rate, one.score.time_signature) for one in made]
 
 

@@ -11,7 +11,8 @@ import rollcore
 from seq2seq.errors import RunError
 from seq2seq.models.weights import read_weights, save_weights
 from seq2seq.output.figures import figures
-from seq2seq.sampling.corpus import Corpus
+from seq2seq.output.measures import MEASURES, dataset_pieces, piece_of
+from seq2seq.sampling.corpus import MANNERS, Corpus
 from seq2seq.sampling.generator import Generator
 from untrained import PLANES
 
@@ -46,6 +47,22 @@ def test_what_is_known_of_the_training_data(untrained_run, tmp_path):
     assert (empty.figures.pieces, empty.tempo_bpm, empty.time_signature) == (0, None, (4, 4))
 
 
+def test_music_unlike_the_training_data_is_strange(untrained_run):
+    dataset = rollcore.open_dataset(untrained_run.parent / "chords.h5")
+    corpus = Corpus.of(dataset)
+    assert set(corpus.manners) <= set(MANNERS)
+    pieces = dataset_pieces(dataset, dataset.split("train"))
+    changing = [MEASURES["frames that change"](piece) for piece in pieces]
+    mean, std = corpus.manners["frames that change"]
+    assert (mean, std) == pytest.approx((np.mean(changing), np.std(changing)), abs=1e-6)
+    # The same figures, but a bar of one held note after every bar: by the measures it is stranger.
+    rows = dataset.rows(int(dataset.split("train")[0]))
+    found = figures([rows], 4)
+    piece = piece_of("", rows, dataset.planes, 4)
+    held = piece_of("", np.repeat(rows[:16], 8, axis=0), dataset.planes, 4)
+    assert corpus.strangeness(found, held) > corpus.strangeness(found, piece)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -59,6 +76,8 @@ def test_what_is_known_of_the_training_data(untrained_run, tmp_path):
         lambda facts: facts.update(time_signature=[4, 3]),
         lambda facts: facts.update(time_signature=4),
         lambda facts: facts.update(reading=[]),
+        lambda facts: facts.update(manners={"a mood": [0, 1]}),
+        lambda facts: facts["keys"].update(shares=[]),
     ],
 )
 def test_facts_of_the_training_data_that_cannot_be_are_refused(untrained_run, tmp_path, change):

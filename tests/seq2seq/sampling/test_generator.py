@@ -12,6 +12,7 @@ import rollcore
 from rollcore import RollcoreError
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.weights import read_weights, save_weights
+from seq2seq.output.measures import piece_of
 from seq2seq.output.theory import range_mask, scale_mask
 from seq2seq.sampling.generator import Generator, _word
 from seq2seq.sampling.request import Request
@@ -247,10 +248,10 @@ def test_bars_end_there_and_nothing_asked_ends_where_it_is_over(untrained_run, s
     generator = Generator.load(untrained_run)
     dataset = rollcore.open_dataset(untrained_run.parent / "chords.h5")
     lengths = [len(dataset.rows(int(piece))) for piece in dataset.split("train")]
-    made = generator.compose(Request(bars=3, num_outputs=2, seed=5, time_signature=(3, 4)))
+    made = generator.compose(Request(bars=3, num_outputs=2, candidates=1, seed=5, time_signature=(3, 4)))
     assert [len(one.rows) for one in made] == [36, 36]
     assert made[0].facts["length"] == "3 bars, 4 steps per beat"
-    again = generator.compose(Request(bars=3, num_outputs=2, seed=5, time_signature=(3, 4)))
+    again = generator.compose(Request(bars=3, num_outputs=2, candidates=1, seed=5, time_signature=(3, 4)))
     assert [one.rows.tobytes() for one in again] == [one.rows.tobytes() for one in made]
     # Before the last bars it is the music that is cut after frames.
     cut = generator.compose(Request(frames=36, num_outputs=2, seed=5, time_signature=(3, 4)))
@@ -271,7 +272,9 @@ def test_the_last_bars_are_such_as_end_a_piece(untrained_run, monkeypatch):
     ending = dataclasses.replace(generator.corpus.endings, weights=weights)
     generator.corpus = dataclasses.replace(generator.corpus, endings=ending)
     silent = [
-        sum(not one.rows[-1].any() for one in generator.compose(Request(num_outputs=12, seed=2, **length)))
+        sum(
+            not one.rows[-1].any() for one in generator.compose(Request(num_outputs=12, candidates=1, seed=2, **length))
+        )
         for length in ({"frames": 64}, {"bars": 4})
     ]
     assert silent[0] < silent[1]
@@ -281,12 +284,28 @@ def test_the_best_of_several_is_nearest_to_the_training_data(untrained_run):
     generator = Generator.load(untrained_run)
     every = generator.compose(Request(frames=96, num_outputs=6, seed=3))
     best = generator.compose(Request(frames=96, num_outputs=2, candidates=3, seed=3))
-    strange = [generator.corpus.strangeness(one.figures) + 100 * (one.degenerate is not None) for one in every]
+    pieces = [piece_of("", one.rows, generator.config.planes, 4, one.score.time_signature) for one in every]
+    strange = [
+        generator.corpus.strangeness(one.figures, piece) + 100 * (one.degenerate is not None)
+        for one, piece in zip(every, pieces, strict=True)
+    ]
     for number, one in enumerate(best):
         chosen = every[3 * number + int(np.argmin(strange[3 * number : 3 * number + 3]))]
         assert one.rows.tobytes() == chosen.rows.tobytes()
     assert best[0].name.startswith("tiny-best-of-3-seed3-1")
     assert best[0].facts["best of"] == 3
+
+
+def test_music_that_ends_is_the_best_of_four_unless_asked_otherwise(untrained_run):
+    generator = Generator.load(untrained_run)
+    made = {
+        name: generator.compose(Request(seed=3, **asked))[0]
+        for name, asked in {"bars": {"bars": 3}, "four": {"bars": 3, "candidates": 4}, "cut": {"frames": 48}}.items()
+    }
+    assert made["bars"].rows.tobytes() == made["four"].rows.tobytes()
+    assert [made[name].facts["best of"] for name in made] == [4, 4, None]
+    assert "best-of" not in made["bars"].name
+    assert "best of" not in {k for k, v in generator.compose(Request(bars=3, temperature=0))[0].facts.items() if v}
 
 
 def test_all_velocities_alike(untrained_run):
