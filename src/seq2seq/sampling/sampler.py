@@ -315,7 +315,7 @@ class _Drawer:
                 told_now = (returning > 0) & (lags == returning)
                 temperature *= phrasing.factors(match[:, place], lags, changes, told_now, unchanged)
             bits[:, place] = self.draw(bits[:, place - 1, ::2], step, temperature)
-            before, now = (bits[:, at, ::2].any(axis=1) for at in (place - 1, place))
+            before, now = (np.asarray(bits[:, at, ::2].any(axis=1)) for at in (place - 1, place))
             if tonality is not None:
                 tonality.hear(now & (bits[:, place, 1::2].any(axis=1) | ~before))
             same = (bits[:, place, ::2] == bits[:, place - 1, ::2]).all(axis=(1, 2))

@@ -81,7 +81,7 @@ class Tonality:
         low: int,
         pitches: int,
     ) -> None:
-        sounding = np.unpackbits(primer[:, ::2], axis=-1, bitorder="little").any(axis=1)
+        sounding = np.asarray(np.unpackbits(primer[:, ::2], axis=-1, bitorder="little").any(axis=1))
         if sounding.any():
             chosen = [find_key(class_weights(sounding))] * len(chances)
         else:
@@ -113,7 +113,7 @@ def find_keys(rolls: Iterable[npt.NDArray[np.uint8]]) -> Keys | None:
     strange = notes = 0
     for rows in rolls:
         bits = np.unpackbits(rows, axis=-1, bitorder="little").astype(bool)
-        sounding = bits[:, ::2].any(axis=1)
+        sounding = np.asarray(bits[:, ::2].any(axis=1))
         if not sounding.any():
             continue
         began = sounding & ~np.pad(sounding, ((1, 0), (0, 0)))[:-1] if bits.shape[1] == 1 else bits[:, 1::2].any(axis=1)
