@@ -4,7 +4,6 @@ import gzip
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -297,25 +296,27 @@ def test_info_of_a_midi_file_in_storage_goes_by_its_content(memory, tmp_path, ca
     assert "pieces" in capsys.readouterr().out
 
 
-class Slow:
-    """Storage that takes its time, and counts what is asked of it at once."""
+class Watched:
+    """Storage that notes what it is asked, and answers once `together` requests are under way at the same time."""
 
-    def __init__(self, memory, monkeypatch):
-        self.asked, self.most, self.now, self.lock = [], 0, 0, threading.Lock()
+    def __init__(self, memory, monkeypatch, together=1):
+        self.asked, self.now, self.most, self.together = [], 0, 0, together
+        self.changed = threading.Condition()
         for name in ("get_file", "put_file"):
-            monkeypatch.setattr(type(memory), name, self.slow(getattr(type(memory), name)))
+            monkeypatch.setattr(type(memory), name, self.watched(getattr(type(memory), name)))
 
-    def slow(self, function):
+    def watched(self, function):
         def call(system, source, target, *more, **options):
-            with self.lock:
+            with self.changed:
                 self.asked.append(str(source))
                 self.now += 1
                 self.most = max(self.most, self.now)
-            time.sleep(0.01)
+                self.changed.notify_all()
+                assert self.changed.wait_for(lambda: self.most >= self.together, timeout=60)
             try:
                 return function(system, source, target, *more, **options)
             finally:
-                with self.lock:
+                with self.changed:
                     self.now -= 1
 
         return call
@@ -323,13 +324,13 @@ class Slow:
 
 def test_files_are_fetched_and_sent_several_at_once(memory, tmp_path, monkeypatch):
     make_chords(tmp_path / "midi")
-    slow = Slow(memory, monkeypatch)
+    watched = Watched(memory, monkeypatch, together=storage.AT_ONCE)
     storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
-    assert (len(slow.asked), slow.most) == (156, storage.AT_ONCE)
-    slow.asked.clear()
-    slow.most = 0
+    assert (len(watched.asked), watched.most) == (156, storage.AT_ONCE)
+    watched.asked.clear()
+    watched.most = 0
     copy = storage.fetch("memory://box/midi", quiet=True)
-    assert (len(slow.asked), slow.most) == (156, storage.AT_ONCE)
+    assert (len(watched.asked), watched.most) == (156, storage.AT_ONCE)
     assert len(os.listdir(copy)) == 156
     for path in (tmp_path / "midi").iterdir():
         assert Path(copy, path.name).read_bytes() == path.read_bytes()
@@ -343,17 +344,17 @@ def test_a_build_fetches_the_files_of_its_part_and_once(memory, tmp_path, monkey
     (tmp_path / "midi" / "z.mid.gz").write_bytes(gzip.compress((tmp_path / "midi" / "A_major.mid").read_bytes()))
     storage.publish(tmp_path / "midi", "memory://box/midi", quiet=True)
     monkeypatch.setattr("rollcore.build.BATCH_FILES", 10)
-    slow = Slow(memory, monkeypatch)
+    watched = Watched(memory, monkeypatch)
     parts = []
     for part in (1, 2, 3):
         rollcore.build_dataset("memory://box/midi", tmp_path / f"{part}.h5", part=(part, 3))
-        parts.append(set(slow.asked))
-        slow.asked.clear()
+        parts.append(set(watched.asked))
+        watched.asked.clear()
     assert [len(part) for part in parts] == [50, 50, 58]
     assert len(set.union(*parts)) == 158
     rollcore.merge_parts([tmp_path / f"{part}.h5" for part in (1, 2, 3)], tmp_path / "joined.h5")
     rollcore.build_dataset("memory://box/midi", tmp_path / "again.h5")
-    assert slow.asked == []
+    assert watched.asked == []
     rollcore.build_dataset(tmp_path / "midi", tmp_path / "local.h5")
     for name in ("joined.h5", "again.h5"):
         assert (tmp_path / name).read_bytes() == (tmp_path / "local.h5").read_bytes()
@@ -370,11 +371,11 @@ def test_an_update_from_address_to_address(memory, tmp_path, monkeypatch, capsys
     memory.rm("/box/midi/A_major.mid")
     for path in (tmp_path / "cache").iterdir():  # as on another machine
         shutil.rmtree(path)
-    slow = Slow(memory, monkeypatch)
+    watched = Watched(memory, monkeypatch)
     capsys.readouterr()
     assert main(command) == 0
     assert "1 added, 0 changed, 1 gone, 155 unchanged" in capsys.readouterr().out
-    midi = [name for name in slow.asked if name.endswith(".mid")]
+    midi = [name for name in watched.asked if name.endswith(".mid")]
     assert midi == ["/box/midi/new.mid"]
     rollcore.build_dataset("memory://box/midi", tmp_path / "fresh.h5")
     assert memory.cat("/box/out.h5") == (tmp_path / "fresh.h5").read_bytes()
