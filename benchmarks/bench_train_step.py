@@ -118,7 +118,7 @@ def test_torch(race: Any, dataset: Any, preset: str) -> None:
 
 @pytest.mark.only_full
 def test_presets(race: Any, midi_dataset: Any) -> None:
-    """Target frames a second of each preset, and of the default of version 0.1."""
+    """Target frames a second of each preset, and of the settings of version 0.1."""
     if not peers.available("keras"):
         pytest.skip("keras is not installed")
     import keras
@@ -144,7 +144,7 @@ def test_presets(race: Any, midi_dataset: Any) -> None:
 
     spent: dict[Any, float] = {}
     recipes = {f"seq2seq, preset {name}": recipe(midi_dataset, name) for name in ("standard", "quick")}
-    recipes["seq2seq, the default of version 0.1"] = model_config(midi_dataset), TrainConfig(batch_size=8)
+    recipes["seq2seq, the settings of version 0.1"] = model_config(midi_dataset), TrainConfig(batch_size=8)
     contenders = {name: contender(*configs) for name, configs in recipes.items()}
     low, high = recipes["seq2seq, preset standard"][0].low, recipes["seq2seq, preset standard"][0].high
     race(
