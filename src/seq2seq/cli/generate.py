@@ -54,7 +54,7 @@ def _time_signature(_: click.Context, __: click.Parameter, value: str | None) ->
     "--candidates",
     type=int,
     metavar="K",
-    help="Draw K for each piece and keep the best.  [default: 4 where it ends by itself or by --bars, else 1]",
+    help="Draw K for each piece and keep the best.  [default: 4 where it ends by itself, 8 with --bars, else 1]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
 @click.option(

@@ -34,6 +34,8 @@ MANNERS = (
     "bars without a new note",
     "bar again after 1",
     "rhythm of a bar again after 4",
+    "bar again after 8",
+    "rhythm of a bar again after 8",
 )
 #: Beats per minute that music may have.
 SLOWEST, FASTEST = 4, 1000

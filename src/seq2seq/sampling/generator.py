@@ -46,8 +46,8 @@ _DEFAULT_SECONDS = 30.0
 # counts down has longer to come to the end.
 _CADENCE_BARS, _COUNTDOWN_BARS, _CLOSES, _LEAST_BARS = 2, 4, 15, 8
 _DEFAULT_TEMPO_BPM = 120.0
-# Pieces that are drawn for each output, where music ends by itself.
-_CANDIDATES = 4
+# Pieces that are drawn for each output, where music ends by itself, and where it ends after bars that are asked for.
+_CANDIDATES, _CANDIDATES_OF_BARS = 4, 8
 # Harmonisations that are drawn side by side to find one.
 _PARTICLES = 8
 
@@ -312,7 +312,9 @@ class Generator:
         """Return how many pieces are drawn for each output; where nothing is asked, several of music with an end."""
         if request.candidates is not None:
             return int(request.candidates)
-        return _CANDIDATES if ends and request.melody is None and self.corpus.manners and request.temperature > 0 else 1
+        if not ends or request.melody is not None or not self.corpus.manners or request.temperature == 0:
+            return 1
+        return _CANDIDATES if request.bars is None else _CANDIDATES_OF_BARS
 
     def _hold(self, request: Request) -> tuple[int, ...]:
         """Return the numbers of the voices that a request holds."""

@@ -49,7 +49,7 @@ class Request:
         How many compositions, each with random numbers of its own.
     candidates
         Each is the best of so many: the one whose figures and measures are nearest to those of the training data. By
-        default 4 where the music comes to an end and the model knows the measures, else 1.
+        default 4 where the music ends by itself, 8 with `bars`, if the model knows the measures, else 1.
     temperature
         Divides the logits: below 1 is more careful, 0 takes what is likeliest.
     phrasing

@@ -296,14 +296,19 @@ def test_the_best_of_several_is_nearest_to_the_training_data(untrained_run):
     assert best[0].facts["best of"] == 3
 
 
-def test_music_that_ends_is_the_best_of_four_unless_asked_otherwise(untrained_run):
+def test_music_that_ends_is_the_best_of_several_unless_asked_otherwise(untrained_run):
     generator = Generator.load(untrained_run)
     made = {
         name: generator.compose(Request(seed=3, **asked))[0]
-        for name, asked in {"bars": {"bars": 3}, "four": {"bars": 3, "candidates": 4}, "cut": {"frames": 48}}.items()
+        for name, asked in {
+            "bars": {"bars": 3},
+            "eight": {"bars": 3, "candidates": 8},
+            "itself": {},
+            "cut": {"frames": 48},
+        }.items()
     }
-    assert made["bars"].rows.tobytes() == made["four"].rows.tobytes()
-    assert [made[name].facts["best of"] for name in made] == [4, 4, None]
+    assert made["bars"].rows.tobytes() == made["eight"].rows.tobytes()
+    assert [made[name].facts["best of"] for name in made] == [8, 8, 4, None]
     assert "best-of" not in made["bars"].name
     assert "best of" not in {k for k, v in generator.compose(Request(bars=3, temperature=0))[0].facts.items() if v}
 
