@@ -8,6 +8,11 @@ import subprocess
 import sys
 
 
+def buffered():
+    """Return the environment of a process whose output is buffered, as it is unless a user asks otherwise."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 def start(*arguments, **options):
     """Run the command for real, and within reach of Ctrl-C, which a shell turns off for what it runs behind."""
     command = [sys.executable, "-m", "rollcore", *map(os.fspath, arguments)]

@@ -155,8 +155,7 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: 
             click.echo(error.format_message())
             status = 0
         finally:
-            if sys.stdout is not None:  # None where the shell closed it
-                sys.stdout.flush()  # a full disk or a closed pipe shows here, not at the end of the process
+            _flush()  # a full disk or a closed pipe shows here, not at the end of the process
     except click.UsageError as error:
         where = f"; see {error.ctx.command_path} --help" if error.ctx is not None else ""
         return _fail(error.format_message().rstrip(".") + where, error.exit_code)
@@ -172,10 +171,11 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: 
         return _fail("interrupted", INTERRUPTED)
     except MemoryError:
         return _fail("out of memory", 1)
+    except SystemExit:  # click's way out when the reader of standard output has gone
+        _drop_output()
+        return 1
     except OSError as error:
         if error.errno == errno.EPIPE:
-            # What is left in the buffer would fail once more when the process ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         # Without a name it is the folder that was removed under our feet, or what we print to.
         unnamed = "current folder" if error.errno == errno.ENOENT else "standard output"
@@ -187,6 +187,21 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: 
             raise
         return _fail("interrupted", INTERRUPTED)
     return status
+
+
+def _flush() -> None:
+    if sys.stdout is None:  # the shell closed it
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    """Let what is left in the buffer go nowhere: it would fail once more when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> int:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import rollcore
 from rollcore.cli import cli
-from rollcore_command import assert_one_line, start
+from rollcore_command import assert_one_line, buffered, start
 
 COMMANDS = ("make-chords", "build-dataset", "info", "report", "verify", "plot", "render", "import-mat")
 
@@ -87,7 +87,7 @@ def test_bad_usage(run, arguments, words):
 def test_standard_output_on_a_full_disk(dataset):
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "rollcore", "info", os.fspath(dataset)]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered())
     assert done.returncode == 1
     assert_one_line(done.stderr, "standard output: No space left")
 
@@ -106,7 +106,7 @@ def test_a_reader_that_goes_away(tmp_path, midi):
     for i in range(4000):  # more names than a pipe holds
         os.link(midi / "C_major.mid", tmp_path / "many" / f"{i:0100}.mid")
     rollcore.build_dataset(tmp_path / "many", tmp_path / "out.h5", fps=1)
-    with start("report", tmp_path / "out.h5") as process:
+    with start("report", tmp_path / "out.h5", env=buffered()) as process:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
