@@ -8,17 +8,7 @@ import shutil
 import numpy as np
 
 import rollcore
-from rollcore import Midi
-
-
-def song(*rows):
-    notes = np.array([(on, off, pitch, 80, channel, 0) for on, off, pitch, channel in rows], rollcore.NOTE_DTYPE)
-    return Midi.from_notes(notes)
-
-
-def write(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rollcore.write_midi(song(*rows), path)
+from songs import write
 
 
 def test_every_file_is_accounted_for(tmp_path):

@@ -13,19 +13,10 @@ import numpy as np
 import pytest
 
 import rollcore
-from rollcore import Grid, Midi
+from rollcore import Grid
 from rollcore.loading import Loader
 from rollcore.roll import RollOptions
-
-
-def song(*rows):
-    notes = np.array([(on, off, pitch, 80, channel, 0) for on, off, pitch, channel in rows], rollcore.NOTE_DTYPE)
-    return Midi.from_notes(notes)
-
-
-def write(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rollcore.write_midi(song(*rows), path)
+from songs import write
 
 
 def test_dense_files_are_loaded_a_few_at_a_time_and_give_the_same_rows(tmp_path):

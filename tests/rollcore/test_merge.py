@@ -12,13 +12,8 @@ import numpy as np
 import pytest
 
 import rollcore
-from rollcore import DatasetError, Midi, RollcoreError
-
-
-def write(path, *rows):
-    notes = np.array([(on, off, pitch, 80, channel, 0) for on, off, pitch, channel in rows], rollcore.NOTE_DTYPE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rollcore.write_midi(Midi.from_notes(notes), path)
+from rollcore import DatasetError, RollcoreError
+from songs import write
 
 
 @pytest.fixture(scope="module")

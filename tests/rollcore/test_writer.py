@@ -11,18 +11,9 @@ import numpy as np
 import pytest
 
 import rollcore
-from rollcore import DatasetError, Grid, Midi
+from rollcore import DatasetError, Grid
 from rollcore.writer import DatasetWriter
-
-
-def song(*rows):
-    notes = np.array([(on, off, pitch, 80, channel, 0) for on, off, pitch, channel in rows], rollcore.NOTE_DTYPE)
-    return Midi.from_notes(notes)
-
-
-def write(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rollcore.write_midi(song(*rows), path)
+from songs import write
 
 
 @pytest.fixture(scope="module")
