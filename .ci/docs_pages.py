@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parents[1] / "benchmarks" / "RESULTS.md"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the results as a page."""
-    files.append(File.generated(config, "benchmarks.md", content=RESULTS.read_text()))
+    files.append(File.generated(config, "benchmarks.md", content=RESULTS.read_text(encoding="utf-8")))
     return files
 
 

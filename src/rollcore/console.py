@@ -190,10 +190,9 @@ def _run(command: click.Command, argv: Sequence[str] | None, name: str, extras: 
 
 
 def _flush() -> None:
-    if sys.stdout is None:  # the shell closed it
-        return
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the shell closed it
+            sys.stdout.flush()
     except OSError:
         _drop_output()
         raise
@@ -201,7 +200,8 @@ def _flush() -> None:
 
 def _drop_output() -> None:
     """Let what is left in the buffer go nowhere: it would fail once more when the process ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> int:

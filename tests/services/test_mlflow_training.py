@@ -79,6 +79,14 @@ def test_a_training_is_logged_while_it_goes_on(data, plain, mlflow_server, tmp_p
     assert [file.name[:6] for file in events] == ["events"]
 
 
+def assert_unharmed(process, run, plain, errors):
+    """Check that a training ended as one without a server does."""
+    assert process.returncode == 0, errors
+    assert losses(run) == losses(plain)
+    assert files(run) == files(plain)
+    assert "Traceback" not in errors
+
+
 def test_a_server_that_is_killed_changes_nothing_of_the_training(data, plain, tmp_path):
     with mlflow_serving(tmp_path) as (address, server):
         process = begin(data, tmp_path / "run", "--mlflow", address)
@@ -87,20 +95,15 @@ def test_a_server_that_is_killed_changes_nothing_of_the_training(data, plain, tm
         os.killpg(server.pid, signal.SIGKILL)
         assert process.poll() is None, "the training was over before the server could be killed"
         _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert losses(tmp_path / "run") == losses(plain)
-    assert files(tmp_path / "run") == files(plain)
+    assert_unharmed(process, tmp_path / "run", plain, errors)
     assert "MLflow: not all was sent (" in errors
     assert errors.rstrip().endswith("send it with seq2seq push RUN --mlflow URI")
-    assert "Traceback" not in errors
 
 
 def test_a_server_that_is_not_there_changes_nothing_either(data, plain, tmp_path):
     process = begin(data, tmp_path / "run", "--mlflow", "http://127.0.0.1:9")
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert losses(tmp_path / "run") == losses(plain)
-    assert files(tmp_path / "run") == files(plain)
+    assert_unharmed(process, tmp_path / "run", plain, errors)
     assert errors.count("MLflow: ") == 2  # when it is noticed, and at the end
 
 
@@ -111,12 +114,9 @@ def test_a_server_that_is_silent_changes_nothing_either(data, plain, tmp_path):
         _, errors = process.communicate(timeout=300)
         silent.setblocking(False)
         silent.accept()[0].close()  # it was asked
-    assert process.returncode == 0, errors
-    assert losses(tmp_path / "run") == losses(plain)
-    assert files(tmp_path / "run") == files(plain)
+    assert_unharmed(process, tmp_path / "run", plain, errors)
     assert "MLflow: not all was sent (" in errors
     assert errors.rstrip().endswith("send it with seq2seq push RUN --mlflow URI")
-    assert "Traceback" not in errors
 
 
 def test_how_a_training_ended_is_logged(mlflow_server, tmp_path):

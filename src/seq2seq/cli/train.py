@@ -64,17 +64,17 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
-    help="Windows per update.  [default: 4; large: 8; blog: 32]",
+    help="Windows per update.  [default: 4; 8 for large and seq2seq, 32 for blog]",
 )
 @click.option(
     "--input-frames",
     type=click.IntRange(2),
-    help="Frames that a window reads.  [default: 32; large: 50]",
+    help="Frames that a window reads.  [default: 32; 50 for large, seq2seq and blog]",
 )
 @click.option(
     "--target-frames",
     type=click.IntRange(1),
-    help="Frames that it predicts.  [default: up to 96; large: 50]",
+    help="Frames that it predicts.  [default: up to 96; 50 for large, seq2seq and blog]",
 )
 @click.option("--hop", type=click.IntRange(1), help="Frames between windows.  [default: the target's length]")
 @click.option(
@@ -83,7 +83,11 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     metavar="RATE",
     help="Its peak.  [default: 0.004; 0.006 for blog]",
 )
-@click.option("--units", type=click.IntRange(2), help="Width of each LSTM layer.  [default: 48; large: 128]")
+@click.option(
+    "--units",
+    type=click.IntRange(2),
+    help="Width of each LSTM layer.  [default: 48; 64 for seq2seq and blog; large: 128]",
+)
 @click.option("--layers", type=click.IntRange(1), help="LSTM layers on either side.  [default: 2; quick: 1]")
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="[default: 0.1; 0.3 for blog]")
 @click.option("--attention/--no-attention", default=None, help="For seq2seq: look back at the encoder's outputs.")

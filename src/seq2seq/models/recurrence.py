@@ -4,7 +4,7 @@ Without a GPU, Keras runs an LSTM as a loop of some twenty operations a frame. T
 sequence, ``BlockLSTMV2``. On one thread an update of ``blog`` at batch 64 takes 0.77 of the CPU time of the loop with
 it, one of ``seq2seq`` at batch 8 takes 0.7. On several threads the kernel splits products that are too small to be
 split, and takes 1.2 times that of the loop. So a larger batch is run as two halves side by side, whose products stay
-whole: on two threads an update of ``blog`` then takes 0.57 of the time of the loop. Four quarters are slower than that.
+whole: on two threads that takes the CPU time of the loop, and less of the clock. Four quarters are slower than that.
 
 The gradient that TensorFlow registers for the kernel calls that of the first version, whose gates are in another order,
 so it is wrong; ``BlockLSTMGradV2`` is right, and is called here.

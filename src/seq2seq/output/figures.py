@@ -101,6 +101,11 @@ def figures(rolls: Iterable[npt.NDArray[np.uint8]], frames_per_unit: float) -> F
     )
 
 
+def beginnings(sounding: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return where pitches begin to sound in ``(frames, 128)``: the onsets, as far as they show without a plane."""
+    return sounding & ~np.pad(sounding, ((1, 0), (0, 0)))[:-1]
+
+
 def mixed(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return packed rows with the voices of *rows* ``(frames, planes, 16)`` put together, ``(frames, 1 or 2, 16)``."""
     if rows.shape[1] <= 2:

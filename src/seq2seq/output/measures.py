@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq.output.figures import beginnings
+from seq2seq.output.theory import KEY_PROFILES
+
 if TYPE_CHECKING:
     from rollcore import Dataset
 
@@ -30,8 +33,6 @@ LEAP = 7
 #: Bars of a stretch whose key is compared with that of the piece.
 STRETCH = 4
 
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _STEPS = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10, 11))
 
 
@@ -90,7 +91,7 @@ def piece_of(
 
     sounding, onset = heard("sounding"), heard("onset")
     if not any(plane.startswith("onset") for plane in planes):
-        onset = sounding & ~np.pad(sounding, ((1, 0), (0, 0)))[:-1]
+        onset = beginnings(sounding)
     beats, value = time_signature
     return Piece(name, sounding, onset, steps_per_beat, max(1, round(4 * steps_per_beat * beats / value)), upbeat)
 
@@ -144,7 +145,7 @@ def find_key(weights: Floats) -> tuple[int, int]:
     """
     centred = weights - weights.mean()
     scores = np.empty((12, 2))
-    for mode, profile in enumerate((_MAJOR, _MINOR)):
+    for mode, profile in enumerate(KEY_PROFILES):
         shape = np.array(profile) - np.mean(profile)
         for tonic in range(12):
             scores[tonic, mode] = centred @ np.roll(shape, tonic) / np.linalg.norm(shape)

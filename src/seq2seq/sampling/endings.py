@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.output.figures import mixed
+from seq2seq.output.figures import beginnings, mixed
+from seq2seq.output.theory import KEY_PROFILES
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.uint8]
@@ -31,12 +32,6 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _RIDGE = 1.0
 _CONSTANT = 6
 _FEATURES = _CONSTANT + len(QUANTILES) + 7
-
-# How much a pitch class belongs to the major and the minor key on C (Krumhansl and Kessler 1982).
-_PROFILES = (
-    (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +145,13 @@ def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:
             ends = np.maximum(_complete(count, Fraction(whole)), _complete(count - metre.upbeat, Fraction(whole)))
         columns.append(ends)
     columns += [(count >= length).astype(float) for length in lengths]
-    bits = np.unpackbits(rows[:, 0], axis=-1, bitorder="little")
+    bits = np.unpackbits(rows[:, 0], axis=-1, bitorder="little").astype(bool)
     sounding = bits.any(axis=1)
     if rows.shape[1] > 1:
-        onsets = np.unpackbits(rows[:, -1], axis=-1, bitorder="little")
+        onsets = np.unpackbits(rows[:, -1], axis=-1, bitorder="little").astype(bool)
         struck = onsets.any(axis=1)
     else:
-        onsets = bits & ~np.pad(bits, ((1, 0), (0, 0)))[:-1]
+        onsets = beginnings(bits)
         struck = np.append(True, (rows[1:, 0] != rows[:-1, 0]).any(axis=1))
     since = count - np.maximum.accumulate(np.where(struck, count, 0)) + 1
     beats = np.minimum(8.0, since / float(metre.beat))
@@ -164,7 +159,7 @@ def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:
     # What sounds last, a rest after it aside.
     latest = np.maximum.accumulate(np.where(sounding, np.arange(len(rows)), 0))
     highest = 127 - np.argmax(bits[:, ::-1], axis=1)
-    melodic = onsets[np.arange(len(rows)), highest] > 0
+    melodic = onsets[np.arange(len(rows)), highest]
     last_melodic = np.maximum.accumulate(np.where(melodic, np.arange(len(rows)), 0))
     bass, top = np.argmax(bits, axis=1)[latest], highest[last_melodic]
     home_bass, home_top = (bass - tonic) % 12 == 0, (top - tonic) % 12 == 0
@@ -178,13 +173,13 @@ def _complete(count: npt.NDArray[np.int64], frames: Fraction) -> Floats:
     return np.asarray(whole & (count > 0), float)
 
 
-def _tonics(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def _tonics(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Return the tonic, 0 to 11, of the key that what has sounded by each frame of *bits* ``(frames, 128)`` is in."""
     classes = np.zeros((len(bits), 12))
     for pitch_class in range(12):
         classes[:, pitch_class] = bits[:, pitch_class::12].sum(axis=1)
     heard = np.cumsum(classes, axis=0)
-    profiles = np.array([np.roll(profile, tonic) for profile in _PROFILES for tonic in range(12)])
+    profiles = np.array([np.roll(profile, tonic) for profile in KEY_PROFILES for tonic in range(12)])
     profiles -= profiles.mean(axis=1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     return np.asarray(np.argmax(heard @ profiles.T, axis=1) % 12)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.output.figures import beginnings
 from seq2seq.output.measures import class_weights, find_key, scale_of
 
 #: What is taken from a logit before the first note of a piece that begins by itself, and how much less after each note:
@@ -116,7 +117,7 @@ def find_keys(rolls: Iterable[npt.NDArray[np.uint8]]) -> Keys | None:
         sounding = np.asarray(bits[:, ::2].any(axis=1))
         if not sounding.any():
             continue
-        began = sounding & ~np.pad(sounding, ((1, 0), (0, 0)))[:-1] if bits.shape[1] == 1 else bits[:, 1::2].any(axis=1)
+        began = beginnings(sounding) if bits.shape[1] == 1 else bits[:, 1::2].any(axis=1)
         key = find_key(class_weights(sounding))
         found[key] += 1
         pitches = np.nonzero(began)[1]

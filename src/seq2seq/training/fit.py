@@ -242,9 +242,8 @@ class _Training:
         self._change(epochs, whole + bool(within))
         trained, schedule, level = self.net.optimizer._learning_rate, self._schedule(), False
         if trained.updates == schedule.updates:
-            schedule = (
-                trained  # its rate may come down later than that of a run which had this length from the beginning
-            )
+            # Its rate may come down later than that of a run which had this length from the beginning.
+            schedule = trained
         else:
             level = self._updates_done > trained.level
             if level:  # the rate came down towards another end: back to before that

@@ -58,10 +58,10 @@ def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
 MOST_PASSES, LEAST_UPDATES, MOST_EPOCHS = 6, 600, 50
 
 # Of the model that is shared by all pitches: narrower layers, and longer targets, so that less of the time goes into
-# frames that are read and not learnt from. A target frame takes 0.56 of the processor time of 64 units and 50 + 50
-# frames, and with one layer 0.46.
-LEAST_TARGET = 16
+# frames that are read and not learnt from. docs/how-to/long-trainings.md has what that saves.
 LEAN = {"units": 48, "input_frames": 32, "target_frames": 96, "batch_size": 4}
+# Frames that a target has, however short the pieces are.
+LEAST_TARGET = 16
 
 
 @dataclass(frozen=True)
