@@ -1,7 +1,7 @@
 """What a teacher of harmony would mark in four-part writing: parallels, leaps, ranges, missing voices.
 
 The voices of a frame are its sounding pitches from the top down; frames in which not four sound are left out, so that a
-unison is not taken for a voice that is missing.
+unison is not taken for a voice that is missing. It counts by itself: what sampling holds to be a fault is not asked.
 """
 
 from __future__ import annotations
