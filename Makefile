@@ -53,7 +53,7 @@ $(VENVS)/.client: $(SOURCES)
 	$(PYTHON) -m venv $(VENVS)/client
 	$(VENVS)/client/bin/python -m pip install --quiet uv
 	$(VENVS)/client/bin/uv pip install --quiet --python $(VENVS)/client/bin/python \
-	  -e '.[cpu,plot,dev,dask,mlflow,tensorboard,azure,s3]' 'moto[server]' azure-ai-ml playwright optuna
+	  -e '.[cpu,plot,dev,dask,mlflow,tensorboard,azure,s3]' 'moto[server]' azure-ai-ml playwright optuna datasets
 	@touch $@
 
 $(VENVS)/.npm:
@@ -69,7 +69,7 @@ $(VENVS)/.server: $(SOURCES)
 
 test-services: $(VENVS)/.client $(VENVS)/.server $(VENVS)/.npm  ## test against real programs: Chromium, MLflow, TensorBoard, Dask, Azurite, an S3 server
 	PATH="$(CURDIR)/$(VENVS)/npm/node_modules/.bin:$$PATH" MLFLOW_SERVER=$(CURDIR)/$(VENVS)/server/bin/mlflow \
-	  $(VENVS)/client/bin/python -m pytest -q tests/services
+	  $(VENVS)/client/bin/python -m pytest -q tests/services tests/rollcore/test_export.py
 
 # A build for the CPU: other versions bring gigabytes of CUDA.
 $(VENVS)/.torch: $(SOURCES)
