@@ -26,6 +26,5 @@ RUN wheel="$(echo /wheels/*.whl)" \
     && useradd --create-home --uid 1000 music
 USER 1000
 WORKDIR /home/music
-ENV NUMBA_CACHE_DIR=/home/music/.cache/numba
 # Not an entry point: Azure ML runs a shell in the image, and there are two commands.
 CMD ["seq2seq", "--help"]

@@ -14,7 +14,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp a set of extras; a change of the sources of the extensions or of the requirements makes them anew.
-SOURCES := pyproject.toml setup.py $(wildcard src/rollcore/*.pyx src/rollcore/*.pxd)
+SOURCES := pyproject.toml setup.py $(wildcard src/*/*.pyx src/*/*.pxd src/*/*/*.pyx)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("rollcore needs Python 3.10 or later; set PYTHON=" if sys.version_info < (3, 10) else 0)'
@@ -106,17 +106,18 @@ fuzz: $(VENV)/.test  ## fuzz the reader under sanitizers, RUNS=10000000 inputs (
 
 # The preloaded libraries are those of the compiler; Python itself is not instrumented, so leaks are not looked for.
 SANITIZE := -fsanitize=address,undefined -fno-omit-frame-pointer
-READER   := midi smf_conformance smf_properties fuzz_short roll musical_time
+CHECKED  := $(addprefix rollcore/test_,midi smf_conformance smf_properties fuzz_short roll musical_time batches windowing) \
+            seq2seq/models/test_echo seq2seq/sampling/test_kernels
 
-test-sanitized: $(VENV)/.test  ## run the reader's tests with extensions built for AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
+test-sanitized: $(VENV)/.test  ## run the tests of the extensions, built for AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
 	rm -rf build/sanitized build/instrumented && mkdir -p build/instrumented
 	cp -r pyproject.toml setup.py README.md LICENSE MANIFEST.in src build/instrumented  # no object of it gets into a wheel
-	rm -rf build/instrumented/src/*.egg-info build/instrumented/src/rollcore/*.so
+	rm -rf build/instrumented/src/*.egg-info && find build/instrumented -name '*.so' -delete
 	CFLAGS="$(SANITIZE) -O1 -g" LDFLAGS="$(SANITIZE)" \
 	  $(BIN)/python -m pip install --quiet --no-deps --target build/sanitized build/instrumented
 	PYTHONPATH=build/sanitized ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	  $(BIN)/python -m pytest -q $(READER:%=tests/rollcore/test_%.py)
+	  $(BIN)/python -m pytest -q $(CHECKED:%=tests/%.py)
 
 $(VENVS)/.lint: pyproject.toml
 	$(PYTHON) -m venv $(VENVS)/lint
@@ -128,7 +129,8 @@ LINT := $(VENVS)/lint/bin
 
 lint: $(VENV)/.test $(VENVS)/.lint $(VENVS)/.npm  ## ruff, mypy, stubtest; the Dockerfile, workflows, pyproject.toml and CITATION.cff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	MYPYPATH=src $(BIN)/stubtest rollcore._smf rollcore._roll --ignore-missing-stub --allowlist .ci/stubtest.txt --ignore-unused-allowlist
+	MYPYPATH=src $(BIN)/stubtest rollcore._smf rollcore._roll rollcore._batches seq2seq.models._echo \
+	  seq2seq.sampling._kernels --ignore-missing-stub --allowlist .ci/stubtest.txt --ignore-unused-allowlist
 	$(LINT)/validate-pyproject --disable distutils pyproject.toml
 	$(LINT)/hadolint Dockerfile
 	$(LINT)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -153,4 +155,5 @@ dist: $(BIN)/python  ## build the source distribution and a wheel into dist
 	$(BIN)/python -m build
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(VENVS) build dist demo src/*.egg-info src/rollcore/*.so src/rollcore/*.c
+	rm -rf $(VENV) $(VENVS) build dist demo src/*.egg-info
+	find src \( -name '*.so' -o -name '*.c' \) -delete

@@ -3,7 +3,7 @@
 set -eu
 step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 
-step "1/5  Music at once, by a model that comes with the package (the first call compiles for some ten seconds)"
+step "1/5  Music at once, by a model that comes with the package"
 seq2seq generate chorales --seed 1 --output-dir demo/chorales
 
 step "2/5  The sample pack: 156 MIDI files, 12 keys by 13 scales"

@@ -25,7 +25,7 @@ import pytest
 from benchmarks import corpus, process
 
 PACKAGES = (
-    *("rollcore", "numpy", "h5py", "mido", "numba", "symusic", "pretty_midi", "pypianoroll", "muspy"),
+    *("rollcore", "numpy", "h5py", "mido", "symusic", "pretty_midi", "pypianoroll", "muspy"),
     *("keras", "tensorflow-cpu", "tensorflow", "torch", "jax", "pytest-benchmark"),
 )
 

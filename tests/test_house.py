@@ -39,7 +39,6 @@ ORDER = {
         "hdf5",
         "dataset",
         "writer",
-        "compiled",
         "layout",
         "_batches",
         "batches",
@@ -73,6 +72,7 @@ ORDER = {
         "errors",
         "models.config",
         "output.tables",
+        "models._echo",
         "models.echo",
         "models.schedule",
         "models.weights",
@@ -204,8 +204,8 @@ def test_rollcore_knows_nothing_of_the_models():
 
 
 def test_seq2seq_uses_the_public_names_of_rollcore():
-    # How both packages meet a command line, use Numba, write files, check HDF5, and reach storage.
-    shared = {"console", "entry", "compiled", "files", "hdf5", "storage", None}
+    # How both packages meet a command line, write files, check HDF5, and reach storage.
+    shared = {"console", "entry", "files", "hdf5", "storage", None}
     for name, path in modules("seq2seq").items():
         for imported in imports(path):
             assert module_of(imported, "rollcore") in shared, f"{name} imports {imported}"
@@ -214,12 +214,12 @@ def test_seq2seq_uses_the_public_names_of_rollcore():
 @pytest.mark.parametrize(
     ("statement", "unloaded"),
     [
-        ("import rollcore, seq2seq, rollcore.cli", "numpy h5py numba keras tensorflow matplotlib mido scipy"),
+        ("import rollcore, seq2seq, rollcore.cli", "numpy h5py keras tensorflow matplotlib mido scipy"),
         (
             "import seq2seq.cli.train, seq2seq.cli.generate, seq2seq.cli.evaluate, seq2seq.cli.compare",
-            "keras tensorflow numba matplotlib scipy",
+            "keras tensorflow matplotlib scipy",
         ),
-        ("import rollcore.build", "numba keras tensorflow matplotlib scipy"),
+        ("import rollcore.build", "keras tensorflow matplotlib scipy"),
     ],
 )
 def test_heavy_imports_wait_for_the_command_that_needs_them(statement, unloaded):

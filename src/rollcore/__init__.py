@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rollcore.sources.pack import make_chords
     from rollcore.windowing import Windows, windows
 
-# Loaded on first use: `rollcore --help` must not wait for NumPy, h5py or Numba.
+# Loaded on first use: `rollcore --help` must not wait for NumPy or h5py.
 _HOME = {
     "batches": ("pack", "transpose", "unpack"),
     "build": ("BuildReport", "build_dataset"),

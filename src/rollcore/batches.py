@@ -19,6 +19,10 @@ from rollcore.roll import ROW_BYTES
 
 PITCHES = 8 * ROW_BYTES
 
+# The eight numbers that the bits of a byte stand for, as bytes, for each byte and each type.
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_NUMBERS = {np.dtype(kind): _BITS.astype(kind).view(np.uint8) for kind in (np.uint8, np.bool_, np.float32, np.float16)}
+
 
 def gather(
     source: NDArray[np.uint8],
@@ -65,8 +69,7 @@ def gather(
         out = np.empty(shape, np.uint8)
     elif not _fits(out, shape, np.dtype(np.uint8)):
         raise ValueError(f"out: expected writable, C-contiguous uint8 {shape}, found {_told(out)}")
-    words = out.reshape(-1).view(np.uint64)
-    if not words.flags.aligned:
+    if not out.reshape(-1).view(np.uint64).flags.aligned:
         raise ValueError("out: expected an array that begins at a multiple of 8 bytes")
     shifts = None if semitones is None else _shifts(semitones, len(indices))
     firsts = np.maximum(starts, 0)
@@ -75,16 +78,10 @@ def gather(
     within = (np.minimum(starts + layout.length, layout.frames[which]) - firsts) * layout.frame_bytes
     if len(indices) and (at.min() < 0 or within.min() < 0 or (within > source.size - at).any()):
         raise ValueError(f"windows leave the file of {source.size} bytes; open the dataset again")
-    if source.flags.writeable:
-        # One specialisation of the kernel: for sources that are read-only.
-        source = source.view()
-        source.flags.writeable = False
     window = layout.length * layout.frame_bytes
 
     def work(begin: int, end: int) -> None:
-        _batches.gather(source, at, before, within, window, begin, end, out.reshape(-1))
-        if shifts is not None:
-            _batches.shift(words, shifts, begin, end, window // 8)
+        _batches.gather(source, at, before, within, window, begin, end, shifts, out.reshape(-1))
 
     parts = max(1, min(threads, len(indices)))
     if parts == 1:
@@ -174,21 +171,16 @@ def unpack(
     dtype = np.dtype(dtype)
     if not 0 <= low <= high < PITCHES:
         raise ValueError(f"pitches {low} to {high}: expected 0 <= low <= high <= {PITCHES - 1}")
-    if dtype not in (np.uint8, np.bool_, np.float32, np.float16):
+    if dtype not in _NUMBERS:
         raise ValueError(f"dtype {dtype}: expected uint8, bool, float32 or float16")
     shape = (*rows.shape[:-1], high - low + 1)
     if out is None:
         out = np.empty(shape, dtype)
     elif not _fits(out, shape, dtype):
         raise ValueError(f"out: expected writable, C-contiguous {dtype} {shape}, found {_told(out)}")
-    # A copy where the rows are strided or lie at an odd address; one specialisation of the kernel in any case.
-    words = np.require(rows.reshape(-1).view(np.uint64), requirements="A").view()
-    words.flags.writeable = False
-    if dtype == np.float16:  # a type that the kernels do not have
-        out[...] = unpack(rows, low, high)
-    else:
-        flat = out.reshape(-1)
-        _batches.unpack(words, low, high - low + 1, flat.view(np.uint8) if dtype == np.bool_ else flat)
+    # A copy where the rows are strided or lie at an odd address.
+    words = np.require(rows.reshape(-1).view(np.uint64), requirements="A")
+    _batches.unpack(words, low, high - low + 1, _NUMBERS[dtype], out.reshape(-1).view(np.uint8))
     return out
 
 

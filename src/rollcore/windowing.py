@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rollcore import batches
 from rollcore.errors import RollcoreError
 from rollcore.layout import Layout
 from rollcore.roll import ROW_BYTES
@@ -178,9 +179,6 @@ class Windows:
         ValueError
             If `out` or `semitones` does not fit.
         """
-        # Numba takes half a second to import: whoever only looks at windows need not wait.
-        from rollcore import batches
-
         return batches.gather(
             self._mapped, self._layout, _indices(indices), out=out, semitones=semitones, threads=threads
         )

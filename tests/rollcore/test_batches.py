@@ -1,4 +1,4 @@
-"""Gather, transpose and unpack against loops over bits; the kernels also uncompiled."""
+"""Gather, transpose and unpack against loops over bits."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from hypothesis.extra.numpy import arrays
 
 import rollcore
 from oracles_windows import transposed, unpacked
-from rollcore import _batches, batches
+from rollcore import batches
 from rollcore.layout import Layout
 
 ROWS = arrays(np.uint8, st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(1, 2), st.just(16)))
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """Run the kernels as plain Python."""
-    for name in ("gather", "shift", "unpack", "_from_bit"):
-        monkeypatch.setattr(_batches, name, getattr(_batches, name).py_func)
 
 
 def frozen(array):
@@ -69,13 +62,6 @@ def test_every_way_to_shift(semitones):
     assert np.array_equal(rollcore.transpose(rows, semitones), transposed(rows, semitones))
 
 
-@pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize("semitones", [0, 1, 63, 64, 127, -1, -63, -64, -127])
-def test_every_way_to_shift_uncompiled(semitones):
-    rows = np.random.default_rng(semitones + 200).integers(0, 256, (3, 16), dtype=np.uint8)
-    assert np.array_equal(rollcore.transpose(rows, semitones), transposed(rows, semitones))
-
-
 def test_one_shift_for_each():
     rows = np.random.default_rng(1).integers(0, 256, (7, 5, 2, 16), dtype=np.uint8)
     shifts = np.array([-24, -1, 0, 3, 24, -127, 127], np.int8)
@@ -104,7 +90,13 @@ def test_transpose_refuses(rows, semitones, message):
 
 
 @settings(deadline=None, max_examples=100)
-@given(ROWS, st.integers(0, 127), st.integers(0, 127), st.sampled_from([np.uint8, np.float32]), st.integers(1, 2))
+@given(
+    ROWS,
+    st.integers(0, 127),
+    st.integers(0, 127),
+    st.sampled_from([np.uint8, np.float16, np.float32]),
+    st.integers(1, 2),
+)
 def test_unpack_is_one_number_a_pitch(rows, one, other, dtype, step):
     low, high = min(one, other), max(one, other)
     rows = rows[::step]
@@ -116,7 +108,7 @@ def test_unpack_is_one_number_a_pitch(rows, one, other, dtype, step):
     assert np.array_equal(out, numbers)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32])
 def test_unpack_of_every_range(dtype):
     """Not a byte is written past the end of what was asked for."""
     rows = np.random.default_rng(5).integers(0, 256, (9, 16), dtype=np.uint8)
@@ -128,14 +120,6 @@ def test_unpack_of_every_range(dtype):
             rollcore.unpack(rows, low, high, dtype, out=guarded[: 9 * width].reshape(9, width))
             assert np.array_equal(guarded[: 9 * width].reshape(9, width), bits[:, low : high + 1])
             assert (guarded[9 * width :] == 7).all()
-
-
-@pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize(("low", "high"), [(0, 127), (21, 108), (60, 60), (64, 95), (30, 63), (100, 127)])
-def test_unpack_uncompiled(low, high):
-    rows = np.random.default_rng(low).integers(0, 256, (3, 2, 16), dtype=np.uint8)
-    for dtype in (np.uint8, np.float32):
-        assert np.array_equal(rollcore.unpack(rows, low, high, dtype), unpacked(rows, low, high, dtype))
 
 
 @pytest.mark.parametrize(
@@ -238,8 +222,7 @@ def test_gather_at_any_address(seed, planes, shifted):
     assert np.array_equal(batches.gather(source, layout, some, semitones=chosen), expected[some])
 
 
-@pytest.mark.usefixtures("uncompiled")
-def test_gather_uncompiled():
+def test_gather_shifts_each_window_its_own_way():
     rng = np.random.default_rng(11)
     source = rng.integers(0, 256, 200, dtype=np.uint8)
     layout = Layout(np.array([4, 0, 3]), np.array([3, 0, 130]), 1, 5, 1, 2, partial=True)

@@ -61,10 +61,8 @@ class Music(PythonModel):
     """Composes for each request; ready for the first one when it is loaded."""
 
     def load_context(self, context: Any) -> None:
-        """Load the weights, and compile what requests need by answering two."""
+        """Load the weights."""
         self.generator = Generator.load(context.artifacts["weights"])
-        for request in (Request(frames=8), Request(frames=8, primer_pitches="C4 E4 G4", num_outputs=2)):
-            self.generator.compose(request)
 
     def predict(self, context: Any, model_input: list[MusicRequest], params: Any = None) -> list[list[dict[str, Any]]]:
         """Return a list of compositions for each request; see `seq2seq.deploy.answers.answer`.

@@ -26,7 +26,6 @@ from seq2seq.output.composition import Composition
 from seq2seq.output.export import composition_piece
 from seq2seq.output.page import html_text, pieces_page
 from seq2seq.sampling.generator import Generator
-from seq2seq.sampling.request import Request
 
 MAX_BODY_BYTES = 2_000_000
 #: Requests that are answered at one time, and seconds that another one waits for its turn.
@@ -57,7 +56,7 @@ class MusicServer(ThreadingHTTPServer):
     Parameters
     ----------
     generator
-        The model. It composes once before the server listens, so that all is compiled.
+        The model.
     host, port
         Where to listen; port 0 stands for any that is free.
     """
@@ -66,7 +65,6 @@ class MusicServer(ThreadingHTTPServer):
 
     def __init__(self, generator: Generator, host: str = "127.0.0.1", port: int = 8000) -> None:
         self.generator = generator
-        generator.compose(Request(frames=8, num_outputs=2))
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._files: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
         self._lock, self._count = threading.Lock(), 0

@@ -11,32 +11,27 @@ whatever followed it before: an echo is for a grid on which music moves within 3
 Data compression knows this as a match model (Mahoney 2005, PAQ8), and copies from the longest match since Ziv
 and Lempel (1977); to show a neural network what followed like moments of the same text is a cache (Grave et al. 2017).
 """
-# mypy: disable-error-code="no-untyped-def"
-# Numba infers the types from the arguments; the docstrings state them.
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollcore.compiled import compiled
+from seq2seq.models import _echo
 
 #: Longer runs count as this long.
-LONGEST = 32
+LONGEST = _echo.LONGEST
 #: The run of a lag at which something is to come again.
-TOLD = 24
+TOLD = _echo.TOLD
 #: Lengths of a run that a model tells apart.
 TRUST = (1, 2, 3, 4, 6, 8, 12, 16, 24, LONGEST)
-
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def frame_keys(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return a hash of each of *rows* ``(frames, c, 16)``; two that differ share one with a chance of 2 ** -64."""
     words = np.require(rows.reshape(len(rows), -1).view(np.uint64), requirements=("C", "A"))
     keys = np.zeros(len(words), np.uint64)
-    _mix(words, keys)
+    _echo.mix(words, keys)
     return keys
 
 
@@ -58,7 +53,7 @@ def find_echoes(rows: NDArray[np.uint8], reach: int) -> tuple[NDArray[np.uint32]
         The length of the run, at most `LONGEST`; 0 where there is none.
     """
     lags, match = np.zeros(len(rows), np.uint32), np.zeros(len(rows), np.uint8)
-    _find(frame_keys(rows), np.zeros(min(reach, len(rows)), np.uint8), lags, match)
+    _echo.find(frame_keys(rows), np.zeros(min(reach, len(rows)), np.uint8), lags, match)
     return lags, match
 
 
@@ -92,68 +87,11 @@ class Echoes:
         echo, match, lags = np.zeros((n, planes, width), np.uint8), np.zeros(n, np.uint8), np.zeros(n, np.int64)
         if self._next and self._runs.size:
             told = lags if told is None else told
-            _next(self._rows, self._words, self._keys, self._next, self._runs, told.copy(), echo, match, lags)
+            words = echo.reshape(n, -1).view(np.uint64)
+            _echo.step(self._words, self._keys, self._next, self._runs, told.copy(), words, match, lags)
         self._next += 1
         return echo, match, lags
 
     def follow(self, chosen: NDArray[np.int64]) -> None:
         """Let each output go on from what the one that *chosen* ``(n,)`` names has heard; the rows are the caller's."""
         self._keys[:], self._runs[:] = self._keys[chosen], self._runs[chosen]
-
-
-@compiled
-def _mix(words, keys):
-    """Write to *keys* the hash of each row of *words*, a round of splitmix64 for each word."""
-    for t in range(len(words)):
-        key = np.uint64(0)
-        for word in words[t]:
-            key = (key ^ word) * _MIX_1
-            key = (key ^ (key >> np.uint64(27))) * _MIX_2
-            key ^= key >> np.uint64(31)
-        keys[t] = key
-
-
-@compiled
-def _listen(keys, t, runs):
-    """Move *runs* on to the time before frame *t*; return the echo's lag, or 0, and its run.
-
-    ``runs[-lag]`` is how many of the latest frames equal those a lag before them, up to `LONGEST`: from the longest
-    lag to the shortest, as the frames stand in memory, so that LLVM makes vectors of the loop. They are zeros
-    before frame 1.
-    """
-    lags = min(t - 1, len(runs))
-    last, past = keys[t - 1], keys[t - 1 - lags : t - 1]
-    runs = runs[len(runs) - lags :]
-    for k in range(lags):
-        run = np.uint8(runs[k] + np.uint8(runs[k] < LONGEST))
-        runs[k] = run if past[k] == last else np.uint8(0)
-    longest = np.uint8(0)
-    for k in range(lags):
-        longest = max(longest, runs[k])
-    if longest:
-        for lag in range(1, lags + 1):
-            if runs[lags - lag] == longest:
-                return lag, longest
-    return 0, longest
-
-
-@compiled
-def _find(keys, runs, lags, match):
-    for t in range(1, len(keys)):
-        lag, run = _listen(keys, t, runs)
-        if lag:
-            lags[t], match[t] = lag, run
-
-
-@compiled
-def _next(rows, words, keys, t, runs, told, echo, match, lags):
-    for n in range(len(rows)):
-        _mix(words[n, t - 1 : t], keys[n, t - 1 : t])
-        lags[n], match[n] = _listen(keys[n], t, runs[n])
-        if 0 < told[n] <= min(t, runs.shape[1]):
-            begun = max(runs[n, runs.shape[1] - told[n]], np.uint8(TOLD))
-            runs[n, runs.shape[1] - told[n]] = begun
-            if match[n] < begun:
-                lags[n], match[n] = told[n], begun
-        if lags[n]:
-            echo[n] = rows[n, t - lags[n]]

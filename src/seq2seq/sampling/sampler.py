@@ -49,9 +49,12 @@ import numpy.typing as npt
 
 from seq2seq.errors import ConfigError
 from seq2seq.models.config import ModelConfig
+from seq2seq.models.echo import Echoes
 from seq2seq.models.weights import Arrays
+from seq2seq.sampling import _kernels as kernels
 from seq2seq.sampling.parts import Parts
 from seq2seq.sampling.phrasing import RECENT, Phrasing
+from seq2seq.sampling.stepping import stepper_of
 from seq2seq.sampling.tonality import Tonality
 
 #: Frames drawn to choose one from under a melody, and at most where polyphony is exceeded.
@@ -116,9 +119,6 @@ class Sampler:
     """
 
     def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
-        # Numba is loaded with the first sampler, not with the package.
-        from seq2seq.sampling.stepping import stepper_of
-
         self.config = config
         self._stepper = stepper_of(config, arrays)
 
@@ -218,10 +218,6 @@ class _Drawer:
         states: npt.NDArray[np.uint64],
         how: tuple[float, float],
     ) -> None:
-        from seq2seq.models.echo import Echoes
-        from seq2seq.sampling import _kernels as kernels
-
-        self._kernels, self._echoes = kernels, Echoes
         self._stepper, self._config = stepper, config
         self._limit = steering.max_polyphony
         self._hot, self._top_p = how
@@ -273,7 +269,7 @@ class _Drawer:
             valid[heard - len(tail) : heard] = True
         rows = np.zeros((n, len(primer) + steps, planes, 16), np.uint8)
         rows[:, : len(primer)] = primer[:, :planes]
-        echoes = self._echoes(rows, config.echo)
+        echoes = Echoes(rows, config.echo)
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
         lags, returning, unchanged = np.zeros((3, n), np.int64)
         tonality = None
@@ -344,13 +340,13 @@ class _Drawer:
     def _pick(self, number: int) -> npt.NDArray[np.int64]:
         """Return *number* particles by their weights: each about as often as its share says."""
         shares = np.exp(self._standing - self._standing.max())
-        places = (self._kernels.uniform(self._states, 0) + np.arange(number)) / number
+        places = (kernels.uniform(self._states, 0) + np.arange(number)) / number
         found = np.searchsorted(np.cumsum(shares) / shares.sum(), places, side="right")
         return np.asarray(np.minimum(found, len(shares) - 1), np.int64)
 
     def _chances(self) -> npt.NDArray[np.float64]:
         """Return a random number in [0, 1) for each output."""
-        return np.array([self._kernels.uniform(self._states, n) for n in range(len(self._states))])
+        return np.array([kernels.uniform(self._states, n) for n in range(len(self._states))])
 
     def draw(
         self, before: npt.NDArray[np.uint8], step: int, temperature: npt.NDArray[np.float64]
@@ -375,7 +371,7 @@ class _Drawer:
     def _impose(self, held: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return *held* ``(c, p)``, the voice that the stepper has turned to; the particles are weighed by it."""
         if self.one:
-            kernels, n = self._kernels, len(self._states)
+            n = len(self._states)
             sounding = np.where(held[-1] > 0, kernels.STRUCK, kernels.HELD)
             rules = np.tile(np.where(held[0] > 0, sounding, kernels.SILENT).astype(np.uint8), (n, 1))
             how = np.zeros(self._bias.shape), np.ones(n), 1.0, self._states, np.ones(n, bool)
@@ -391,7 +387,6 @@ class _Drawer:
         limit: npt.NDArray[np.int64] | None,
     ) -> npt.NDArray[np.uint8]:
         """Return the voice that the stepper has turned to, of which at most *limit* ``(n,)`` pitches may sound."""
-        kernels = self._kernels
         n = len(before)
         rules, may_hold = self._free.copy(), before.copy()
         melody = self._melody[:0] if self._hold else self._melody

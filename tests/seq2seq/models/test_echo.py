@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from windows_of_echoes import write_echoes
-
-pytest.importorskip("numba")
-
 from seq2seq.models.echo import LONGEST, TOLD, TRUST, Echoes, frame_keys
+from windows_of_echoes import write_echoes
 
 
 def slow_echo(rows, t, reach):

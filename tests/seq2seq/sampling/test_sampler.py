@@ -213,8 +213,8 @@ def test_temperature_and_top_p_at_their_ends(three_pitches):
 @pytest.mark.parametrize(("logit", "chance"), [(0.0, 0.5), (2.0, 0.880797), (2.5, 1.0), (-2.5, 0.0)])
 def test_the_nucleus_of_one_question(logit, chance):
     # 0.88 and 0.12 are both kept at top-p 0.9; 0.924 alone is nucleus enough.
-    assert kernels._chance(logit, 1.0, 0.9) == pytest.approx(chance, abs=1e-6)
-    assert kernels._chance(2 * logit, 2.0, 0.9) == pytest.approx(chance, abs=1e-6)
+    assert kernels.chance(logit, 1.0, 0.9) == pytest.approx(chance, abs=1e-6)
+    assert kernels.chance(2 * logit, 2.0, 0.9) == pytest.approx(chance, abs=1e-6)
 
 
 def test_the_random_numbers_are_splitmix64():
