@@ -833,15 +833,16 @@ cdef int quantise(
     while first < song.n_notes:
         # Format 2: every track is a piece of its own with its own tempo map; they are laid over each other.
         track = song.notes[first].track if song.format == 2 else -1
+        last = first if track >= 0 else song.n_notes
+        while last < song.n_notes and song.notes[last].track == track:
+            last += 1
         end_tick = -1
         first_tick = SATURATED
-        last = first
-        while last < song.n_notes and (track < 0 or song.notes[last].track == track):
-            note = &song.notes[last]
+        for i in range(first, last):
+            note = &song.notes[i]
             if drums or not note.drums:
                 end_tick = max(end_tick, note.offset_tick)
                 first_tick = min(first_tick, note.onset_tick)
-            last += 1
         if end_tick < 0:
             record.left_out[DRUMS] += last - first
             first = last
@@ -1000,10 +1001,10 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
     cdef Py_ssize_t i, n = 0, n_unique = 0, run = 0
     cdef Py_ssize_t runs[MOST_RUNS + 1]      # where each begins; a track's keys are in order but for those of a chord
     cdef int n_runs = 1
-    cdef int64_t first = SATURATED, numerator, divisor, ticks, place, key, previous = -1, most = 0
+    cdef int64_t first = SATURATED, numerator, divisor, ticks, exact, place, key, previous = -1, most = 0
     cdef int64_t *found
     cdef uint32_t *counts
-    cdef double inverse
+    cdef double half, twice, inverse
     cdef const Note *note
     if not grow(<void **> keys, capacity, n_keys[0] + COUNT_KEYS + 2 * song.n_notes, sizeof(int64_t)):
         return False
@@ -1016,20 +1017,25 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
         numerator, divisor = 1000, <int64_t> MS_PER_ONSET * song.smpte_fps * song.smpte_ticks_per_frame
         if song.smpte_fps == 29:
             numerator, divisor = 1001, <int64_t> MS_PER_ONSET * 30 * song.smpte_ticks_per_frame
+    # An onset is floor((2 ticks numerator + divisor) / (2 divisor)). As in clock_frame, below 2^50 it needs no division.
+    twice = <double> (2 * numerator)
+    half = <double> divisor + 0.5
     inverse = 1.0 / <double> (2 * divisor)
+    exact = ((<int64_t> 1 << 50) - divisor) // (2 * numerator)
     for i in range(song.n_notes):
         note = &song.notes[i]
-        if not note.drums and note.onset_tick < first:
-            first = note.onset_tick
+        if not note.drums:
+            first = min(first, note.onset_tick)
     for i in range(song.n_notes):
         note = &song.notes[i]
         if note.drums:
             continue
         counts[note.pitch] += 1
-        ticks = min(note.onset_tick - first, FARTHEST_KEY)
-        place = 2 * ticks * numerator + divisor
-        # As in clock_frame: below 2^50 the floor needs no division.
-        place = <int64_t> ((<double> place + 0.5) * inverse) if place < <int64_t> 1 << 50 else place // (2 * divisor)
+        ticks = note.onset_tick - first
+        if ticks < exact:
+            place = <int64_t> ((<double> ticks * twice + half) * inverse)
+        else:
+            place = (2 * min(ticks, FARTHEST_KEY) * numerator + divisor) // (2 * divisor)
         key = place << 7 | note.pitch
         if key <= previous:
             if key >> 7 == previous >> 7:

@@ -2,7 +2,8 @@
 
 The rules are those of the Standard MIDI Files 1.0 specification where a file follows it, and of
 ``docs/reading.md`` where it does not. Every mending is counted in ``Song.repairs``; nothing raises.
-All bytes of a track are reached through `take`, which never passes the cursor's limit.
+All bytes of a track are reached through `take`, which never passes the cursor's limit, or lie before it as
+`read_notes` has seen.
 """
 
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t
@@ -86,10 +87,18 @@ cdef enum:
     LARGE_FILE = 1 << 20         # bytes
     BYTES_PER_NOTE = 6           # its two events, each of a delta, a pitch and a velocity
     CANCELLED = 0x100            # a running status that a meta or sysex event has cancelled
+    PLAIN_NOTE_BYTES = 5         # of a note event, at most, whose delta has no more than two
 
 cdef struct Cursor:
     const uint8_t *at
     const uint8_t *limit
+
+cdef struct Place:               # where a track is read
+    Cursor cursor
+    int64_t tick
+    Py_ssize_t n_notes
+    Py_ssize_t n_open
+    int status
 
 cdef struct Reader:
     Song *song
@@ -839,6 +848,90 @@ cdef void begin_track(Reader *reader) noexcept nogil:
             reader.next_silence[channel] = reader.song.silences_at[channel]
 
 
+cdef inline void start_note(Note *notes, Py_ssize_t n, Queue *queue, int64_t tick, int64_t start, uint16_t track,
+                            int status, int channel, int pitch, int velocity) noexcept nogil:
+    """Make note `n`, and put it at the end of its queue; `start` is the byte of its note-on."""
+    cdef Note *note = &notes[n]
+    note.onset_tick = tick
+    note.offset_tick = -1
+    note.next = -1
+    note.start = <int32_t>start
+    note.track = track
+    note.pitch = pitch
+    note.velocity = velocity
+    note.channel = channel
+    note.drums = (status & 0x0F) == DRUM_CHANNEL
+    if queue.first < 0:
+        queue.first = <int32_t>n
+    else:
+        notes[queue.last].next = <int32_t>n
+    queue.last = <int32_t>n
+
+
+cdef inline bint end_note(Note *notes, Queue *queue, int64_t tick) noexcept nogil:
+    """End the first note of a queue; false where there is none."""
+    cdef int32_t i = queue.first
+    if i < 0:
+        return False
+    notes[i].offset_tick = tick
+    queue.first = notes[i].next
+    return True
+
+
+cdef void read_notes(Song *song, const uint8_t *data, Place *place, int base, uint16_t track) noexcept nogil:
+    """Read the notes that follow a note as long as they are plain, and stay before any other event.
+
+    Nine events in ten are plain notes: short, within the limit, and with nothing to mend. They mean what they mean in
+    read_track, which reads all others; without this, parsing takes a quarter longer.
+    """
+    cdef Cursor cursor = place.cursor
+    cdef Note *notes = song.notes
+    cdef Queue *queue
+    cdef const uint8_t *byte
+    cdef const uint8_t *start
+    cdef int64_t tick = place.tick
+    cdef Py_ssize_t n_notes = place.n_notes, n_open = place.n_open
+    cdef int status = place.status, channel, delta
+    while cursor.limit - cursor.at >= PLAIN_NOTE_BYTES:
+        byte = cursor.at
+        delta = byte[0]
+        if delta == 0x4D:                    # perhaps an MTrk
+            break
+        if delta >= 0x80:
+            byte += 1
+            if byte[0] >= 0x80:
+                break
+            delta = (delta & 0x7F) << 7 | byte[0]
+        byte += 1
+        start = byte
+        if byte[0] >= 0x80:
+            if byte[0] >= 0xA0:
+                break
+            status = byte[0]
+            byte += 1
+        if (byte[0] | byte[1]) >= 0x80:
+            break
+        channel = base | (status & 0x0F)
+        queue = &song.queues[channel << 7 | byte[0]]
+        if (status >= 0x90) & (byte[1] != 0):
+            if n_notes == song.notes_capacity:
+                break
+            start_note(notes, n_notes, queue, tick + delta, start - data, track, status, channel, byte[0], byte[1])
+            n_notes += 1
+            n_open += 1
+        else:
+            if not end_note(notes, queue, tick + delta):
+                break
+            n_open -= 1
+        tick += delta
+        take(&cursor, byte + 2 - cursor.at)
+    place.cursor = cursor
+    place.tick = tick
+    place.n_notes = n_notes
+    place.n_open = n_open
+    place.status = status
+
+
 cdef Stop read_track(Reader *reader) noexcept nogil:
     """Read events from the reader's cursor to the end of the track, and pair the notes.
 
@@ -847,8 +940,8 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
     cdef Song *song = reader.song
     cdef Cursor cursor = reader.cursor       # a local whose address never escapes: it stays in registers
     cdef Cursor lent
+    cdef Place place
     cdef Note *notes = song.notes
-    cdef Note *note
     cdef Queue *queue
     cdef const uint8_t *start
     cdef const uint8_t *byte
@@ -856,7 +949,6 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
     cdef void *larger
     cdef Py_ssize_t n_notes = song.n_notes, first_note = song.n_notes, n_open = 0, n_cut = 0, n_ended
     cdef int64_t tick = 0, length, due = INT64_MAX
-    cdef int32_t i
     cdef uint16_t track = song.n_tracks if song.n_tracks < 0xFFFF else 0xFFFF
     cdef int status = 0, base = -1, channel, pitch, velocity
     cdef bint two_bytes, silenced = song.silences != NULL
@@ -950,21 +1042,7 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
                         stop = OUT_OF_MEMORY
                         break
                     song.notes = notes = <Note *>larger
-                note = &notes[n_notes]
-                note.onset_tick = tick
-                note.offset_tick = -1
-                note.next = -1
-                note.start = <int32_t>(byte - reader.data)
-                note.track = track
-                note.pitch = pitch
-                note.velocity = velocity
-                note.channel = channel
-                note.drums = (status & 0x0F) == DRUM_CHANNEL
-                if queue.first < 0:
-                    queue.first = <int32_t>n_notes
-                else:
-                    notes[queue.last].next = <int32_t>n_notes
-                queue.last = <int32_t>n_notes
+                start_note(notes, n_notes, queue, tick, byte - reader.data, track, status, channel, pitch, velocity)
                 n_notes += 1
                 n_open += 1
                 if n_cut:
@@ -975,13 +1053,22 @@ cdef Stop read_track(Reader *reader) noexcept nogil:
             else:
                 if n_cut and late_note_off(song, channel << 7 | pitch, tick):
                     continue
-                i = queue.first
-                if i < 0:
-                    mend(reader, STRAY_NOTE_OFF, byte, pitch)
-                else:
-                    notes[i].offset_tick = tick
-                    queue.first = notes[i].next
+                if end_note(notes, queue, tick):
                     n_open -= 1
+                else:
+                    mend(reader, STRAY_NOTE_OFF, byte, pitch)
+            if not (silenced or n_cut):
+                place.cursor = cursor
+                place.tick = tick
+                place.n_notes = n_notes
+                place.n_open = n_open
+                place.status = status
+                read_notes(song, reader.data, &place, base, track)
+                cursor = place.cursor
+                tick = place.tick
+                n_notes = place.n_notes
+                n_open = place.n_open
+                status = place.status
         elif data[0] >= 0x80 or (two_bytes and data[1] >= 0x80):
             if data[0] < 0x80:
                 data += 1
