@@ -61,12 +61,15 @@ def _prepare(dataset: Any, preset: str, **options: Any) -> tuple[Any, Any, Any]:
 
     from seq2seq import ModelConfig, RollBatches, TrainConfig, build_model
     from seq2seq.models.layers import RollLoss
+    from seq2seq.training.cores import share_cores
 
     keras.utils.set_random_seed(0)
     head = "bernoulli" if preset == "blog" else "autoregressive"
     # Echoes are the dearest part of a batch: `tied` has them, although it would not by default on this grid.
     config = dataclasses.replace(ModelConfig(), model=preset, head=head, echo=4096 if preset == "tied" else 0)
+    parts = share_cores(config, BATCH_SIZE)
     model = build_model(config)
+    model.parts = parts
     model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high), **options)
     return config, model, RollBatches(dataset, config, TrainConfig(batch_size=BATCH_SIZE))
 
@@ -125,11 +128,14 @@ def test_presets(race: Any, midi_dataset: Any) -> None:
 
     from seq2seq import RollBatches, TrainConfig, build_model, model_config
     from seq2seq.models.layers import RollLoss
+    from seq2seq.training.cores import share_cores
     from seq2seq.training.presets import recipe
 
     def contender(config: Any, settings: Any) -> tuple[Any, float]:
         keras.utils.set_random_seed(0)
+        parts = share_cores(config, settings.batch_size)
         model = build_model(config)
+        model.parts = parts
         model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high))
         batch = RollBatches(midi_dataset, config, settings)[0]
         model.train_on_batch(*batch)
@@ -203,7 +209,7 @@ def test_time_to_a_loss(race: Any, sample_pack: Any) -> None:
 @pytest.mark.only_full
 @pytest.mark.parametrize("preset", ["blog", "seq2seq"])
 def test_fused(race: Any, dataset: Any, preset: str) -> None:
-    """TensorFlow's fused LSTM, in halves on several threads, against Keras's loop."""
+    """TensorFlow's fused LSTM against Keras's loop, a thread for each operation."""
     _, fused, batches = _prepare(dataset, preset)
     _, loop, _ = _prepare(dataset, preset)
     batch = batches[0]

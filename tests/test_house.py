@@ -85,6 +85,7 @@ ORDER = {
         "training.presets",
         "training.startup",
         "training.devices",
+        "training.cores",
         "training.feed",
         "models.layers",
         "models.recurrence",

@@ -49,13 +49,41 @@ Inputs = dict[str, Any]
 
 
 class RollModel(keras.Model):
-    """What the architectures share: the inputs, and saving by configuration."""
+    """What the architectures share: the inputs, and saving by configuration.
+
+    Attributes
+    ----------
+    parts : int
+        In how many parts a batch is worked out, which do not wait for one another: see :mod:`seq2seq.training.cores`.
+        A batch to learn from has to have as many windows.
+    """
 
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
+        self.parts = 1
         self.unpack = UnpackRoll(config.low, config.high, name="unpack")
         self.clock = Clock(config.periods, name="clock") if config.periods else None
+
+    def call(self, inputs: Inputs, training: bool = False) -> Any:
+        """Return the logits of the target frames, worked out in `parts`."""
+        if self.parts == 1:
+            return self._predict([inputs], training)[0]
+        n = ops.shape(inputs["valid"])[0]
+        # No part may be empty, which TensorFlow's LSTM cannot be: where windows are few, some are there twice.
+        filled = ops.mod(ops.arange(ops.maximum(n, self.parts), dtype="int32"), n)
+        cut = {name: self._cut(ops.take(array, filled, axis=0)) for name, array in inputs.items()}
+        parts = [{name: arrays[k] for name, arrays in cut.items()} for k in range(self.parts)]
+        return ops.concatenate(self._predict(parts, training), axis=0)[:n]
+
+    def _cut(self, array: Any) -> list[Any]:
+        """Return an array ``(n, …)`` in parts."""
+        n = ops.shape(array)[0]
+        return [array[n * k // self.parts : n * (k + 1) // self.parts] for k in range(self.parts)]
+
+    def _predict(self, parts: list[Inputs], training: bool) -> list[Any]:
+        """Return the logits of each part."""
+        raise NotImplementedError
 
     def context(self, inputs: Inputs) -> Any:
         """Return what is known beside the frames before, ``(n, s - 1, k)``: beat, validity, key shift, countdown.
@@ -121,6 +149,13 @@ class _Conditional(RollModel):
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
         self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
 
+    def _predict(self, parts: list[Inputs], training: bool) -> list[Any]:
+        return [self._predict_part(part, training) for part in parts]
+
+    def _predict_part(self, inputs: Inputs, training: bool) -> Any:
+        """Return the logits of the target frames, each from the true frames before it."""
+        raise NotImplementedError
+
     def _score(self, features: Any, previous: Any, frame: Any, order: Any) -> Any:
         """Return the logits ``(n, c, p)`` of frames, each voice given those before it in *order* ``(n, voices)``."""
         if order is None:
@@ -173,8 +208,7 @@ class Tied(_Conditional):
         ]
         self.build()
 
-    def call(self, inputs: Inputs, training: bool = False) -> Any:
-        """Return the logits of the target frames, each from the true frames before it."""
+    def _predict_part(self, inputs: Inputs, training: bool) -> Any:
         config = self.config
         bits = self.unpack(inputs["rows"])
         c, p = bits.shape[2:]
@@ -263,8 +297,7 @@ class Seq2Seq(_Conditional):
         self.attention: Any = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
         self.build()
 
-    def call(self, inputs: Inputs, training: bool = False) -> Any:
-        """Return the logits of the target frames, each from the true frames before it."""
+    def _predict_part(self, inputs: Inputs, training: bool) -> Any:
         config = self.config
         bits = self.unpack(inputs["rows"])
         c, p = bits.shape[2:]
@@ -316,17 +349,19 @@ class Blog(RollModel):
         ]
         self.build()
 
-    def call(self, inputs: Inputs, training: bool = False) -> Any:
-        """Return the logits of the target frames from the input frames alone."""
+    def _predict(self, parts: list[Inputs], training: bool) -> list[Any]:
         config = self.config
-        bits = self.unpack(inputs["rows"][:, : config.input_frames])
         planes, pitches = len(config.planes), config.pitches
-        out = ops.reshape(bits, (-1, config.input_frames, planes * pitches))
+        bits = [self.unpack(part["rows"][:, : config.input_frames]) for part in parts]
+        outs = [ops.reshape(part, (-1, config.input_frames, planes * pitches)) for part in bits]
         for layer in self.stack:
-            # Only these two kinds know that training differs from use.
-            aware = isinstance(layer, keras.layers.Dropout | keras.layers.BatchNormalization)
-            out = layer(out, training=training) if aware else layer(out)
-        return ops.reshape(out, (-1, config.target_frames, planes, pitches))
+            if isinstance(layer, keras.layers.BatchNormalization):  # by the mean of the whole batch
+                outs = self._cut(layer(ops.concatenate(outs, axis=0), training=training))
+            elif isinstance(layer, keras.layers.Dropout):
+                outs = [layer(out, training=training) for out in outs]
+            else:
+                outs = [layer(out) for out in outs]
+        return [ops.reshape(out, (-1, config.target_frames, planes, pitches)) for out in outs]
 
 
 def build_model(config: ModelConfig) -> RollModel:

@@ -2,9 +2,9 @@
 
 Without a GPU, Keras runs an LSTM as a loop of some twenty operations a frame. TensorFlow has a kernel for the whole
 sequence, ``BlockLSTMV2``. On one thread an update of ``blog`` at batch 64 takes 0.77 of the CPU time of the loop with
-it, one of ``seq2seq`` at batch 8 takes 0.7. On several threads the kernel splits products that are too small to be
-split, and takes 1.2 times that of the loop. So a larger batch is run as two halves side by side, whose products stay
-whole: on two threads that takes the CPU time of the loop, and less of the clock. Four quarters are slower than that.
+it, one of ``seq2seq`` at batch 8 takes 0.7. Where TensorFlow runs an operation on several threads, the kernel splits
+products that are too small to be split, and takes 1.2 times that of the loop, which is then left to it. A training
+uses several cores in another way (:mod:`seq2seq.training.cores`).
 
 The gradient that TensorFlow registers for the kernel calls that of the first version, whose gates are in another order,
 so it is wrong; ``BlockLSTMGradV2`` is right, and is called here.
@@ -18,9 +18,6 @@ from typing import Any
 
 import keras
 
-# Sequences of a batch whose products TensorFlow does not split between threads at the widths that are usual here.
-UNSPLIT_ROWS = 32
-
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class LSTM(keras.layers.LSTM):
@@ -28,13 +25,12 @@ class LSTM(keras.layers.LSTM):
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """Return the last output, all outputs ``(n, s, units)`` and the last states of *sequences* ``(n, s, k)``."""
-        if mask is not None or not self._fused:
+        if mask is not None or not self._fused or _threads() > 1:
             return super().inner_loop(sequences, initial_state, mask, training=training)
         # What holds this kernel cannot be compiled by XLA either.
         self.supports_jit = False
         (h, c), cell = initial_state, self.cell
-        run = _run_fused if _threads() == 1 else _run_halves
-        outputs, last, memory = run(sequences, h, c, cell.kernel, cell.recurrent_kernel, cell.bias)
+        outputs, last, memory = _run_fused(sequences, h, c, cell.kernel, cell.recurrent_kernel, cell.bias)
         return last, outputs, [last, memory]
 
     @functools.cached_property
@@ -57,32 +53,6 @@ def _threads() -> int:
 
     told = tf.config.threading.get_intra_op_parallelism_threads()
     return int(told or os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count() or 1)
-
-
-def _run_halves(sequences: Any, h: Any, c: Any, *weights: Any) -> tuple[Any, Any, Any]:
-    """Return what `_run_fused` does, worked out for two halves of a batch side by side, unless it is small."""
-    import tensorflow as tf
-
-    def whole() -> tuple[Any, Any, Any]:
-        return _run_fused(sequences, h, c, *weights)
-
-    def halves() -> tuple[Any, Any, Any]:
-        cut = n // 2
-        first = _run_fused(sequences[:cut], h[:cut], c[:cut], *weights)
-        second = _run_fused(sequences[cut:], h[cut:], c[cut:], *weights)
-        outputs, last, memory = (tf.concat(parts, axis=0) for parts in zip(first, second, strict=True))
-        return outputs, last, memory
-
-    n = tf.shape(sequences)[0]
-    # An empty half is not an option: the kernel leaves the gradients of its weights undefined.
-    outputs, last, memory = tf.cond(n > UNSPLIT_ROWS, halves, whole)
-    batch, frames, _ = sequences.shape
-    units = c.shape[-1]
-    return (
-        tf.ensure_shape(outputs, (batch, frames, units)),
-        tf.ensure_shape(last, (batch, units)),
-        tf.ensure_shape(memory, (batch, units)),
-    )
 
 
 def _run_fused(sequences: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Any, Any]:

@@ -54,7 +54,8 @@ def evaluate(
     """
     import rollcore
     from seq2seq.models.architectures import load_model
-    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.cores import share_cores
+    from seq2seq.training.feed import SCORED_AT_ONCE, RollBatches
     from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model, score_orders
 
     run = Run.open(run_dir)
@@ -62,7 +63,9 @@ def evaluate(
         raise DatasetError(f"{run.dataset['path']}: the dataset of the run is gone: name it as DATA")
     dataset = rollcore.open_dataset(data or run.dataset["path"])
     config = run.config
+    parts = share_cores(config, SCORED_AT_ONCE)
     model = load_model(run.best_model, config)
+    model.parts = parts
     if tuple(dataset.planes) != config.planes or dataset.grid != run.grid:
         raise DatasetError(
             f"{origin(dataset.path)}: {'+'.join(dataset.planes)} at {dataset.grid}, but the run reads "

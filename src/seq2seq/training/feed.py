@@ -19,6 +19,8 @@ from rollcore import DatasetError
 from seq2seq.models.config import ModelConfig, TrainConfig, at_least
 from seq2seq.models.echo import find_echoes
 
+#: Windows in a batch that is scored.
+SCORED_AT_ONCE = 16
 # The share of training windows that know how many frames remain of their piece.
 _TOLD = 0.5
 
@@ -135,7 +137,7 @@ class RollBatches(keras.utils.PyDataset):
         super().__init__()
         self.model, self.train, self._share = model, train, share
         if batch_size is None:
-            batch_size = train.batch_size if train else 16
+            batch_size = train.batch_size if train else SCORED_AT_ONCE
         at_least(1, "batch_size", batch_size)
         if not 0 <= hop <= model.target_frames:
             raise DatasetError(f"hop must be within 0..{model.target_frames}, the target's length, not {hop}")

@@ -170,12 +170,14 @@ class _Training:
         from seq2seq.models.architectures import most_steps_per_execution
         from seq2seq.models.schedule import level_updates
         from seq2seq.sampling.corpus import Corpus
+        from seq2seq.training.cores import share_cores
         from seq2seq.training.epochs import Epochs, Feed
         from seq2seq.training.feed import RollBatches
         from seq2seq.training.metrics import Outside
 
         # The seed decides everything: weights, order of windows, shifts, dropout.
         run = self.run
+        self.parts = share_cores(run.config, run.settings.batch_size)
         keras.utils.set_random_seed(run.settings.seed)
         share = self.devices.process, self.devices.processes
         batches = RollBatches(self.dataset, run.config, run.settings, share=share)
@@ -317,6 +319,7 @@ class _Training:
     def fit(self, callbacks: Sequence[Any]) -> dict[str, Any]:
         """Train to the end, or until the time is up or someone interrupts it; return what `train` does."""
         run, epochs, last = self.run, self.epochs, self.run.settings.epochs
+        self.net.parts = self.parts
         self._introduce()
         # Keras would put the averages over the weights at the end of a fit; here they have changed places by then.
         self.net.optimizer.finalize_variable_values = lambda variables: None

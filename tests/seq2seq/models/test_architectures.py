@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.architectures import assert_cudnn_eligible, build_model, load_model  # noqa: E402
 from seq2seq.models.config import ModelConfig  # noqa: E402
-from seq2seq.models.layers import frame_nats  # noqa: E402
+from seq2seq.models.layers import RollLoss, frame_nats  # noqa: E402
 
 BOTH = ("sounding", "onset")
 KINDS = {
@@ -279,3 +279,40 @@ def test_keras_can_show_a_summary(model, head):
     net = build_model(ModelConfig(model=model, head=head, units=4, low=60, high=71, periods=periods))
     net.summary(print_fn=lines.append)
     assert f"{net.count_params():,}" in "\n".join(lines)
+
+
+def updated(model, inputs, targets, weights):
+    """Return the weights after one update, and the loss of it."""
+    model.compile(keras.optimizers.SGD(0.5), RollLoss(model.config.low, model.config.high), run_eagerly=True)
+    loss = float(model.train_on_batch(inputs, targets, weights))
+    return loss, [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "voices of seq2seq", "voices of tied"])
+def test_an_update_in_parts_is_that_of_the_whole(kind):
+    voiced = VOICED.get(kind.removeprefix("voices of ")) if kind.startswith("voices") else None
+    changes = {"dropout": 0.0, "head_dropout": 0.0, **(voiced or {})}
+    results = []
+    for parts in (1, 2):
+        model = tiny(kind, **changes)
+        bits, inputs = window(model.config)
+        model.parts = parts
+        weights = np.ones((3, model.config.target_frames), np.float32)
+        weights[1, 2:] = 0  # parts do not count alike
+        targets = pack(bits[:, model.config.input_frames :])
+        results.append(updated(model, inputs, targets, weights))
+    (loss, after), (loss_in_parts, after_parts) = results
+    assert loss_in_parts == pytest.approx(loss, rel=1e-5)
+    untouched = tiny(kind, **changes).trainable_weights
+    assert any((a != keras.ops.convert_to_numpy(b)).any() for a, b in zip(after, untouched, strict=True))
+    for ours, whole in zip(after_parts, after, strict=True):
+        np.testing.assert_allclose(ours, whole, atol=1e-5 * max(1, np.abs(whole).max()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_scored_may_have_fewer_windows_than_parts(kind):
+    model = tiny(kind)
+    _, inputs = window(model.config, n=1)
+    whole = logits_of(model, inputs)
+    model.parts = 3
+    np.testing.assert_allclose(logits_of(model, inputs), whole, atol=1e-5)

@@ -19,22 +19,20 @@ def backend():
         pytest.skip("the fused kernel is TensorFlow's")
 
 
-@pytest.fixture(autouse=True, params=[1, 2])
-def threads(request, monkeypatch):
-    """Let the layer believe in one thread, or in two, where it runs the batch as two halves."""
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: request.param)
-    # Small batches are halved, too: what is tested is the same at any size.
-    monkeypatch.setattr(recurrence, "UNSPLIT_ROWS", 2)
-    return request.param
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Let the layer believe that TensorFlow runs an operation on one thread."""
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
 
 
-def test_on_two_threads_a_batch_is_halved_but_for_a_small_one(monkeypatch, threads):
+def test_where_an_operation_has_several_threads_the_loop_is_left_to_keras(monkeypatch):
     sizes = []
     fused = recurrence._run_fused
     monkeypatch.setattr(recurrence, "_run_fused", lambda x, *rest: (sizes.append(len(x)), fused(x, *rest))[1])
     LSTM(3)(np.zeros((2, 4, 5), "float32"))
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 2)
     LSTM(3)(np.zeros((7, 4, 5), "float32"))
-    assert sizes == ([2, 7] if threads == 1 else [2, 3, 4])
+    assert sizes == [2]
 
 
 def twins(units, width, **options):
