@@ -105,6 +105,7 @@ ORDER = {
         "output.page",
         "output.export",
         "sampling.endings",
+        "sampling.line",
         "sampling.tonality",
         "sampling.phrasing",
         "sampling.parts",

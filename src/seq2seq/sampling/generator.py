@@ -29,7 +29,7 @@ from seq2seq.models.weights import Arrays, read_weights
 from seq2seq.output.composition import Composition
 from seq2seq.output.export import Exported, export
 from seq2seq.output.figures import degeneration, figures
-from seq2seq.output.measures import piece_of
+from seq2seq.output.measures import ends_on_tonic, piece_of
 from seq2seq.output.notation import bar_frames, detach, make_score, program_of, without
 from seq2seq.output.theory import key_signature
 from seq2seq.run import Run
@@ -45,6 +45,9 @@ _DEFAULT_SECONDS = 30.0
 # Bars before an end that are drawn so many times more, and bars that new music has at least room for. A model that
 # counts down has longer to come to the end.
 _CADENCE_BARS, _COUNTDOWN_BARS, _CLOSES, _LEAST_BARS = 2, 4, 15, 8
+# Where a larger share of the training pieces ends on the tonic, so does what is drawn; while no draw does, the tonic is
+# pulled to more and more.
+_OFTEN, _PULLS = 0.5, (0.0, 2.0, 5.0, 12.0)
 _DEFAULT_TEMPO_BPM = 120.0
 # Pieces that are drawn for each output, where music ends by itself, and where it ends after bars that are asked for.
 _CANDIDATES, _CANDIDATES_OF_BARS = 4, 8
@@ -246,14 +249,27 @@ class Generator:
         A scale that was asked for, and a melody, decide the key themselves.
         """
         bar = bar_frames(self.corpus.grid, plan.time_signature)
-        longest = max(RECENT, math.ceil(self.corpus.figures.longest_run))
-        keys = self.corpus.keys if plan.request.scale is None and plan.melody is None else None
-        return Phrasing(bar=bar, longest=longest, returns=() if bar is None else self.corpus.returns, keys=keys)
+        longest, request = max(RECENT, math.ceil(self.corpus.figures.longest_run)), plan.request
+        keys = self.corpus.keys if request.scale is None and plan.melody is None else None
+        free, corpus = plan.melody is None, self.corpus
+        return Phrasing(
+            cool=Phrasing.cool if corpus.cool is None else corpus.cool,
+            bar=bar,
+            longest=longest,
+            returns=() if bar is None else corpus.returns,
+            rhythms=corpus.rhythms if free and bar is not None else (),
+            held=corpus.held if free else None,
+            reach=corpus.reach if free and request.pitch_range is None else None,
+            leaps=corpus.leaps if free else (),
+            keys=keys,
+        )
 
     def _ended(self, new: Rows, plan: _Plan, number: int, draw: Callable[..., Rows]) -> Rows:
         """Return new music with an end: where it is likely to be over, or after the bars that were asked for.
 
-        Its last bars are drawn several times over; the draw is kept after which a piece is likeliest to be over.
+        Its last bars are drawn several times over; the draw is kept after which a piece is likeliest to be over. Where
+        most training pieces end on the tonic, that is one of those that do; while there is none, more are drawn, the
+        tonic more and more likely.
         """
         endings, request = self.corpus.endings, plan.request
         assert endings is not None
@@ -270,10 +286,31 @@ class Generator:
         if plan.melody is not None:
             # There are draws enough to choose from.
             steering = replace(steering, melody=plan.melody[kept - before :], particles=1)
-        closes = draw(whole[:kept], end - kept, outputs=_CLOSES, seed=seed, closes=True, steering=steering)
-        every = [new[: end - before], *(np.concatenate([whole[before:kept], close]) for close in closes)]
+        every, homely = [new[: end - before]], np.zeros(1, bool)
+        at_home = plan.melody is None and (self.corpus.home or 0.0) > _OFTEN
+        phrasing = self._phrasing(plan) if request.phrasing else None
+        for attempt, pull in enumerate(_PULLS):
+            closes = draw(
+                whole[:kept],
+                end - kept,
+                outputs=_CLOSES,
+                seed=seed + attempt,
+                closes=True,
+                steering=steering,
+                phrasing=None if phrasing is None else replace(phrasing, pull=pull),
+            )
+            every += [np.concatenate([whole[before:kept], close]) for close in closes]
+            homely = np.array([at_home and self._is_home(one, plan) for one in every])
+            if homely.any() or not at_home:
+                break
         logits = np.array([endings.logits(np.concatenate([plan.primer.rows, one]), metre)[-1] for one in every])
-        return every[int(np.argmax(logits))]
+        return every[int(np.argmax(np.where(homely | ~homely.any(), logits, -np.inf)))]
+
+    def _is_home(self, new: Rows, plan: _Plan) -> bool:
+        """Return whether new music, after what it continues, ends on the tonic of its key."""
+        rows = np.concatenate([plan.primer.rows, detach(new)])
+        piece = piece_of("", rows, self.config.planes, float(self.corpus.grid.rate), plan.time_signature)
+        return ends_on_tonic(piece) == 1
 
     def _plan(self, request: Request) -> _Plan:
         """Return a request with all that it leaves open settled, its files read."""

@@ -9,6 +9,10 @@ How a frame is drawn
     Where the echo says that the music repeats itself, one temperature does not fit all: what a piece says again it says
     exactly, and where nothing moves it moves on. So the temperature follows the echo, see `seq2seq.sampling.phrasing`.
 
+    More keeps music to its training data. The key, see `seq2seq.sampling.tonality`, and the pitches in reach are added
+    to the logits. A frame with a leap too many, see `seq2seq.sampling.line`, or not in the rhythm that returns, is
+    drawn again. A note held as long as the longest is struck again or ends.
+
 How it is steered
     Some pitches are imposed: silent ones (outside a scale or a range), sounding ones (a melody). A head
     that goes up from the lowest pitch could not know, below the melody, that the melody will come. So several
@@ -52,8 +56,9 @@ from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import Echoes
 from seq2seq.models.weights import Arrays
 from seq2seq.sampling import _kernels as kernels
+from seq2seq.sampling.line import Line
 from seq2seq.sampling.parts import Parts
-from seq2seq.sampling.phrasing import RECENT, Phrasing
+from seq2seq.sampling.phrasing import RECENT, Phrasing, struck_frames
 from seq2seq.sampling.stepping import stepper_of
 from seq2seq.sampling.tonality import Tonality
 
@@ -65,6 +70,8 @@ MASKED_CANDIDATES = 4
 PARTS_CANDIDATES = 64
 # What a broken rule takes from the log-weight of a frame, and of its particle.
 _FAULT, _COST = 1e6, 2.0
+# What is taken from the logit of a pitch that the training data do not reach.
+_BEYOND = 16.0
 #: Outputs are drawn in groups of up to so many, each group on a thread: in a larger one, a call of NumPy serves more
 #: outputs; in more groups, more cores. Never by the number of cores, on which the last bit of a probability could come
 #: to depend.
@@ -247,6 +254,12 @@ class _Drawer:
         self._weights = np.zeros(shape[0], np.float64)
         self._noise = np.zeros(shape[0], np.float64)
         self._bias = np.zeros((len(states), config.pitches))
+        self._line: Line | None = None
+        # Whether something is to be struck in the next frame; -1 where that is open.
+        self._rhythm = np.full(len(states), -1, np.int64)
+        # For how many frames each note has been held, and which may be held no longer.
+        self._age = np.zeros((len(states), config.voice_count, config.pitches), np.int64)
+        self._spent = self._age > 0
         # Log-weights: of the frame drawn last, and of all since the particles were last chosen anew.
         self._evidence, self._standing = np.zeros((2, shape[0]))
 
@@ -273,9 +286,15 @@ class _Drawer:
         echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
         lags, returning, unchanged = np.zeros((3, n), np.int64)
         tonality = None
+        register = self._register(primer)
+        self._bias[:] = register
         if self.phrasing is not None and self.phrasing.keys is not None:
             tonality = Tonality(self.phrasing.keys, primer, self._chances(), config.low, pitches)
-            self._bias = tonality.bias
+        if self.phrasing is not None and self.phrasing.leaps and config.voice_count == 1:
+            self._line = Line(self.phrasing.leaps, n)
+        struck = np.zeros((n, len(primer) + steps), bool)
+        struck[:, : len(primer)] = struck_frames(primer)
+        measured = np.zeros(n, np.int64)
 
         def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
             packed, match[:, place], lags[:] = echoes.next(told)
@@ -300,6 +319,7 @@ class _Drawer:
             told = None
             if phrasing is not None and phrasing.bar is not None and frame % phrasing.bar == 0:
                 told = returning = phrasing.told(frame, returning, self._chances)
+                measured = phrasing.rhythm_told(frame, measured, self._chances)
             listen(place, told)
             if phrasing is not None:
                 over = unchanged >= phrasing.longest
@@ -310,16 +330,30 @@ class _Drawer:
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
                 told_now = (returning > 0) & (lags == returning)
                 temperature *= phrasing.factors(match[:, place], lags, changes, told_now, unchanged)
+            if phrasing is not None and phrasing.rhythms and config.voice_count == 1:
+                # A phrase that returns comes in its rhythm.
+                like = np.where(returning > 0, returning, measured)
+                self._rhythm = np.where(like > 0, struck[np.arange(n), np.maximum(frame - like, 0)], -1)
+            if phrasing is not None and tonality is not None:
+                pull = phrasing.pull if step >= steps - (phrasing.bar or 0) else 0.0
+                self._bias[:] = register + tonality.bias + pull * tonality.tonic
             bits[:, place] = self.draw(bits[:, place - 1, ::2], step, temperature)
             before, now = (np.asarray(bits[:, at, ::2].any(axis=1)) for at in (place - 1, place))
             if tonality is not None:
-                tonality.hear(now & (bits[:, place, 1::2].any(axis=1) | ~before))
+                tonality.hear(now & (bits[:, place, 1::2].any(axis=1) | ~before), now)
+            began = bits[:, place, 1::2] if planes > 1 else bits[:, place] & (1 - bits[:, place - 1])
+            struck[:, frame] = began.any(axis=(1, 2))
+            if self._line is not None:
+                self._line.hear(bits[:, place, 0], began[:, 0])
+            if phrasing is not None and phrasing.held is not None and planes > 1:
+                self._age = np.where(bits[:, place, ::2] > 0, np.where(began > 0, 1, self._age + 1), 0)
+                self._spent = self._age >= phrasing.held
             same = (bits[:, place, ::2] == bits[:, place - 1, ::2]).all(axis=(1, 2))
             unchanged = np.where(same & ~bits[:, place, 1::2].any(axis=(1, 2)), unchanged + 1, 0)
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
             if self.one and (chosen := self._survivors()) is not None:
-                for array in (bits, rows, echo, match, lags, returning, unchanged):
+                for array in (bits, rows, echo, match, lags, returning, unchanged, self._age, self._spent):
                     array[:] = array[chosen]
                 stepper.follow(chosen)
                 echoes.follow(chosen)
@@ -364,7 +398,7 @@ class _Drawer:
                 frame[:, planes] = self._impose(self._melody[step, planes])
             else:
                 limit = None if self._limit is None else self._limit - frame[:, ::2].sum(axis=(1, 2), dtype=np.int64)
-                frame[:, planes] = self._draw_voice(before[:, voice], step, temperature, limit)
+                frame[:, planes] = self._draw_voice(voice, before[:, voice], step, temperature, limit)
             given[voice] = True
         return frame
 
@@ -379,8 +413,21 @@ class _Drawer:
             self._evidence += self._weights
         return held
 
+    def _register(self, primer: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Return what is added to the logits of the pitches, ``(p,)``, so that those out of reach are not played."""
+        config = self._config
+        if self.phrasing is None or self.phrasing.reach is None:
+            return np.zeros(config.pitches)
+        low, high = self.phrasing.reach
+        heard = np.flatnonzero(np.unpackbits(primer[:, ::2], axis=-1, bitorder="little").any(axis=(0, 1)))
+        if len(heard):
+            low, high = min(low, heard[0]), max(high, heard[-1])
+        places = np.arange(config.low, config.low + config.pitches)
+        return np.where((places < low) | (places > high), -_BEYOND, 0.0)
+
     def _draw_voice(
         self,
+        voice: int,
         before: npt.NDArray[np.uint8],
         step: int,
         temperature: npt.NDArray[np.float64],
@@ -388,7 +435,7 @@ class _Drawer:
     ) -> npt.NDArray[np.uint8]:
         """Return the voice that the stepper has turned to, of which at most *limit* ``(n,)`` pitches may sound."""
         n = len(before)
-        rules, may_hold = self._free.copy(), before.copy()
+        rules, may_hold = self._free.copy(), before * ~self._spent[:, voice]
         melody = self._melody[:0] if self._hold else self._melody
         if step and step <= len(melody):
             # A note of the melody is not held on by another voice: that would join two notes into one.
@@ -423,6 +470,7 @@ class _Drawer:
                 score[self._frame[:, 0].sum(axis=1) > limit] = -np.inf
             if self._parts is not None:
                 score -= _FAULT * self._faults(self._parts, before, todo)
+            score -= _FAULT * self._unlike(before)
             better = todo & (score > best)
             chosen[better], best[better] = self._frame[better], score[better]
             if count >= enough:
@@ -436,6 +484,14 @@ class _Drawer:
             kernels.thin(self._logits[i], rules, max(0, int(limit[i])), self._frame[i])
             chosen[i] = self._frame[i]
         return chosen
+
+    def _unlike(self, before: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Return what the frame just drawn is refused for, ``(n,)``: a leap too many, another rhythm than that told."""
+        began = self._frame[:, -1] if self._frame.shape[1] > 1 else self._frame[:, 0] & (1 - before)
+        found = ((self._rhythm >= 0) & (began.any(axis=1) != self._rhythm)).astype(np.int64)
+        if self._line is not None:
+            found += self._chances() < self._line.reluctance(self._frame[:, 0], began)
+        return np.asarray(found, np.int64)
 
     def _faults(
         self, parts: Parts, before: npt.NDArray[np.uint8], todo: npt.NDArray[np.bool_]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -63,6 +64,35 @@ def test_music_unlike_the_training_data_is_strange(untrained_run):
     assert corpus.strangeness(found, held) > corpus.strangeness(found, piece)
 
 
+def test_nothing_is_nearer_to_the_training_data_than_they_are(untrained_run):
+    """Strangeness is the distance of the nearest piece; a corpus without examples knows the means alone."""
+    dataset = rollcore.open_dataset(untrained_run.parent / "chords.h5")
+    corpus = Corpus.of(dataset)
+    pieces = dataset_pieces(dataset, dataset.split("train"))
+    found = [figures([dataset.rows(int(number))], 4) for number in dataset.split("train")]
+    every = [corpus.strangeness(one, piece) for one, piece in zip(found, pieces, strict=True)]
+    assert max(every) < 1e-4
+    assert max(corpus.strangeness(one) for one in found) < 1e-4
+    plain = dataclasses.replace(corpus, examples=())
+    score = [
+        min(9.0, ((getattr(found[0], name) - mean) / max(std, 1e-3)) ** 2) for name, (mean, std) in plain.spread.items()
+    ]
+    assert plain.strangeness(found[0]) == pytest.approx(np.mean(score))
+
+
+def test_how_long_notes_are_and_where(tmp_path):
+    """399 notes of one beat on C4, and one of eight beats on C6, which is too rare to be an example."""
+    notes = [(480 * i, 480 * i + 480, 60, 80, 0, 0) for i in range(399)] + [(480 * 399, 480 * 407, 84, 80, 0, 0)]
+    rollcore.write_midi(rollcore.Midi.from_notes(notes), tmp_path / "x.mid")
+    rollcore.build_dataset(
+        tmp_path / "x.mid", tmp_path / "x.h5", steps_per_beat=4, planes=PLANES, split=(1, 0, 0), align=False
+    )
+    corpus = Corpus.of(rollcore.open_dataset(tmp_path / "x.h5"))
+    assert (corpus.held, corpus.reach) == (4, (60, 60))
+    assert corpus.leaps == (round(1 / 399, 4), round(1 / 399, 4))
+    assert corpus.home == 1.0
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -78,6 +108,13 @@ def test_music_unlike_the_training_data_is_strange(untrained_run):
         lambda facts: facts.update(reading=[]),
         lambda facts: facts.update(manners={"a mood": [0, 1]}),
         lambda facts: facts["keys"].update(shares=[]),
+        lambda facts: facts.update(rhythms=[[3, 0.5]]),
+        lambda facts: facts.update(held=0),
+        lambda facts: facts.update(reach=[60, 59]),
+        lambda facts: facts.update(leaps=[0.5]),
+        lambda facts: facts.update(examples=[[0.0]]),
+        lambda facts: facts.update(home=2),
+        lambda facts: facts.update(cool=0),
     ],
 )
 def test_facts_of_the_training_data_that_cannot_be_are_refused(untrained_run, tmp_path, change):

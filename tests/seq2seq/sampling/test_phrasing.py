@@ -7,7 +7,7 @@ import pytest
 
 from seq2seq.errors import ConfigError
 from seq2seq.sampling.endings import Metre
-from seq2seq.sampling.phrasing import Phrasing, find_returns
+from seq2seq.sampling.phrasing import RHYTHMS, Phrasing, find_returns, find_rhythms, struck_frames
 
 
 def test_the_temperature_follows_the_echo():
@@ -28,10 +28,10 @@ def test_what_stands_for_longer_than_music_does_grows_warmer():
     phrasing = Phrasing(warm=2.0, longest=10)
     nothing = np.zeros(4, np.int64)
     factors = phrasing.factors(nothing, nothing, nothing, np.ones(4, bool), np.array([9, 10, 15, 20]))
-    assert factors.tolist() == [phrasing.cool, phrasing.cool, 3.0, 4.0]
+    assert factors.tolist() == [phrasing.cold, phrasing.cold, 3.0, 4.0]
 
 
-@pytest.mark.parametrize("wrong", [{"cool": 0}, {"warm": 5}, {"run": 0}, {"still": 4}])
+@pytest.mark.parametrize("wrong", [{"cold": 0}, {"cool": 0}, {"warm": 5}, {"run": 0}, {"still": 4}])
 def test_a_phrasing_that_cannot_be_is_refused(wrong):
     with pytest.raises(ConfigError):
         Phrasing(**wrong)
@@ -75,3 +75,40 @@ def test_how_often_phrases_return():
         16: 0,
         4: 0,
     }
+
+
+def struck_bars(*bars):
+    """Rows of bars of four frames: a string each, of the letters of the pitches that are struck in its frames."""
+    frames = "".join(bars)
+    bits = np.zeros((len(frames), 2, 128), np.uint8)
+    for frame, letter in enumerate(frames):
+        if letter != ".":
+            bits[frame, :, ord(letter)] = 1
+    return np.packbits(bits, axis=-1, bitorder="little"), Metre(Fraction(1), 4)
+
+
+def test_how_often_rhythms_return_with_other_notes():
+    # After 4 bars: a rhythm with other notes; then the notes themselves, which are not counted; then another rhythm.
+    piece = struck_bars("a...", "a.a.", "aaa.", "aaaa", "b...", "a.a.", "bb..", "a.aa")
+    found = dict(find_rhythms([piece]))
+    assert found == {4: round(1 / 4, 4), 8: 0.0, 2: 0.0, 1: 0.0}
+    # Bars that have the rhythm of four bars ago are not asked about two bars ago, and so on.
+    found = dict(find_rhythms([struck_bars("a...", "b...", "c...", "d...", "e...")]))
+    assert found == {4: 0.5, 8: 0.0, 2: round(2 / 3, 4), 1: 0.5}
+    assert dict(find_rhythms([(piece[0], Metre(Fraction(1), None))])) == dict.fromkeys(RHYTHMS, 0.0)
+
+
+def test_in_which_frames_a_note_begins():
+    rows, _ = struck_bars("a.aa", ".bb.")
+    assert struck_frames(rows).tolist() == [True, False, True, True, False, True, True, False]
+    # Without a plane of onsets, where a pitch sounds that did not before.
+    assert struck_frames(rows[:, :1]).tolist() == [True, False, True, False, False, True, False, False]
+
+
+def test_a_rhythm_is_drawn_as_a_phrase_is():
+    phrasing = Phrasing(bar=4, rhythms=((2, 0.5),))
+    lags = np.zeros(2, np.int64)
+    lags = phrasing.rhythm_told(8, lags, lambda: np.array([0.1, 0.9]))
+    assert lags.tolist() == [8, 0]
+    assert phrasing.rhythm_told(12, lags, lambda: np.zeros(2)).tolist() == [8, 0]
+    assert phrasing.told(16, np.zeros(2, np.int64), lambda: np.zeros(2)).tolist() == [0, 0]

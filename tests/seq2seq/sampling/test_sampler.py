@@ -11,6 +11,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed: pip install
 
 from seq2seq.errors import ConfigError  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
+from seq2seq.output.measures import LEAP, note_lengths, piece_of, top_line  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
 from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.parts import Parts  # noqa: E402
@@ -348,6 +349,66 @@ def test_a_phrase_that_returns_is_told_at_every_bar(rng):
         patch.setattr(Phrasing, "told", spy)
         Sampler(sampler.config, arrays).sample(primer, 20, outputs=2, phrasing=phrasing)
     assert told == [(frame, [16, 16]) for frame in range(16, 36, 2)]
+
+
+def test_a_rhythm_that_returns_is_that_of_so_many_bars_ago(rng):
+    """With a certain return after 1 bar, something is struck where it was struck a bar before, and nowhere else."""
+    sampler = sampler_of(tiny(spread=0.1, planes=BOTH, model="tied", echo=64, low=60, high=64))
+    nothing = np.zeros((0, 2, 16), np.uint8)
+    same = []
+    for rhythms in ((), ((1, 1.0),)):
+        drawn = sampler.sample(nothing, 64, outputs=4, phrasing=Phrasing(bar=8, rhythms=rhythms))
+        struck = drawn[:, :, 1].any(axis=2).reshape(4, 8, 8)
+        same.append((struck[:, 1:] == struck[:, :-1]).mean())
+    # Sixteen draws of a frame are not always enough.
+    assert same[0] < 0.9
+    assert same[1] > 0.99
+
+
+def test_no_note_is_held_for_longer_than_those_of_the_training_data(rng):
+    sampler = sampler_of(tiny(spread=0.5, planes=BOTH, model="tied", echo=64))
+    primer = random_rows(rng, sampler.config, 4)
+    longest = []
+    for held in (None, 1):
+        drawn = sampler.sample(primer, 60, outputs=3, temperature=2.0, phrasing=Phrasing(held=held))
+        pieces = [piece_of("", one, sampler.config.planes, 4) for one in drawn]
+        longest.append(max(note_lengths(piece).max() for piece in pieces))
+    assert longest[0] > 1 == longest[1]
+
+
+def test_nothing_is_played_out_of_reach(rng):
+    sampler = sampler_of(tiny(spread=0.1, model="tied", echo=64))
+    low, high = sampler.config.low, sampler.config.high
+    reach = (low + 20, high - 20)
+
+    def extremes(primer, **options):
+        drawn = sampler.sample(primer, 40, outputs=3, phrasing=Phrasing(**options))
+        pitches = np.flatnonzero(np.unpackbits(drawn, axis=-1, bitorder="little").any(axis=(0, 1, 2)))
+        return pitches[0], pitches[-1]
+
+    nothing = np.zeros((0, 1, 16), np.uint8)
+    free, kept = extremes(nothing), extremes(nothing, reach=reach)
+    assert free[0] < reach[0] <= kept[0]
+    assert kept[1] <= reach[1] < free[1]
+    # What is continued may be out of reach.
+    frame = np.zeros((8, 1, sampler.config.pitches), np.uint8)
+    frame[:, 0, [5, -1]] = 1
+    wide = extremes(pack(frame, sampler.config), reach=reach)
+    assert low + 5 <= wide[0] < reach[0]
+    assert wide[1] > reach[1]
+
+
+def test_leaps_are_as_rare_as_in_the_training_data(rng):
+    """A model that knows nothing of lines leaps all the time; with a share, it leaps about as often as that says."""
+    sampler = sampler_of(tiny(spread=0.1, planes=BOTH, model="tied", echo=64))
+    nothing = np.zeros((0, 2, 16), np.uint8)
+    found = []
+    for leaps in ((), (0.1, 0.05)):
+        drawn = sampler.sample(nothing, 200, outputs=3, phrasing=Phrasing(leaps=leaps))
+        lines = [top_line(piece_of("", one, sampler.config.planes, 4))[1] for one in drawn]
+        found.append(np.mean([(np.abs(np.diff(line)) > LEAP).mean() for line in lines]))
+    assert found[1] < 0.25
+    assert found[1] < found[0] / 2
 
 
 @pytest.mark.parametrize("kind", ["tied", "tied bernoulli", "seq2seq"])

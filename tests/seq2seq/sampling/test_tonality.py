@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from seq2seq.sampling.tonality import HEARD, OPENING, Keys, Tonality, find_keys
+from seq2seq.sampling.tonality import BALANCE, HEARD, MEMORY, OPENING, Keys, Tonality, find_keys
 
 LOW, PITCHES = 60, 12
 SCALE = (0, 2, 4, 5, 7, 9, 11)
+SILENCE = np.zeros((1, PITCHES), np.uint8)
 NOTHING = np.zeros((0, 2, 16), np.uint8)
 
 
@@ -53,27 +54,65 @@ def test_the_key_of_what_is_continued_is_kept():
     keys = Keys(((2, 0, 1.0),), 0.25)
     tonality = Tonality(keys, melody(60), np.zeros(1), LOW, PITCHES)
     assert not tonality.bias.any()
-    tonality.hear(began(61, 64))  # one outside of two notes: half a note more than a quarter of them
+    tonality.hear(began(61, 64), SILENCE)  # one outside of two notes: half a note more than a quarter of them
     assert tonality.bias.tolist() == [[0.0 if step in SCALE else -0.5 for step in range(12)]]
-    tonality.hear(began(60))
+    tonality.hear(began(60), SILENCE)
     assert tonality.bias.min() == -0.25
-    tonality.hear(began(60, 62))  # nothing is saved up
+    tonality.hear(began(60, 62), SILENCE)  # nothing is saved up
     assert tonality.bias.min() == 0
-    tonality.hear(began(66))
+    tonality.hear(began(66), SILENCE)
     assert tonality.bias.min() == -0.75
 
 
 def test_the_opening_is_over_once_the_key_is_heard():
     tonality = Tonality(Keys(((0, 0, 1.0),), 0.0), NOTHING, np.zeros(1), LOW, PITCHES)
     for note in range(1, round(OPENING / HEARD) + 2):
-        tonality.hear(began(60))
+        tonality.hear(began(60), SILENCE)
         assert tonality.bias.min() == min(0, HEARD * note - OPENING)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"shares": []}, {"shares": [[12, 0, 1.0]]}, {"shares": [[0, 2, 1.0]]}, {"shares": [[0, 0]]}, {"strange": 2}],
+    [
+        {"shares": []},
+        {"shares": [[12, 0, 1.0]]},
+        {"shares": [[0, 2, 1.0]]},
+        {"shares": [[0, 0]]},
+        {"strange": 2},
+        {"degrees": [[1.0] * 12]},
+        {"degrees": [[1.0] * 12, [1.0]]},
+        {"degrees": [[2.0] * 12] * 2},
+    ],
 )
 def test_keys_that_cannot_be_are_refused(change):
     with pytest.raises((ValueError, TypeError)):
         Keys.from_dict(Keys(((0, 0, 1.0),), 0.1).to_dict() | change)
+
+
+def test_how_long_the_degrees_of_a_key_sound():
+    keys = find_keys([melody(60), melody(62)])
+    major, minor = keys.degrees
+    # Of 14 frames, the tonic has 6, in two octaves, and the third and the fifth 2 each.
+    assert major == tuple(round(share / 14, 4) for share in (6, 0, 1, 0, 2, 1, 0, 2, 0, 1, 0, 1))
+    assert minor == (0.0,) * 12
+
+
+def test_what_has_sounded_beyond_its_share_becomes_less_likely():
+    half = (0.5, 0, 0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0)
+    keys = Keys(((0, 0, 1.0),), 1.0, (half, (0.0,) * 12))
+    tonality = Tonality(keys, melody(60), np.zeros(1), LOW, PITCHES)
+    tonality.hear(SILENCE, began(60))
+    # One frame of the tonic, where half of it and half a frame of the fifth were due.
+    assert tonality.bias[0] == pytest.approx(
+        [-BALANCE / 2 / MEMORY if c == 0 else BALANCE / 2 / MEMORY * (c == 7) for c in range(12)]
+    )
+    tonality.hear(SILENCE, began(67))
+    assert abs(tonality.bias).max() < BALANCE / 2 / MEMORY**2 * 1.01
+    for _ in range(10_000):
+        tonality.hear(SILENCE, began(60))
+    assert tonality.bias[0, [0, 7]] == pytest.approx([-BALANCE / 2, BALANCE / 2])
+    # In a key of a mode that no piece is in, nothing is due.
+    minor = rows_of([60, 63, 67, 60, 63, 67, 68, 65, 60, 60])
+    tonality = Tonality(keys, minor, np.zeros(1), LOW, PITCHES)
+    tonality.hear(SILENCE, began(61))
+    assert not tonality.bias.any()
