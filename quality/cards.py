@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,7 @@ LIMITS = {
         "It knows no words and no fermatas but what the notes say, and writes in one style. It counts in eighths. "
         "Pitches and onsets only: no dynamics, no tempo."
     ),
-    "folk": (
-        "One melody, no chords. It writes in one style. With the default phrasing it goes round in its phrases more "
-        "than real tunes do (`--no-phrasing`). Pitches and onsets only: no dynamics, no tempo."
-    ),
+    "folk": ("One melody, no chords. It writes in one style. Pitches and onsets only: no dynamics, no tempo."),
     "chords": "Sixteen bars of 4/4, made by rule: it shows that everything works, and is not meant to surprise.",
 }
 
@@ -60,7 +58,7 @@ def write_card(name: str, facts: dict[str, Any], path: Path) -> None:
     train, validation, test = facts["pieces"]
     recipe, compared = facts["recipe"], facts["compared"]
     copied, alike = compared["copied"], compared["resemblance"]
-    settings = {**recipe["model"], **recipe["train"]}
+    settings = {**recipe["model"], **recipe["train"], **({"cool": recipe["cool"]} if "cool" in recipe else {})}
     listed = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines = [
         f"# {name}",
@@ -106,6 +104,15 @@ def write_card(name: str, facts: dict[str, Any], path: Path) -> None:
         "",
     ]
     path.write_text("\n".join(map(_wrap, lines)), encoding="utf-8")
+
+
+def read_scores(path: Path) -> tuple[int, dict[str, float]]:
+    """Return parameters and nats a frame on the test split from a card that `write_card` wrote."""
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    found = re.search(r"Model `tied`, ([\d,]+) parameters.* Test: ([\d.]+) nats.*? `markov` baseline: ([\d.]+)\)", text)
+    if found is None:
+        raise ValueError(f"{path}: no card of a model")
+    return int(found[1].replace(",", "")), {"model": float(found[2]), "markov": float(found[3])}
 
 
 def _wrap(line: str) -> str:

@@ -36,8 +36,8 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     (
         "reel",
         "folk",
-        {"num_outputs": 6, "candidates": 2, "seed": 2, "phrasing": False},
-        "a tune for one voice; with phrases that return by the draw, this model goes round in them",
+        {"num_outputs": 6, "seed": 2},
+        "a tune for one voice, with phrases that return",
     ),
     (
         "song",
@@ -53,7 +53,7 @@ SHOWN = (
     "leaps over 7 semitones in the top line",
     "last top note is the tonic",
 )
-OPTIONS = {"melody": "--harmonize", "phrasing": "--no-phrasing"}
+OPTIONS = {"melody": "--harmonize"}
 
 
 def command(model: str, settings: dict[str, Any]) -> str:
@@ -61,7 +61,7 @@ def command(model: str, settings: dict[str, Any]) -> str:
     words = []
     for name, value in settings.items():
         option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-        words.append(option if value is False else f"{option} {value}")
+        words.append(f"{option} {value}")
     return f"seq2seq generate {model} {' '.join(words)}"
 
 
