@@ -53,7 +53,7 @@ SHOWN = (
     "leaps over 7 semitones in the top line",
     "last top note is the tonic",
 )
-OPTIONS = {"melody": "--harmonize"}
+OPTIONS = {"melody": "--harmonize", "phrasing": "--no-phrasing"}
 
 
 def command(model: str, settings: dict[str, Any]) -> str:
@@ -61,7 +61,7 @@ def command(model: str, settings: dict[str, Any]) -> str:
     words = []
     for name, value in settings.items():
         option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-        words.append(f"{option} {value}")
+        words.append(option if value is False else f"{option} {value}")
     return f"seq2seq generate {model} {' '.join(words)}"
 
 

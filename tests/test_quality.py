@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+from quality.cards import read_scores
 from quality.examples import EXAMPLES, command
 from quality.heldout import split_files
 from quality.report import write_report
@@ -31,3 +33,14 @@ def test_every_other_file_is_held_out(tmp_path):
     train, reference = split_files(tmp_path / "tunes", tmp_path / "work")
     assert sorted(path.name for path in train.iterdir()) == ["a.mid", "c.midi", "e.MID"]
     assert sorted(path.name for path in reference.iterdir()) == ["b.mid", "d.mid"]
+
+
+def test_what_a_card_says_of_the_likelihood_is_read_again(tmp_path):
+    card = (ROOT / "src" / "seq2seq" / "shipped" / "folk.md").read_text()
+    parameters, scores = read_scores(ROOT / "src" / "seq2seq" / "shipped" / "folk.md")
+    assert f"{parameters:,} parameters" in card.replace("\n", " ")
+    assert f"Test: {scores['model']:.3f} nats" in card
+    assert f"{scores['markov']:.3f}" in card
+    (tmp_path / "x.md").write_text("# x")
+    with pytest.raises(ValueError, match="no card of a model"):
+        read_scores(tmp_path / "x.md")
