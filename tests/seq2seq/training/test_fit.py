@@ -207,7 +207,7 @@ train(data, folder, model, settings, callbacks=[Wait()], samples=0, quiet=True)
 def test_a_training_that_is_killed_goes_on_from_its_latest_state(data, small, run, tmp_path, one_update_a_call):
     settings = [json.dumps(small.model.to_dict()), json.dumps(dataclasses.asdict(small.settings))]
     command = [sys.executable, "-c", WAITING, str(data), str(tmp_path / "run"), *settings]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=like_here()) as process:
         assert process.stdout.readline() == b"waiting\n"
         process.kill()
     assert process.returncode == -signal.SIGKILL
@@ -215,6 +215,19 @@ def test_a_training_that_is_killed_goes_on_from_its_latest_state(data, small, ru
     train(data, tmp_path / "run", resume=True, **QUIET)
     assert_equal_losses(Run.open(tmp_path / "run").history(), Run.open(run).history())
     assert_equal_runs(run, tmp_path / "run")
+
+
+def like_here():
+    """Let another process share the cores as this one does, which may have used TensorFlow before it trained."""
+    if keras.config.backend() != "tensorflow" or tf_threads() == 1:
+        return None
+    return {**os.environ, "TF_NUM_INTRAOP_THREADS": str(os.cpu_count())}
+
+
+def tf_threads():
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads()
 
 
 def losses(history):
