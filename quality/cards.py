@@ -36,7 +36,7 @@ LIMITS = {
         "It knows no words and no fermatas but what the notes say, and writes in one style. It counts in eighths. "
         "Pitches and onsets only: no dynamics, no tempo."
     ),
-    "folk": ("One melody, no chords. It writes in one style. Pitches and onsets only: no dynamics, no tempo."),
+    "folk": "One melody, no chords. It writes in one style. Pitches and onsets only: no dynamics, no tempo.",
     "chords": "Sixteen bars of 4/4, made by rule: it shows that everything works, and is not meant to surprise.",
 }
 

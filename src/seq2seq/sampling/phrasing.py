@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ PHRASE = 8
 @dataclass(frozen=True)
 class Phrasing:
     """How what was played comes again, for models that have an echo.
+
+    `rhythms`, `held`, `leaps` and `keys` are for music around no melody: particles do not pass on what they go by.
 
     Attributes
     ----------
@@ -170,8 +173,7 @@ def find_returns(pieces: Sequence[tuple[npt.NDArray[np.uint8], Metre]]) -> tuple
     for rows, metre in pieces:
         if metre.bar is None:
             continue
-        body = np.ascontiguousarray(rows[metre.upbeat :])
-        bars = [body[first : first + metre.bar].tobytes() for first in range(0, len(body) - metre.bar + 1, metre.bar)]
+        bars = _bars(rows[metre.upbeat :], metre.bar)
         returned = np.zeros(len(bars), bool)
         for lag in RETURNS:
             length = min(lag, PHRASE)
@@ -197,11 +199,8 @@ def find_rhythms(pieces: Sequence[tuple[npt.NDArray[np.uint8], Metre]]) -> tuple
     for rows, metre in pieces:
         if metre.bar is None:
             continue
-        body = np.ascontiguousarray(rows[metre.upbeat :])
-        firsts = range(0, len(body) - metre.bar + 1, metre.bar)
-        bars = [body[first : first + metre.bar].tobytes() for first in firsts]
-        struck = struck_frames(body)
-        rhythms = [struck[first : first + metre.bar].tobytes() for first in firsts]
+        body = rows[metre.upbeat :]
+        bars, rhythms = _bars(body, metre.bar), _bars(struck_frames(body), metre.bar)
         for number, rhythm in enumerate(rhythms):
             if any(number >= lag and bars[number] == bars[number - lag] for lag in RETURNS):
                 continue
@@ -212,6 +211,11 @@ def find_rhythms(pieces: Sequence[tuple[npt.NDArray[np.uint8], Metre]]) -> tuple
                         found[lag] += 1
                         break
     return tuple((lag, round(found[lag] / (asked[lag] + 1), 4)) for lag in RHYTHMS)
+
+
+def _bars(frames: npt.NDArray[Any], bar: int) -> list[bytes]:
+    """Return the whole bars of *bar* frames, each as bytes: equal where the bars are."""
+    return [frames[first : first + bar].tobytes() for first in range(0, len(frames) - bar + 1, bar)]
 
 
 def struck_frames(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -353,7 +353,7 @@ class _Drawer:
             valid[place] = True
             rows[:, len(primer) + step] = pack(bits[:, place], config)
             if self.one and (chosen := self._survivors()) is not None:
-                for array in (bits, rows, echo, match, lags, returning, unchanged, self._age, self._spent):
+                for array in (bits, rows, echo, match, lags, returning, unchanged):
                     array[:] = array[chosen]
                 stepper.follow(chosen)
                 echoes.follow(chosen)

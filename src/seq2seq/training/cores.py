@@ -3,9 +3,8 @@
 TensorFlow runs every operation on all cores at once. Those of an LSTM over a few windows are too small for that: the
 threads wait for each other longer than they work. Here each operation has one thread, and a batch is worked out in
 parts that do not wait for one another, one a core. The mathematics are the same, but for the order of the sums and the
-random numbers of dropout. On two cores, an update of the default model takes 0.7 of the time, on the clock and of the
-processor, one of ``seq2seq`` or ``blog`` at batch 64 three quarters of it on the clock
-(``python -m benchmarks train_step``). More cores have not been measured.
+random numbers of dropout. What that saves on two cores is in benchmarks/RESULTS.md (``python -m benchmarks
+train_step``). More cores have not been measured.
 """
 
 from __future__ import annotations
