@@ -310,6 +310,23 @@ def test_an_update_in_parts_is_that_of_the_whole(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_each_part_has_its_share_of_the_windows(kind, monkeypatch):
+    model, seen = tiny(kind), []
+    predict = type(model)._predict
+    monkeypatch.setattr(
+        type(model),
+        "_predict",
+        lambda self, parts, training: (
+            seen.append([len(part["rows"]) for part in parts]) or predict(self, parts, training)
+        ),
+    )
+    _, inputs = window(model.config)
+    for model.parts in (1, 2, 3):
+        model(inputs)
+    assert seen == [[3], [1, 2], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_scored_may_have_fewer_windows_than_parts(kind):
     model = tiny(kind)
     _, inputs = window(model.config, n=1)

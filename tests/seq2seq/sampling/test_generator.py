@@ -296,6 +296,50 @@ def test_pieces_end_on_the_tonic_where_those_of_the_training_data_do(untrained_r
         assert at_home(0.2, **length) < 0.5
 
 
+def test_while_no_end_is_on_the_tonic_it_is_pulled_to_more_and_more(untrained_run, monkeypatch):
+    generator = Generator.load(untrained_run)
+    generator.corpus = dataclasses.replace(generator.corpus, home=0.9)
+    pulls, sample = [], type(generator._sampler).sample
+
+    def spy(*given, **how):
+        pulls.extend([how["phrasing"].pull] * (how["outputs"] > 1))
+        return sample(*given, **how)
+
+    monkeypatch.setattr(type(generator._sampler), "sample", spy)
+    monkeypatch.setattr(Generator, "_is_home", lambda *_: False)
+    generator.compose(Request(bars=4, candidates=1, seed=2))
+    assert pulls == [0.0, 2.0, 5.0, 12.0]
+    monkeypatch.setattr(Generator, "_is_home", lambda *_: len(pulls) == 6)
+    generator.compose(Request(bars=4, candidates=1, seed=2))
+    assert pulls[4:] == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, {"cool", "rhythms", "held", "reach", "leaps", "keys"}),
+        ({"pitch_range": "C3:C6"}, {"cool", "rhythms", "held", "leaps", "keys"}),
+        ({"scale": "C major"}, {"cool", "rhythms", "held", "reach", "leaps"}),
+        ({"melody": "riff"}, {"cool"}),
+    ],
+)
+def test_music_keeps_to_what_is_known_of_the_training_data(untrained_run, riff, monkeypatch, options, kept):
+    generator = Generator.load(untrained_run)
+    known = {"cool": 1.5, "rhythms": ((4, 0.5),), "held": 9, "reach": (50, 90), "leaps": (0.1, 0.05)}
+    generator.corpus = dataclasses.replace(generator.corpus, **known)
+    known["keys"] = generator.corpus.keys
+    asked, sample = [], type(generator._sampler).sample
+    monkeypatch.setattr(
+        type(generator._sampler), "sample", lambda *given, **how: asked.append(how["phrasing"]) or sample(*given, **how)
+    )
+    generator.compose(Request(frames=64, seed=1, **options | ({"melody": riff} if "melody" in options else {})))
+    assert asked
+    for phrasing in asked:
+        assert {name for name, value in known.items() if getattr(phrasing, name) == value} == kept
+        for name in known.keys() - kept:
+            assert not getattr(phrasing, name)
+
+
 def test_the_best_of_several_is_nearest_to_the_training_data(untrained_run):
     generator = Generator.load(untrained_run)
     every = generator.compose(Request(frames=96, num_outputs=6, seed=3))

@@ -17,6 +17,7 @@ from seq2seq.sampling import _kernels as kernels  # noqa: E402
 from seq2seq.sampling.parts import Parts  # noqa: E402
 from seq2seq.sampling.phrasing import Phrasing  # noqa: E402
 from seq2seq.sampling.sampler import Sampler, Steering, pack, unpack  # noqa: E402
+from seq2seq.sampling.tonality import Keys  # noqa: E402
 from tiny_models import BOTH, KINDS, VOICES, echoes_of, random_rows, teacher_forced, tiny  # noqa: E402
 
 
@@ -363,6 +364,10 @@ def test_a_rhythm_that_returns_is_that_of_so_many_bars_ago(rng):
     # Sixteen draws of a frame are not always enough.
     assert same[0] < 0.9
     assert same[1] > 0.99
+    # A phrase that returns comes in its own rhythm.
+    phrasing = Phrasing(bar=2, returns=((8, 1.0),), rhythms=((1, 0.0),))
+    struck = sampler.sample(nothing, 64, outputs=4, phrasing=phrasing)[:, :, 1].any(axis=2)
+    assert (struck[:, 16:] == struck[:, :-16]).mean() > 0.99
 
 
 def test_no_note_is_held_for_longer_than_those_of_the_training_data(rng):
@@ -396,6 +401,20 @@ def test_nothing_is_played_out_of_reach(rng):
     wide = extremes(pack(frame, sampler.config), reach=reach)
     assert low + 5 <= wide[0] < reach[0]
     assert wide[1] > reach[1]
+
+
+def test_the_tonic_is_pulled_to_in_the_last_bar():
+    sampler = sampler_of(tiny(spread=0.1, planes=BOTH, model="tied", echo=64))
+    keys = Keys(((2, 0, 1.0),), 0.5)  # D major
+    drawn = sampler.sample(
+        np.zeros((0, 2, 16), np.uint8), 40, outputs=3, phrasing=Phrasing(bar=8, keys=keys, pull=20.0)
+    )
+    bits = np.unpackbits(drawn[:, :, 0], axis=-1, bitorder="little")[..., sampler.config.low : sampler.config.high + 1]
+    classes = np.arange(sampler.config.low, sampler.config.high + 1) % 12
+    tonic, others = bits[..., classes == 2].mean(axis=2), bits[..., classes == 4].mean(axis=2)
+    assert tonic[:, -8:].mean() > 0.99
+    assert tonic[:, :-8].mean() < 0.7
+    assert others[:, -8:].mean() < 0.7
 
 
 def test_leaps_are_as_rare_as_in_the_training_data(rng):

@@ -65,14 +65,6 @@ def raise_interrupt():
     raise KeyboardInterrupt
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """A shell lets what runs in its background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_a_run_folder_holds_all_that_the_run_was(data, small, run):
     found, dataset = Run.open(run), open_dataset(data)
     assert (found.config, found.settings) == (small.model, small.settings)
@@ -202,6 +194,20 @@ data, folder, model, settings = sys.argv[1:]
 model, settings = ModelConfig.from_dict(json.loads(model)), TrainConfig(**json.loads(settings))
 train(data, folder, model, settings, callbacks=[Wait()], samples=0, quiet=True)
 """
+
+
+def test_a_batch_is_worked_out_in_as_many_parts_as_the_cores_ask_for(data, small, tmp_path, monkeypatch):
+    parts = []
+    predict = architectures.Seq2Seq._predict
+    monkeypatch.setattr(
+        architectures.Seq2Seq,
+        "_predict",
+        lambda self, given, *rest: parts.append(len(given)) or predict(self, given, *rest),
+    )
+    monkeypatch.setattr("seq2seq.training.cores.share_cores", lambda config, batch_size: batch_size // 2)
+    train(data, tmp_path / "run", small.model, dataclasses.replace(small.settings, epochs=1), **QUIET)
+    assert parts.pop(0) == 1  # while it is built
+    assert set(parts) == {2}
 
 
 def test_a_training_that_is_killed_goes_on_from_its_latest_state(data, small, run, tmp_path, one_update_a_call):

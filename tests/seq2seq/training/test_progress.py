@@ -18,14 +18,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """A shell lets what runs in its background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until it is moved."""
