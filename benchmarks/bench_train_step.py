@@ -5,8 +5,13 @@ A target frame is a frame that is predicted and learnt from; what a window reads
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,7 +58,7 @@ def sample_pack(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return rollcore.open_dataset(folder / "chords.h5")
 
 
-def _prepare(dataset: Any, preset: str, **options: Any) -> tuple[Any, Any, Any]:
+def _prepare(dataset: Any, preset: str, *, batch_size: int = BATCH_SIZE, **options: Any) -> tuple[Any, Any, Any]:
     """Give a configuration, a freshly compiled model of it, and the batches that train it."""
     if not peers.available("keras"):
         pytest.skip("keras is not installed")
@@ -67,11 +72,48 @@ def _prepare(dataset: Any, preset: str, **options: Any) -> tuple[Any, Any, Any]:
     head = "bernoulli" if preset == "blog" else "autoregressive"
     # Echoes are the dearest part of a batch: `tied` has them, although it would not by default on this grid.
     config = dataclasses.replace(ModelConfig(), model=preset, head=head, echo=4096 if preset == "tied" else 0)
-    parts = share_cores(config, BATCH_SIZE)
+    parts = share_cores(config, batch_size)
     model = build_model(config)
     model.parts = parts
     model.compile(optimizer=keras.optimizers.Adam(), loss=RollLoss(config.low, config.high), **options)
-    return config, model, RollBatches(dataset, config, TrainConfig(batch_size=BATCH_SIZE))
+    return config, model, RollBatches(dataset, config, TrainConfig(batch_size=batch_size))
+
+
+# A process that makes an update whenever it is told to, and says how much processor time that took.
+UPDATES = """
+import sys, time
+if sys.argv[1] == "its own":
+    import tensorflow
+    tensorflow.constant(1.0) + 1.0  # it has begun: nobody tells it any more how to use its threads
+import rollcore
+from benchmarks.bench_train_step import _prepare
+_, model, batches = _prepare(rollcore.open_dataset(sys.argv[2]), sys.argv[3], batch_size=int(sys.argv[4]))
+batch = batches[0]
+for line in sys.stdin:
+    began = time.process_time()
+    model.train_on_batch(*batch)
+    print(time.process_time() - began, flush=True)
+"""
+IN_PARTS, ITS_OWN = "a thread for each operation, the batch in parts", "TensorFlow's own threads, the batch whole"
+
+
+@contextlib.contextmanager
+def _updates(threads: str, dataset: Any, preset: str, batch_size: int) -> Iterator[Any]:
+    """Give a function that makes an update in another process, and returns the processor time."""
+    command = [sys.executable, "-c", UPDATES, threads, str(dataset.path), preset, str(batch_size)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def update() -> float:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        yield update
+        process.stdin.close()
 
 
 @pytest.mark.parametrize(
@@ -204,6 +246,28 @@ def test_time_to_a_loss(race: Any, sample_pack: Any) -> None:
         rounds=3,
         targets={TORCH: 1.0},
     )
+
+
+@pytest.mark.only_full
+@pytest.mark.parametrize(("preset", "batch_size"), [("tied", 4), ("seq2seq", BATCH_SIZE), ("blog", BATCH_SIZE)])
+def test_parts(race: Any, dataset: Any, preset: str, batch_size: int) -> None:
+    """A batch in parts side by side against TensorFlow's way to use the cores: it can be told only once a process."""
+    if not peers.available("tensorflow"):
+        pytest.skip("tensorflow is not installed")
+    used: dict[str, list[float]] = {IN_PARTS: [], ITS_OWN: []}
+    with contextlib.ExitStack() as stack:
+        ways = {IN_PARTS: "parts", ITS_OWN: "its own"}
+        updates = {name: stack.enter_context(_updates(way, dataset, preset, batch_size)) for name, way in ways.items()}
+        for update in updates.values():
+            update()  # the first one compiles
+        race(
+            {name: lambda name=name: used[name].append(updates[name]()) for name in ways},
+            question=f"One update of `{preset}`, batch {batch_size}, on all cores",
+            unit="update",
+            rounds=15,
+        )
+    for name, seconds in used.items():
+        race.fact(f"{name}: processor time", 1000 * statistics.median(seconds), "ms")
 
 
 @pytest.mark.only_full
