@@ -40,7 +40,16 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.archive import check_archive, unloadable
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
-from seq2seq.models.layers import Clock, FrameHead, PitchFeatures, PitchHead, UnpackRoll, register
+from seq2seq.models.layers import (
+    BatchNormalization,
+    Clock,
+    FrameHead,
+    PitchFeatures,
+    PitchHead,
+    TimeDistributed,
+    UnpackRoll,
+    register,
+)
 from seq2seq.models.recurrence import LSTM
 from seq2seq.models.schedule import Schedule  # noqa: F401  # Keras finds it by name in a saved optimizer
 from seq2seq.models.weights import head_names
@@ -274,7 +283,8 @@ def _unfold(folded: Any, pitches: int) -> Any:
 
 def _likeness(frame: Any, other: Any) -> Any:
     """Return, ``(…, 1)``, the share of the notes sounding in either frame ``(…, c, p)`` that sound in both."""
-    frame, other = frame[..., ::2, :], other[..., ::2, :]
+    if frame.shape[-2] > 1:
+        frame, other = frame[..., ::2, :], other[..., ::2, :]
     both = ops.sum(frame * other, axis=(-2, -1))
     either = ops.sum(ops.maximum(frame, other), axis=(-2, -1))
     return (both / ops.maximum(either, 1.0))[..., None]
@@ -337,15 +347,15 @@ class Blog(RollModel):
         lstm, units = LSTM, config.units
         self.stack = [
             lstm(units, return_sequences=True, name="encoder_0"),
-            keras.layers.BatchNormalization(name="encoder_norm"),
+            BatchNormalization(name="encoder_norm"),
             keras.layers.Dropout(config.dropout, name="encoder_dropout"),
             lstm(units, name="encoder_1"),
             keras.layers.RepeatVector(config.target_frames, name="repeat"),
             lstm(units, return_sequences=True, name="decoder_0"),
-            keras.layers.BatchNormalization(name="decoder_norm"),
+            BatchNormalization(name="decoder_norm"),
             keras.layers.Dropout(config.dropout, name="decoder_dropout"),
             lstm(units, return_sequences=True, name="decoder_1"),
-            keras.layers.TimeDistributed(keras.layers.Dense(len(config.planes) * config.pitches), name="logits"),
+            TimeDistributed(keras.layers.Dense(len(config.planes) * config.pitches), name="logits"),
         ]
         self.build()
 
@@ -355,8 +365,8 @@ class Blog(RollModel):
         bits = [self.unpack(part["rows"][:, : config.input_frames]) for part in parts]
         outs = [ops.reshape(part, (-1, config.input_frames, planes * pitches)) for part in bits]
         for layer in self.stack:
-            if isinstance(layer, keras.layers.BatchNormalization):  # by the mean of the whole batch
-                outs = self._cut(layer(ops.concatenate(outs, axis=0), training=training))
+            if isinstance(layer, BatchNormalization):
+                outs = layer.over(outs, training)
             elif isinstance(layer, keras.layers.Dropout):
                 outs = [layer(out, training=training) for out in outs]
             else:
@@ -427,6 +437,9 @@ def assert_cudnn_eligible(model: keras.Model) -> None:
 
 
 def _lstm_stack(name: str, config: ModelConfig) -> list[Any]:
-    return [
+    layers = [
         LSTM(config.units, return_sequences=True, return_state=True, name=f"{name}_{i}") for i in range(config.layers)
     ]
+    for layer in layers:
+        layer.wide = config.model == "tied"  # a sequence for each pitch of a window
+    return layers

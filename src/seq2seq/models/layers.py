@@ -48,10 +48,11 @@ class UnpackRoll(keras.layers.Layer):
 def unpack_bits(rows: Any, low: int, high: int, dtype: str = "float32") -> Any:
     """Return bits *low* to *high* of little-endian bit rows ``(…, 16) uint8`` as ``(…, high - low + 1)``."""
     first, last = low >> 3, high >> 3
-    rows = ops.cast(rows[..., first : last + 1], "int32")[..., None]
-    bits = ops.bitwise_and(ops.right_shift(rows, ops.arange(8, dtype="int32")), 1)
-    bits = ops.reshape(bits, (*ops.shape(rows)[:-2], 8 * (last - first + 1)))
-    return ops.cast(bits[..., low - 8 * first : high - 8 * first + 1], dtype)
+    of_bytes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    rows = rows[..., first : last + 1]
+    bits = ops.take(ops.cast(of_bytes, dtype), ops.cast(rows, "int32"), axis=0)
+    bits = ops.reshape(bits, (*ops.shape(rows)[:-1], 8 * (last - first + 1)))
+    return bits[..., low - 8 * first : high - 8 * first + 1]
 
 
 @register
@@ -310,6 +311,38 @@ class FrameHead(keras.layers.Layer):
 
 
 @register
+class BatchNormalization(keras.layers.BatchNormalization):
+    """``keras.layers.BatchNormalization``, also over a batch in parts."""
+
+    def over(self, parts: list[Any], training: bool) -> list[Any]:
+        """Return *parts* ``(…, k)`` of a batch, normalised by the mean and the variance of the whole batch."""
+        if len(parts) == 1 or not training:
+            return [self(part, training=training) for part in parts]
+        parts, axes = [ops.cast(part, "float32") for part in parts], tuple(range(len(parts[0].shape) - 1))
+
+        def mean(values: list[Any]) -> Any:
+            return sum(ops.sum(part, axis=axes) for part in values) / count
+
+        count = ops.cast(sum(ops.prod(ops.shape(part)[:-1]) for part in parts), "float32")
+        middle = mean(parts)
+        variance = mean([ops.square(part - middle) for part in parts])
+        for moving, now in ((self.moving_mean, middle), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        offset, scale = (ops.cast(weight, "float32") for weight in (self.beta, self.gamma))
+        done = [ops.batch_normalization(part, middle, variance, -1, offset, scale, self.epsilon) for part in parts]
+        return [ops.cast(part, self.compute_dtype) for part in done]
+
+
+@register
+class TimeDistributed(keras.layers.TimeDistributed):
+    """A dense layer over every frame, in one product: Keras's own cuts the frames apart, and joins them again."""
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Return the layer's outputs ``(n, s, k)`` of *inputs* ``(n, s, j)``."""
+        return self.layer(inputs)
+
+
+@register
 class RollLoss(keras.losses.Loss):
     """Negative log-likelihood of a frame, in nats, from packed targets.
 
@@ -337,7 +370,10 @@ def frame_nats(bits: Any, logits: Any) -> Any:
     """Return the nats ``(…)`` of frames *bits* under *logits*, both ``(…, c, p)``."""
     # softplus(x) - x·b is -log of the Bernoulli probability of b.
     nats = ops.softplus(logits) - logits * bits
-    total = ops.sum(nats[..., ::2, :], axis=(-2, -1))
-    if logits.shape[-2] > 1:
-        total = total + ops.sum(nats[..., 1::2, :] * bits[..., ::2, :], axis=(-2, -1))
-    return total
+    planes, pitches = logits.shape[-2:]
+    if planes > 1:
+        # By pairs of planes: TensorFlow takes its time for every other plane, and for the gradient of that.
+        pairs = (*ops.shape(logits)[:-2], planes // 2, 2, pitches)
+        nats, bits = ops.reshape(nats, pairs), ops.reshape(bits, pairs)
+        nats = nats[..., 0, :] + nats[..., 1, :] * bits[..., 0, :]
+    return ops.sum(nats, axis=(-2, -1))

@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from seq2seq.models.layers import Clock, PitchFeatures, RollLoss, UnpackRoll  # noqa: E402
+from seq2seq.models.layers import BatchNormalization, Clock, PitchFeatures, RollLoss, TimeDistributed, UnpackRoll  # noqa: E402
 
 
 def pack(bits):
@@ -32,22 +32,52 @@ def test_clock_has_the_periods_it_is_given_and_tells_their_phases_apart():
     np.testing.assert_allclose(phases[13], [1, np.sqrt(0.75), 0, -0.5], atol=1e-6)
 
 
-def test_the_loss_is_the_mean_over_the_frames_that_count():
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_the_loss_is_the_mean_over_the_frames_that_count(planes):
     rng = np.random.default_rng(4)
-    bits = (rng.random((2, 3, 2, 128)) < 0.3).astype(np.uint8)
-    bits[:, :, 1] &= bits[:, :, 0]
-    logits = rng.standard_normal((2, 3, 2, 5)).astype(np.float32)
+    bits = (rng.random((2, 3, planes, 128)) < 0.3).astype(np.uint8)
+    bits[:, :, 1::2] &= bits[:, :, : planes - 1 : 2]
+    logits = rng.standard_normal((2, 3, planes, 5)).astype(np.float32)
     weights = np.array([[1, 0, 1], [0, 0, 1]], np.float32)
     loss = float(RollLoss(10, 14)(*tensors(pack(bits), logits), sample_weight=weights))
     total = 0.0
     for n, t in [(0, 0), (0, 2), (1, 2)]:
         for p in range(5):
-            for plane in (0, 1):
-                if plane == 1 and not bits[n, t, 0, 10 + p]:
+            for plane in range(planes):
+                if plane % 2 == 1 and not bits[n, t, plane - 1, 10 + p]:
                     continue
                 chance = 1 / (1 + np.exp(-float(logits[n, t, plane, p])))
                 total -= np.log(chance if bits[n, t, plane, 10 + p] else 1 - chance)
     assert loss == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_parts_of_a_batch_are_normalised_as_the_whole():
+    rng = np.random.default_rng(6)
+    whole, by_parts = keras.layers.BatchNormalization(), BatchNormalization()
+    batch = rng.normal(3, 2, (5, 4, 6)).astype(np.float32)
+    for layer in (whole, by_parts):
+        layer.build(batch.shape)
+    for ours, theirs in zip(by_parts.weights, whole.weights, strict=True):
+        value = rng.uniform(0.5, 1.5, ours.shape).astype(np.float32)
+        ours.assign(value)
+        theirs.assign(value)
+    for training in (True, False):
+        found = by_parts.over(tensors(batch[:2], batch[2:]), training)
+        assert [len(part) for part in found] == [2, 3]
+        together = np.concatenate([keras.ops.convert_to_numpy(part) for part in found])
+        wanted = keras.ops.convert_to_numpy(whole(batch, training=training))
+        np.testing.assert_allclose(together, wanted, atol=1e-5)
+    for ours, theirs in zip(by_parts.weights, whole.weights, strict=True):
+        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (ours, theirs)), rtol=1e-5)
+
+
+def test_a_dense_layer_over_every_frame_is_that_of_keras():
+    ours, theirs = (kind(keras.layers.Dense(3)) for kind in (TimeDistributed, keras.layers.TimeDistributed))
+    frames = np.random.default_rng(7).normal(size=(2, 4, 5)).astype(np.float32)
+    ours(frames)
+    theirs(frames)
+    theirs.set_weights(ours.get_weights())
+    np.testing.assert_allclose(*(keras.ops.convert_to_numpy(layer(frames)) for layer in (ours, theirs)), atol=1e-6)
 
 
 def test_a_pitch_hears_its_neighbours_and_what_sounds_counted_from_itself():
