@@ -65,11 +65,13 @@ def run(layer, arrays, graph):
     return [part.numpy() for part in found], [part.numpy() for part in gradients]
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("options", [{"return_sequences": True, "return_state": True}, {}])
 @pytest.mark.parametrize(("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16), (2, 3, 4, 5)])
-def test_outputs_and_gradients_are_those_of_the_loop(n, s, width, units, options, graph):
+def test_outputs_and_gradients_are_those_of_the_loop(n, s, width, units, options, graph, wide):
     fused, loop = twins(units, width, **options)
+    fused.wide = wide
     rng = np.random.default_rng(4)
     arrays = [rng.normal(size=shape).astype("float32") for shape in ((n, s, width), (n, units), (n, units))]
     assert fused._fused
@@ -91,6 +93,19 @@ def test_a_mask_is_left_to_keras():
     x = np.random.default_rng(1).normal(size=(2, 4, 2)).astype("float32")
     mask = np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool)
     np.testing.assert_array_equal(fused(x, mask=mask), loop(x, mask=mask))
+
+
+def test_sequences_of_no_fixed_length_are_left_to_keras():
+    fused, loop = twins(3, 2)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 2])])
+    def gradients(x):
+        with tf.GradientTape(persistent=True) as tape:
+            found = [tf.reduce_sum(layer(x)) for layer in (fused, loop)]
+        return [tape.gradient(last, layer.cell.kernel.value) for last, layer in zip(found, (fused, loop), strict=True)]
+
+    ours, theirs = gradients(np.random.default_rng(1).normal(size=(2, 4, 2)).astype("float32"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_with_a_gpu_the_layer_is_that_of_keras_and_fit_for_cudnn(monkeypatch):
