@@ -151,6 +151,8 @@ cdef struct Clock:
     int64_t multiplier           # numerator, bias and denominator times unit in lowest terms, where narrow
     int64_t offset
     int64_t divisor
+    double scale                 # the multiplier
+    double half                  # the offset and a half
     double inverse               # one over that divisor
     bint narrow                  # the products are small enough for doubles to be exact
 
@@ -242,6 +244,8 @@ cdef void clock_rate(Clock *clock, const Spec *spec, int64_t elapsed_end) noexce
         clock.offset = clock.divisor // common if spec.beats else 0
         clock.multiplier = clock.numerator // common
         clock.divisor = clock.divisor // common * doubled
+        clock.scale = <double> clock.multiplier
+        clock.half = <double> clock.offset + 0.5
         clock.inverse = 1.0 / <double> clock.divisor
         clock.narrow = (<double> elapsed_end * <double> clock.multiplier + <double> clock.offset < EXACT
                         and clock.divisor < EXACT)
@@ -273,7 +277,7 @@ cdef inline int64_t clock_frame(const Clock *clock, int64_t elapsed) noexcept no
     if clock.narrow:
         # For whole x, (x + 1/2) / d is at least 1 / 2d away from any whole number. Two roundings move it by less than
         # x / d / 2^52, which is a quarter of 1 / d while x < 2^50: so the floor is that of x / d, without a division.
-        return <int64_t> ((<double> (elapsed * clock.multiplier + clock.offset) + 0.5) * clock.inverse)
+        return <int64_t> ((<double> elapsed * clock.scale + clock.half) * clock.inverse)
     # floor(((q*u + r) * n + b*u) / (u * d)) in steps that cannot overflow, by floor(floor(x) / d) = floor(x / d).
     return (
         elapsed // clock.unit * clock.numerator + elapsed % clock.unit * clock.numerator // clock.unit + clock.bias
@@ -808,7 +812,7 @@ cdef int quantise(
     cdef Clock *clock = time
     cdef Clock fixed             # a copy that no store can change: its fields stay in registers
     cdef Stretch on, off
-    cdef Span *out
+    cdef Span *span
     cdef int track
     cdef bint on_beats = spec.beats, drums = spec.drums      # copies that no store can change, these too
     if spec.beats and song.ticks_per_beat == 0:
@@ -824,7 +828,6 @@ cdef int quantise(
         return NO_MEMORY
     if not grow(<void **> spans, capacity, n + song.n_notes, sizeof(Span)):
         return NO_MEMORY
-    out = spans[0]
     record.tempo = 500000
     record.beats = record.value = 4
     record.upbeat = 0
@@ -890,6 +893,7 @@ cdef int quantise(
         seek(clock, &on, 0)
         off = on
         shift = record.shift
+        span = spans[0] + n
         for i in range(first, last):
             note = &song.notes[i]
             if note.drums and not drums:
@@ -911,10 +915,11 @@ cdef int quantise(
                 end = start + 1
             if end > frames:
                 frames = end
-            out[n].start = <int32_t> start
-            out[n].end = <int32_t> end
-            out[n].lane = note.pitch + (128 * voices[i] if voices != NULL else 0)
-            n += 1
+            span.start = <int32_t> start
+            span.end = <int32_t> end
+            span.lane = note.pitch + (128 * voices[i] if voices != NULL else 0)
+            span += 1
+        n = span - spans[0]
         first = last
     record.notes = n - n_start
     record.frames = frames
@@ -925,7 +930,7 @@ cdef int quantise(
             return NO_NOTES
         return ONLY_DRUMS if left_out(record) == record.left_out[DRUMS] else NOT_CHOSEN
     if n - n_start < spec.min_notes or (
-            spec.min_pitches > 1 and few_pitches(out + n_start, n - n_start, spec.min_pitches)):
+            spec.min_pitches > 1 and few_pitches(spans[0] + n_start, n - n_start, spec.min_pitches)):
         n_spans[0] = n_start
         return FEW_NOTES if n - n_start < spec.min_notes else FEW_PITCHES
     return OK
@@ -1001,7 +1006,7 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
     cdef Py_ssize_t i, n = 0, n_unique = 0, run = 0
     cdef Py_ssize_t runs[MOST_RUNS + 1]      # where each begins; a track's keys are in order but for those of a chord
     cdef int n_runs = 1
-    cdef int64_t first = SATURATED, numerator, divisor, ticks, exact, place, key, previous = -1, most = 0
+    cdef int64_t first, numerator, divisor, ticks, exact, place, key, previous = -1, most = 0
     cdef int64_t *found
     cdef uint32_t *counts
     cdef double half, twice, inverse
@@ -1022,10 +1027,7 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
     half = <double> divisor + 0.5
     inverse = 1.0 / <double> (2 * divisor)
     exact = ((<int64_t> 1 << 50) - divisor) // (2 * numerator)
-    for i in range(song.n_notes):
-        note = &song.notes[i]
-        if not note.drums:
-            first = min(first, note.onset_tick)
+    first = first_onset(song)
     for i in range(song.n_notes):
         note = &song.notes[i]
         if note.drums:
@@ -1066,6 +1068,29 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
                 previous = key
         n_keys[0] += COUNT_KEYS + n_unique
     return True
+
+
+cdef int64_t first_onset(const Song *song) noexcept nogil:
+    """Return the tick of the first note but drums: in each track that is its first one."""
+    cdef Py_ssize_t i = 0, low, high, middle
+    cdef int64_t first = SATURATED
+    while i < song.n_notes:
+        if song.notes[i].drums:
+            i += 1
+            continue
+        first = min(first, song.notes[i].onset_tick)
+        low = i                          # of this track; `high` is not
+        high = song.n_notes
+        if song.notes[i].track == 0xFFFF:        # which all tracks have that come after so many
+            high = i + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if song.notes[middle].track == song.notes[i].track:
+                low = middle
+            else:
+                high = middle
+        i = high
+    return first
 
 
 cdef bint insert_key(int64_t *keys, Py_ssize_t n, int64_t key) noexcept nogil:
@@ -1144,10 +1169,21 @@ cdef void merge(const int64_t *a, Py_ssize_t n_a, const int64_t *b, Py_ssize_t n
 
 cdef enum:
     SHORT_SPAN = 8               # frames in the mean, up to which flips and what they ask for cost more than the frames
+    SPANS_SEEN = 128             # that tell the mean: the roll is the same either way
 
 
 cdef inline void flip(uint8_t *rows, int64_t offset, int pitch) noexcept nogil:
     rows[offset + (pitch >> 3)] ^= <uint8_t> (1 << (pitch & 7))
+
+
+cdef bint spans_are_short(const Span *spans, Py_ssize_t n) noexcept nogil:
+    """Whether spans are short in the mean, by some of them from all over the piece."""
+    cdef Py_ssize_t i = 0, step = n // SPANS_SEEN + 1
+    cdef int64_t excess = 0
+    while i < n:
+        excess += spans[i].end - spans[i].start - SHORT_SPAN
+        i += step
+    return excess <= 0
 
 
 cdef void paint_short(const Span *spans, Py_ssize_t n, int64_t stride, int64_t planes, bint onsets,
@@ -1182,21 +1218,19 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
     where it ends; the running exclusive or over the rows then is the roll. That asks for spans of one pitch that do not
     overlap. Each voice has planes of its own.
     """
-    cdef Py_ssize_t i, planes = 2 * ROW_BYTES if onsets else ROW_BYTES, stride = planes * n_voices
+    cdef Py_ssize_t i, at, planes = 2 * ROW_BYTES if onsets else ROW_BYTES, stride = planes * n_voices
     cdef int32_t ends[128 * MOST_VOICES]     # up to where each pitch of each voice sounds already
     cdef int32_t start, end, lane
     cdef int pitch, voice
     cdef size_t n_ends = 128 * n_voices * sizeof(int32_t)
     cdef int32_t previous = 0
     cdef bint overlap = False, in_order = True
-    cdef int64_t frame, length = 0
+    cdef int64_t frame
     cdef uint64_t sounding[2]
     cdef uint64_t flips[2]
     cdef uint8_t *row
     memset(rows, 0, (frames + 1) * stride)
-    for i in range(n):
-        length += spans[i].end - spans[i].start
-    if length <= SHORT_SPAN * n:
+    if spans_are_short(spans, n):
         paint_short(spans, n, stride, planes, onsets, rows)
         return
     memset(ends, 0, n_ends)
@@ -1204,23 +1238,24 @@ cdef void paint_piece(Span *spans, Span *scratch, Py_ssize_t n, int64_t frames, 
         lane = spans[i].lane
         overlap |= spans[i].start < ends[lane]
         in_order &= spans[i].start >= previous
+        if overlap and not in_order:
+            radix_sort(spans, scratch, n, frames)
+            break
         previous = spans[i].start
         ends[lane] = spans[i].end
-        if onsets:
-            pitch = lane & 127
-            rows[spans[i].start * stride + (lane >> 7) * planes + ROW_BYTES + (pitch >> 3)] |= <uint8_t> (
-                1 << (pitch & 7))
-    if overlap and not in_order:
-        radix_sort(spans, scratch, n, frames)
     memset(ends, 0, n_ends)
     for i in range(n):
         lane = spans[i].lane
+        at = (lane >> 7) * planes
+        pitch = lane & 127
+        if onsets:
+            rows[spans[i].start * stride + at + ROW_BYTES + (pitch >> 3)] |= <uint8_t> (1 << (pitch & 7))
         start = max(spans[i].start, ends[lane])
         end = max(spans[i].end, start)
         ends[lane] = end
         # Where the span adds nothing the two flips undo each other.
-        flip(rows, start * stride + (lane >> 7) * planes, lane & 127)
-        flip(rows, end * stride + (lane >> 7) * planes, lane & 127)
+        flip(rows, start * stride + at, pitch)
+        flip(rows, end * stride + at, pitch)
     for voice in range(n_voices):
         row = rows + voice * planes
         sounding[0] = 0
@@ -1322,14 +1357,14 @@ cdef class Batch:
         slim(<void **> &self.scratch, &self.scratch_capacity, sizeof(Span))
         slim(<void **> &self.rows, &self.rows_capacity, 1)
 
-    cdef bint read(self, const uint8_t *data, int64_t size, Record *record) noexcept nogil:
+    cdef bint read(self, const uint8_t *data, Record *record) noexcept nogil:
         cdef int i
-        record.status = song_parse(&self.song, data, size)
+        record.status = song_parse(&self.song, data, record.size)
         if record.status == SMF_OK:
             for i in range(N_REPAIRS):
                 record.repairs[i] = <int32_t> min(self.song.repairs[i], 0x7FFFFFFF)
             return True
-        memcpy(record.head, data, min(size, <int64_t> sizeof(record.head)))
+        memcpy(record.head, data, min(record.size, <int64_t> sizeof(record.head)))
         return False
 
     cdef void cut(self, int8_t *voices, Record *record) noexcept nogil:
@@ -1347,7 +1382,7 @@ cdef class Batch:
         cdef bint found
         cdef int8_t *voices
         with nogil:
-            found = self.read(data, record.size, record)
+            found = self.read(data, record)
         if found:
             voices = self.choose(data)
             with nogil:
@@ -1385,80 +1420,60 @@ cdef class Batch:
         """
         cdef Py_ssize_t n = len(members), first = 0, stop, i
         cdef Record *record = <Record *> &records[0] if n else NULL
-        cdef const char **paths = <const char **> malloc(n * sizeof(char *) + 1)
+        cdef const char **places = <const char **> malloc(n * sizeof(char *) + 1)       # paths, then contents
         cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)     # in the contents, then in keys
         cdef Py_ssize_t used
         cdef list digests = [None] * n
-        cdef bytes content
         try:
-            if paths == NULL or starts == NULL:
+            if places == NULL or starts == NULL:
                 raise MemoryError
             for i in range(n):
-                paths[i] = PyBytes_AS_STRING(members[i]) if members[i] is not None else NULL
+                places[i] = PyBytes_AS_STRING(members[i]) if members[i] is not None else NULL
                 if not from_disk and members[i] is not None:
                     record[i].size = PyBytes_GET_SIZE(members[i])
             while first < n and self.n_spans * sizeof(Span) < SPAN_BYTES:
-                if from_disk:
-                    with nogil:
-                        stop = first
-                        used = 0
-                        while stop < n and used < READ_AHEAD:
-                            starts[stop] = used
-                            if record[stop].status == OK:
-                                record[stop].error = read_file(
-                                    paths[stop], &self.content, &self.content_capacity, used, &record[stop].size)
-                                if record[stop].error:
-                                    record[stop].status = IO
-                                else:
-                                    used += record[stop].size
-                            stop += 1
-                    for i in range(first, stop):
-                        if record[i].status == OK:
-                            digests[i] = digest(
-                                PyMemoryView_FromMemory(<char *> self.content + starts[i], record[i].size, PyBUF_READ))
-                    if self.chooser is not None:
-                        for i in range(first, stop):
-                            if record[i].status == OK:
-                                used = starts[i]
-                                starts[i] = self.n_keys
-                                self.take(self.content + used, &record[i])
-                    else:
-                        with nogil:
-                            for i in range(first, stop):
-                                if record[i].status == OK:
-                                    used = starts[i]
-                                    starts[i] = self.n_keys
-                                    if self.read(self.content + used, record[i].size, &record[i]):
-                                        self.cut(NULL, &record[i])
-                else:
+                with nogil:
                     stop = first
                     used = 0
                     while stop < n and used < READ_AHEAD:
+                        starts[stop] = used
+                        if from_disk and record[stop].status == OK:
+                            record[stop].error = read_file(
+                                places[stop], &self.content, &self.content_capacity, used, &record[stop].size)
+                            if record[stop].error:
+                                record[stop].status = IO
                         if record[stop].status == OK:
-                            content = members[stop]
-                            digests[stop] = digest(content)
                             used += record[stop].size
                         stop += 1
-                    if self.chooser is not None:
+                    for i in range(first, stop):
+                        if record[i].status != OK:
+                            starts[i] = -1
+                            continue
+                        if from_disk:
+                            places[i] = <const char *> self.content + starts[i]
+                        starts[i] = 0
+                    if self.chooser is None:
                         for i in range(first, stop):
-                            if record[i].status == OK:
+                            if starts[i] == 0:
                                 starts[i] = self.n_keys
-                                self.take(<const uint8_t *> paths[i], &record[i])
-                    else:
-                        with nogil:
-                            for i in range(first, stop):
-                                if record[i].status == OK:
-                                    starts[i] = self.n_keys
-                                    if self.read(<const uint8_t *> paths[i], record[i].size, &record[i]):
-                                        self.cut(NULL, &record[i])
+                                if self.read(<const uint8_t *> places[i], &record[i]):
+                                    self.cut(NULL, &record[i])
+                if self.chooser is not None:
+                    for i in range(first, stop):
+                        if starts[i] == 0:
+                            starts[i] = self.n_keys
+                            self.take(<const uint8_t *> places[i], &record[i])
+                # All digests of a group in one go: each time the interpreter has to be waited for.
                 for i in range(stop - 1, first - 1, -1):
-                    if record[i].status == OK:
-                        digests[i] += self.music_digests(digests[i], starts[i], digest)
-                        self.n_keys = starts[i]
+                    if starts[i] >= 0:
+                        digests[i] = digest(PyMemoryView_FromMemory(<char *> places[i], record[i].size, PyBUF_READ))
+                        if record[i].status == OK:
+                            digests[i] += self.music_digests(digests[i], starts[i], digest)
+                            self.n_keys = starts[i]
                 self.n_keys = 0
                 first = stop
         finally:
-            free(paths)
+            free(places)
             free(starts)
             slim(<void **> &self.content, &self.content_capacity, 1)
             slim(<void **> &self.song.notes, &self.song.notes_capacity, sizeof(Note))
