@@ -129,6 +129,8 @@ class Ledger:
         """Say which members are skipped, and why."""
         reasons = {int(i): self._reason(loaded, int(i)) for i in np.flatnonzero(loaded.records["status"])}
         places = self._places(loaded)
+        if not places and self._dedupe is None:
+            return reasons
         for i, digests in enumerate(loaded.digests):
             if i in reasons:
                 continue
@@ -169,7 +171,8 @@ class Ledger:
         for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "shift", "microseconds"):
             pieces[column] = loaded.records[column][chosen]
         if len(chosen):
-            halves = np.frombuffer(b"".join(loaded.digests[i] or b"" for i in chosen), ">u8").reshape(-1, 3, 2)
+            digests = [loaded.digests[i] or b"" for i in chosen.tolist()]
+            halves = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 3, 2)
             for column, digest in zip(("digest", "pitch_digest", "note_digest"), halves.swapaxes(0, 1), strict=True):
                 pieces[column] = digest
             if isinstance(self._split, NamedSplits):

@@ -113,9 +113,10 @@ class Loader:
         digests = kernel.load(members, from_disk, records.view(np.uint8), xxhash.xxh3_128_digest)
         records = records[: len(digests)]
         status = records["status"]
-        unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)
-        if (np.isin(status, _OUT_OF_MEMORY) | unread).any():
-            raise MemoryError
+        if status.any():  # most batches have none
+            unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)
+            if (np.isin(status, _OUT_OF_MEMORY) | unread).any():
+                raise MemoryError
         rest = None
         if len(digests) < len(batch.names):
             rest = rest_of(batch, len(digests))

@@ -83,7 +83,10 @@ def _listing(folder: bytes) -> list[tuple[bytes, bool, str | None]]:
         for entry in entries:
             name = entry.name
             if is_midi_name(name):
-                found.append((name, *_kind(entry)))
+                if entry.is_file(follow_symlinks=False):  # most are
+                    found.append((name, False, None))
+                else:
+                    found.append((name, *_kind(entry)))
             elif name != b"__MACOSX":
                 try:
                     if entry.is_dir():

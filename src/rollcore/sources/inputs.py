@@ -172,8 +172,10 @@ def batches(
             zstd_module()
         if is_parquet(path) and os.path.isfile(path):  # one in storage is looked into when it has been fetched
             check_parquet(path, column)
-    walks_one_folder = len(sources) == 1 and isinstance(sources[0], bytes)
-    return _collect(_unique(_members(sources, named, column, archive), walks_one_folder), size)
+    found = _members(sources, named, column, archive)
+    # The names of one folder are unique as they come, and 200,000 of them need no set.
+    one_folder = len(sources) == 1 and isinstance(sources[0], bytes) and os.path.isdir(sources[0])
+    return _collect(found if one_folder else _unique(found), size)
 
 
 def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
@@ -209,13 +211,10 @@ def _is_file(member: _Member) -> bool:
     return member[1] is not None or (isinstance(member[2], Gzipped) and bool(member[2].path))
 
 
-def _unique(members: Iterator[_Member], walks_one_folder: bool) -> Iterator[_Member]:
+def _unique(members: Iterator[_Member]) -> Iterator[_Member]:
     """Keep names unique: a path met again is the same file, an archive's member met again gets a number."""
     seen: set[bytes] = set()
     for member in members:
-        if walks_one_folder and member[1] is not None:  # unique as they come, and 200,000 of them need no set
-            yield member
-            continue
         name, path, blob, reason = member
         if name in seen:
             if _is_file(member):
@@ -255,7 +254,10 @@ def _of_input(path: bytes, *, named: bool, column: str | None, archive: Archive 
     path = os.fsencode(fetch(address))
     if os.path.isdir(path):
         for name, found, reason in walk(path, prefix):
-            yield _file(name, found, reason)
+            if found.endswith(b".mid"):  # most need no further look
+                yield name, found, b"", reason
+            else:
+                yield _file(name, found, reason)
         return
     shown = name_given if named else os.path.basename(path)
     if not os.path.isfile(path):

@@ -104,7 +104,7 @@ def gunzip(data: bytes) -> tuple[bytes, str | None]:
     return content, None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Deflated:
     """A member of a zip as it lies there.
 
@@ -138,7 +138,7 @@ class Deflated:
         return gunzip(content) if self.gzipped else (content, None)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Gzipped:
     """A gzip file: its bytes, or the path where they are.
 
@@ -172,7 +172,7 @@ class Gzipped:
         return gunzip(data) if len(data) <= MAX_MEMBER_BYTES else (b"", _GZIP_TOO_LARGE)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PlainFile:
     """A file that lies among compressed ones."""
 
@@ -191,7 +191,7 @@ class PlainFile:
             return b"", f"unreadable ({os.strerror(error.errno or 0)})"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Tracked:
     """A member of an archive, of which an update keeps account.
 
