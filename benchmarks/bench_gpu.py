@@ -147,18 +147,16 @@ def test_lstm(race: Any) -> None:
     race(calls, question=f"{gpu()}: one LSTM, forward and backward, batch 64", unit="pass", check=check, rounds=25)
 
 
-def test_precision(race: Any) -> None:
-    """Mixed precision; each in a process of its own, as the policy is global.
-
-    Only `blog`: the autoregressive heads of the others compute in float32.
-    """
+@pytest.mark.parametrize("model", MODELS)
+def test_precision(race: Any, model: str) -> None:
+    """Mixed precision; each in a process of its own, as the policy is global."""
     with (
-        worker("tensorflow", "blog", 64, "float32") as usual,
-        worker("tensorflow", "blog", 64, "mixed_float16") as mixed,
+        worker("tensorflow", model, 64, "float32") as usual,
+        worker("tensorflow", model, 64, "mixed_float16") as mixed,
     ):
         race(
             {"float32": usual, "mixed_float16": mixed},
-            question=f"{gpu()}: update of `blog`, batch 64, in mixed precision",
+            question=f"{gpu()}: update of `{model}`, batch 64, in mixed precision",
             unit="update",
             rounds=25,
         )

@@ -75,15 +75,15 @@ class RollModel(keras.Model):
         self.clock = Clock(config.periods, name="clock") if config.periods else None
 
     def call(self, inputs: Inputs, training: bool = False) -> Any:
-        """Return the logits of the target frames, worked out in `parts`."""
+        """Return the logits of the target frames, worked out in `parts`; in float32 with mixed precision, too."""
         if self.parts == 1:
-            return self._predict([inputs], training)[0]
+            return ops.cast(self._predict([inputs], training)[0], "float32")
         n = ops.shape(inputs["valid"])[0]
         # No part may be empty, which TensorFlow's LSTM cannot be: where windows are few, some are there twice.
         filled = ops.mod(ops.arange(ops.maximum(n, self.parts), dtype="int32"), n)
         cut = {name: self._cut(ops.take(array, filled, axis=0)) for name, array in inputs.items()}
         parts = [{name: arrays[k] for name, arrays in cut.items()} for k in range(self.parts)]
-        return ops.concatenate(self._predict(parts, training), axis=0)[:n]
+        return ops.cast(ops.concatenate(self._predict(parts, training), axis=0)[:n], "float32")
 
     def _cut(self, array: Any) -> list[Any]:
         """Return an array ``(n, …)`` in parts."""

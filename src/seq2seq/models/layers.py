@@ -123,7 +123,7 @@ class PitchFeatures(keras.layers.Layer):
         sounding = frame[:, 0]
         for voice in range(1, self.voices):
             sounding = sounding + frame[:, 2 * voice]
-        classes = ops.matmul(sounding, self._one_hot)
+        classes = ops.matmul(sounding, ops.cast(self._one_hot, self.compute_dtype))
         kernel = ops.reshape(ops.take(self.harmony.kernel, self._above, axis=0), (12, 12 * units))
         harmony = ops.reshape(ops.matmul(classes, kernel), (-1, 12, units)) + self.context(context)[:, None]
         rest = ops.tile(harmony, (1, -(-pitches // 12), 1))[:, :pitches] + self.place
@@ -301,8 +301,9 @@ class FrameHead(keras.layers.Layer):
                 other = frame * ops.repeat(given, planes, axis=-1)[..., None]
                 entry = entry + self.given(ops.reshape(other, (-1, frame.shape[1] * pitches))) + self.known(given)
             flat = ops.reshape(own, (-1, planes * pitches))
-            hidden = ops.relu(entry + ops.matmul(flat, self.inward * self._inward))
-            logits = logits + ops.matmul(hidden, self.outward * self._outward)
+            inward, outward = (ops.cast(mask, self.compute_dtype) for mask in (self._inward, self._outward))
+            hidden = ops.relu(entry + ops.matmul(flat, self.inward * inward))
+            logits = logits + ops.matmul(hidden, self.outward * outward)
         return ops.reshape(logits, self._shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -309,6 +309,27 @@ def test_an_update_in_parts_is_that_of_the_whole(kind):
         np.testing.assert_allclose(ours, whole, atol=1e-5 * max(1, np.abs(whole).max()))
 
 
+@pytest.mark.parametrize("kind", ["blog", "seq2seq", "tied echo", "voices of seq2seq", "voices of tied"])
+def test_mixed_precision_learns_as_float32_does(kind):
+    voiced = VOICED.get(kind.removeprefix("voices of ")) if kind.startswith("voices") else None
+    losses = []
+    try:
+        for policy in ("float32", "mixed_bfloat16"):
+            keras.config.set_dtype_policy(policy)
+            model = tiny(kind, dropout=0.0, **(voiced or {}))
+            bits, inputs = window(model.config)
+            assert keras.backend.standardize_dtype(model(inputs).dtype) == "float32"
+            model.compile(keras.optimizers.Adam(0.01), RollLoss(40, 75), run_eagerly=True)
+            targets = pack(bits[:, model.config.input_frames :])
+            losses.append([float(model.train_on_batch(inputs, targets, np.ones((3, 4)))) for _ in range(3)])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    whole, mixed = losses
+    assert mixed != whole, "nothing was mixed"
+    assert mixed[2] < mixed[0]
+    np.testing.assert_allclose(mixed, whole, rtol=0.02)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_part_has_its_share_of_the_windows(kind, monkeypatch):
     model, seen = tiny(kind), []
