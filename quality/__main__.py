@@ -1,10 +1,11 @@
 """Train the documented recipes on the standard datasets and the sample pack, evaluate them, write docs/quality.md.
 
-    python -m quality --data ../shared/data/rolls [RECIPE …]
+    python -m quality --data ../shared/data/rolls [--seed N | --together 1,2,3] [RECIPE …]
 
 What a recipe has finished is kept in quality/results/RECIPE.json and not done again; a training that was
 interrupted goes on from its last epoch. The datasets and the runs lie in build/quality. Every recipe runs
-on one thread.
+on one thread. With another seed than 0, which has to name its recipes, the result is RECIPE-seed-N.json; what
+several of these say together is scored with --together, and lies in quality/results/together.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from quality.report import write_report
 from rollcore import RollcoreError
 
 ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "quality"
 
 FILES = {
     "jsb": "JSB_Chorales.mat",
@@ -92,6 +94,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "musedata-autoregressive-no-echo": {"epochs": 7},
     "piano-midi-bernoulli": {"units": 48, "epochs": 2, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 3},
+    # Nothing but what the LSTM keeps of the past.
+    "nottingham-autoregressive-no-memory": {"lags": ()},
+    "nottingham-bernoulli-no-memory": {"lags": ()},
 }
 
 
@@ -123,10 +128,12 @@ def recipes() -> dict[str, dict[str, Any]]:
     names = [(data, head, "") for head in ("autoregressive", "bernoulli") for data in FILES]
     names.append(("jsb", "autoregressive", "-no-transposition"))
     names += [(data, head, "-no-echo") for head in ("autoregressive", "bernoulli") for data in FILES]
+    # The others have no lags: without the echo, they have no memory either.
+    names += [("nottingham", head, "-no-memory") for head in ("autoregressive", "bernoulli")]
     found = {}
     for data, head, variant in names:
         changes = {**CHANGES.get(f"{data}-{head}", {}), **CHANGES.get(f"{data}-{head}{variant}", {})}
-        if variant == "-no-echo":
+        if variant in ("-no-echo", "-no-memory"):
             changes["echo"] = 0
         fields = {"model": "tied", "head": head, **MODEL[data]}
         fields.update({key: value for key, value in changes.items() if key in fields})
@@ -143,28 +150,33 @@ def recipes() -> dict[str, dict[str, Any]]:
     return found
 
 
+def dataset_of(recipe: dict[str, Any], data: Path) -> Path:
+    """Make the dataset of a recipe if it is not there, and return its path."""
+    import rollcore
+
+    WORK.mkdir(parents=True, exist_ok=True)
+    path = WORK / f"{recipe['dataset']}.h5"
+    if not path.exists() and recipe["dataset"] == "chords":
+        rollcore.make_chords(WORK / "chords")
+        rollcore.build_dataset(WORK / "chords", path, steps_per_beat=4, planes=("sounding", "onset"))
+    elif not path.exists() and recipe["dataset"] in VOICES:
+        select = rollcore.Selection(voices=VOICES[recipe["dataset"]])
+        rollcore.build_dataset(data.parent / "midi" / "pop909", path, select=select)
+    elif not path.exists():
+        rollcore.import_mat(data / FILES[recipe["dataset"]], path)
+    return path
+
+
 def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     """Train what is not trained yet, evaluate, and return the result."""
     import rollcore
     from seq2seq.models.architectures import load_model
     from seq2seq.models.config import TrainConfig
     from seq2seq.run import Run
-    from seq2seq.training.feed import RollBatches
     from seq2seq.training.fit import train
-    from seq2seq.training.metrics import Outside, score_model
     from seq2seq.training.presets import model_config
 
-    work = ROOT / "build" / "quality"
-    work.mkdir(parents=True, exist_ok=True)
-    path, run_dir = work / f"{recipe['dataset']}.h5", work / name
-    if not path.exists() and recipe["dataset"] == "chords":
-        rollcore.make_chords(work / "chords")
-        rollcore.build_dataset(work / "chords", path, steps_per_beat=4, planes=("sounding", "onset"))
-    elif not path.exists() and recipe["dataset"] in VOICES:
-        select = rollcore.Selection(voices=VOICES[recipe["dataset"]])
-        rollcore.build_dataset(data.parent / "midi" / "pop909", path, select=select)
-    elif not path.exists():
-        rollcore.import_mat(data / FILES[recipe["dataset"]], path)
+    path, run_dir = dataset_of(recipe, data), WORK / name
     dataset = rollcore.open_dataset(path)
     config, settings = model_config(dataset, **recipe["model"]), TrainConfig(**recipe["train"])
     resume = False
@@ -176,15 +188,7 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
     if done["interrupted"]:
         raise click.Abort
     cpu = time.process_time() - cpu
-    model = load_model(Run.open(run_dir).best_model)
-    # Half a target's length between windows: every frame has the input and half a target as its past, or all.
-    hop = config.target_frames // (1 if config.model == "blog" else 2)
-    outside = Outside(dataset, config)
-    scores = {}
-    for split in ("validation", "test"):
-        scores[split] = score_model(model, RollBatches(dataset, config, split=split, hop=hop), outside).to_dict()
-        if config.voices:
-            scores[split]["each_voice"] = score_voices(model, dataset, split, hop, outside)
+    hop, scores = score(load_model(Run.open(run_dir).best_model), dataset)
     return {
         "recipe": name,
         **recipe,
@@ -198,6 +202,49 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
         "versions": Run.open(run_dir).facts["versions"],
         "fingerprint": dataset.fingerprint,
     }
+
+
+def score(model: Any, dataset: Any) -> tuple[int, dict[str, Any]]:
+    """Return the frames from window to window, and the scores of a model on validation and test."""
+    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.metrics import Outside, score_model
+
+    config = model.config
+    # Half a target's length between windows: every frame has the input and half a target as its past, or all.
+    hop = config.target_frames // (1 if config.model == "blog" else 2)
+    outside, scores = Outside(dataset, config), {}
+    for split in ("validation", "test"):
+        scores[split] = score_model(model, RollBatches(dataset, config, split=split, hop=hop), outside).to_dict()
+        if config.voices:
+            scores[split]["each_voice"] = score_voices(model, dataset, split, hop, outside)
+    return hop, scores
+
+
+class Together:
+    """Several models of one configuration: the logit of each question is the mean of theirs."""
+
+    def __init__(self, models: list[Any]) -> None:
+        self.models, self.config = models, models[0].config
+
+    def predict_on_batch(self, inputs: dict[str, Any]) -> Any:
+        """Return the logits of the target frames."""
+        return sum(model.predict_on_batch(inputs) for model in self.models) / len(self.models)
+
+
+def together(name: str, recipe: dict[str, Any], seeds: list[int], data: Path) -> dict[str, Any]:
+    """Score what the runs of *seeds* say together, and return the result."""
+    import rollcore
+    from seq2seq.models.architectures import load_model
+    from seq2seq.run import Run
+
+    models = [load_model(Run.open(WORK / seeded(name, seed)).best_model) for seed in seeds]
+    hop, scores = score(Together(models), rollcore.open_dataset(dataset_of(recipe, data)))
+    return {"recipe": name, "seeds": seeds, "hop": hop, "scores": scores}
+
+
+def seeded(name: str, seed: int) -> str:
+    """Return the name of a recipe's run with a seed."""
+    return f"{name}-seed-{seed}" if seed else name
 
 
 def score_voices(model: Any, dataset: Any, split: str, hop: int, outside: Any) -> dict[str, dict[str, float]]:
@@ -226,8 +273,10 @@ def score_voices(model: Any, dataset: Any, split: str, hop: int, outside: Any) -
     show_default=False,
     help="Folder of the .mat files; POP909 lies beside it in midi/pop909.",
 )
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--together", "seeds", metavar="N,N", help="Score the runs of these seeds together.")
 @click.option("--report", is_flag=True, help="Only write docs/quality.md from the results there are.")
-def main(names: tuple[str, ...], data: str, report: bool) -> None:
+def main(names: tuple[str, ...], data: str, seed: int, seeds: str | None, report: bool) -> None:
     """Run the recipes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
@@ -236,17 +285,24 @@ def main(names: tuple[str, ...], data: str, report: bool) -> None:
     for name in names:
         if name not in known:
             raise click.UsageError(f"no recipe {name!r}: choose from {', '.join(known)}")
+    if (seed or seeds) and not names:
+        raise click.UsageError("name the recipes")
     results = Path(__file__).parent / "results"
     for name in names or tuple(known):
-        path = results / f"{name}.json"
+        path = results / "together" / f"{name}.json" if seeds else results / f"{seeded(name, seed)}.json"
         if report or path.exists():
             continue
-        print(f"== {name}", flush=True)
+        print(f"== {path.stem}", flush=True)
+        recipe = known[name]
         try:
-            result = run(name, known[name], Path(data))
+            if seeds:
+                result = together(name, recipe, [int(number) for number in seeds.split(",")], Path(data))
+            else:
+                recipe["train"]["seed"] = seed
+                result = run(seeded(name, seed), recipe, Path(data))
         except RollcoreError as error:
             raise click.ClickException(f"{error}; --data names the folder of the .mat files") from error
-        results.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"   test: {result['scores']['test']['nats_per_frame']:.3f} nats a frame", flush=True)
         write_report(results, ROOT / "docs" / "quality.md")
