@@ -82,7 +82,7 @@ MODEL: dict[str, dict[str, Any]] = {
 }
 TRAIN: dict[str, dict[str, Any]] = {
     "jsb": {"epochs": 18, "batch_size": 2, "learning_rate": 3e-3, "random_phase": False, "transpose": 6, "ema": 0.998},
-    "nottingham": {"epochs": 1, "batch_size": 4, "learning_rate": 5e-3},
+    "nottingham": {"epochs": 3, "batch_size": 4, "learning_rate": 5e-3},
     "piano-midi": {"epochs": 6, "batch_size": 4, "learning_rate": 4e-3, "ema": 0.998},
     "musedata": {"epochs": 5, "batch_size": 4, "learning_rate": 4e-3},
 }
@@ -118,7 +118,7 @@ VOICES: dict[str, tuple[str, ...]] = {
     "pop909-piano": ("piano=PIANO,BRIDGE",),
 }
 POP909: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "tied": ({"units": 32, "layers": 1, "conv": 24}, {"epochs": 1, "batch_size": 4}),
+    "tied": ({"units": 32, "layers": 1, "conv": 24}, {"epochs": 3, "batch_size": 4}),
     "seq2seq": ({"units": 96}, {"epochs": 3, "batch_size": 16}),
 }
 

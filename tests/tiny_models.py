@@ -60,7 +60,7 @@ def random_rows(rng, config, *shape, density=0.1):
 def echoes_of(config, pieces, start, frames):
     """Echoes, and their runs, of a window of the same frames of each of *pieces*."""
     echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
-    match = np.zeros(echo.shape[:2], np.uint8)
+    match = np.zeros((*echo.shape[:2], config.voice_count), np.uint8)
     for n, piece in enumerate(pieces):
         write_echoes(piece, start, config.echo, echo[n], match[n])
     return {"echo": echo, "match": match}

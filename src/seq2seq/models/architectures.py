@@ -10,7 +10,7 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
     left   (n,)          int32   with ``closing`` only: frames from the window's first to the end of the piece, that
                                  one included; 0 where that is not known, as always at evaluation
     echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.models.echo`
-    match  (n, s)        uint8   with ``echo`` only: the length of its run
+    match  (n, s, voices) uint8  with ``echo`` only: the length of its run, for each voice
     order  (n, voices)   int32   with several voices only: the place of each in the order in which a frame is predicted
     →      (n, target frames, c, p) float32
 
@@ -136,7 +136,7 @@ class RollModel(keras.Model):
         if whole.closing:
             silence.update(left=silence["start"])
         if whole.echo:
-            silence.update(echo=silence["rows"], match=silence["valid"])
+            silence.update(echo=silence["rows"], match=np.zeros((1, frames, whole.voice_count), np.uint8))
         if whole.voice_count > 1:
             silence.update(order=np.arange(whole.voice_count, dtype=np.int32)[None])
         self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
@@ -235,9 +235,10 @@ class Tied(_Conditional):
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
     def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
-        """Return echoes ``(…, c, 16)`` as bits, and which lengths their runs *match* ``(…)`` reach, ``(…, k)``."""
+        """Return echoes ``(n, s, c, 16)`` as bits, and which lengths their runs reach, ``(n, s, k)``."""
         reached = ops.greater_equal(ops.cast(match, "int32")[..., None], np.array(TRUST, np.int32))
-        return self.unpack(echo), ops.cast(reached, "float32")
+        _, s, voices = match.shape
+        return self.unpack(echo), ops.reshape(ops.cast(reached, "float32"), (-1, s, voices * len(TRUST)))
 
     def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
         """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``, then its echo.

@@ -178,7 +178,7 @@ def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "features/place", (config.pitches, units)
     yield "features/neighbours/kernel", (width, planes + recalled, conv)
     yield from _dense("features/harmony", 12, units, bias=False)
-    likeness = len(config.lags) + bool(config.echo) * len(TRUST)
+    likeness = len(config.lags) + bool(config.echo) * len(TRUST) * config.voice_count
     yield from _dense("features/context", _context(config) + likeness, units)
     narrow, own = max(8, conv // 4), planes // config.voice_count
     for head in head_names(config):

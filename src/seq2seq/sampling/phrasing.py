@@ -105,7 +105,7 @@ class Phrasing:
 
     def factors(
         self,
-        match: npt.NDArray[np.uint8],
+        match: npt.NDArray[np.int64],
         lags: npt.NDArray[np.int64],
         changes: npt.NDArray[np.int64],
         told: npt.NDArray[np.bool_],

@@ -282,9 +282,9 @@ class _Drawer:
             valid[heard - len(tail) : heard] = True
         rows = np.zeros((n, len(primer) + steps, planes, 16), np.uint8)
         rows[:, : len(primer)] = primer[:, :planes]
-        echoes = Echoes(rows, config.echo)
-        echo, match = np.zeros_like(bits), np.zeros(bits.shape[:2], np.uint8)
-        lags, returning, unchanged = np.zeros((3, n), np.int64)
+        echoes = Echoes(rows, config.echo, config.voice_count)
+        echo, match = np.zeros_like(bits), np.zeros((*bits.shape[:2], config.voice_count), np.uint8)
+        run, lags, returning, unchanged = np.zeros((4, n), np.int64)
         tonality = None
         register = self._register(primer)
         self._bias[:] = register
@@ -297,8 +297,11 @@ class _Drawer:
         measured = np.zeros(n, np.int64)
 
         def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
-            packed, match[:, place], lags[:] = echoes.next(told)
+            packed, match[:, place], every = echoes.next(told)
             echo[:, place] = unpack(packed, config)
+            # The music repeats itself as long as the voice does that repeats itself least.
+            weakest = match[:, place].argmin(axis=1)
+            run[:], lags[:] = match[np.arange(n), place, weakest], every[np.arange(n), weakest]
 
         # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
         for place in [*[0] * (len(primer) - heard), *range(heard - len(tail), heard)]:
@@ -323,13 +326,13 @@ class _Drawer:
             listen(place, told)
             if phrasing is not None:
                 over = unchanged >= phrasing.longest
-                echo[over, place], match[over, place] = 0, 0
+                echo[over, place], match[over, place], run[over] = 0, 0, 0
             stepper.advance(place)
             if phrasing is not None:
                 recent = bits[:, max(0, place - RECENT - 1) : place]
                 changes = (recent[:, 1:] != recent[:, :-1]).any(axis=(2, 3)).sum(axis=1)
                 told_now = (returning > 0) & (lags == returning)
-                temperature *= phrasing.factors(match[:, place], lags, changes, told_now, unchanged)
+                temperature *= phrasing.factors(run, lags, changes, told_now, unchanged)
             if phrasing is not None and phrasing.rhythms and config.voice_count == 1:
                 # A phrase that returns comes in its rhythm.
                 like = np.where(returning > 0, returning, measured)

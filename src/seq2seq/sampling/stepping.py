@@ -61,8 +61,8 @@ class Stepper:
         start
             Index in the piece of the window's first frame; negative in the padding.
         echo, match
-            The echo of each frame ``(n, s, c, p)`` and its run ``(n, s)``, see `seq2seq.models.echo`; kept, and to be
-            written before a frame is advanced to.
+            The echo of each frame ``(n, s, c, p)`` and its runs ``(n, s, voices)``, see `seq2seq.models.echo`; kept,
+            and to be written before a frame is advanced to.
         left
             Frames from the window's first to the end of the piece, that one included; 0 where that is not known.
         """
@@ -159,13 +159,14 @@ class TiedStepper(Stepper):
     def _features(self, first: int, last: int) -> tuple[Floats, Bits]:
         """Return the features ``(s, n * p, u)`` before frames *first* to *last*, and what was heard for them."""
         n, _, planes, pitches = self._window.shape
-        lags, echo = len(self._lags), self.config.echo > 0
+        lags, echo, trust = len(self._lags), self.config.echo > 0, len(TRUST) * self.config.voice_count
         heard = np.empty((last - first, n, planes * (1 + lags + echo), pitches), np.uint8)
-        likeness = np.empty((last - first, n, lags + echo * len(TRUST)), np.float32)
+        likeness = np.empty((last - first, n, lags + echo * trust), np.float32)
         kernels.recall(self._window, first, self._lags, heard, likeness)
         if echo:
             heard[:, :, -planes:] = self._echo[:, first:last].swapaxes(0, 1)
-            likeness[:, :, lags:] = self._match[:, first:last].T[..., None] >= np.array(TRUST)
+            reached = self._match[:, first:last, :, None] >= np.array(TRUST)
+            likeness[:, :, lags:] = reached.reshape(n, last - first, -1).swapaxes(0, 1)
         shared = np.repeat(self._context(first, last)[:, None], n, axis=1)
         context = _apply(self._projection, np.concatenate([shared, likeness], axis=2))
         out = np.empty((last - first, n * pitches, self._place.shape[1]), np.float32)

@@ -89,11 +89,11 @@ class RollBatches(keras.utils.PyDataset):
     begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; for a
     model with a countdown, ``left``, ``(n,) int32``, the frames from the window's first to the end of the piece, or 0
     where the model is not to know, as in evaluation and in half of the windows of a training; for a model with an
-    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames) uint8``, see :mod:`seq2seq.models.echo`; and for
-    one with several voices, ``order``, ``(n, voices) int32``, the place of each in the order in which a frame is
-    predicted, drawn anew for every window of a training. Targets are ``(n, target frames, planes, 16) uint8``, weights
-    ``(n, target frames) float32``: 1 for the frames that count. The dataset is held by path, not by handle, so batches
-    can be built in other processes.
+    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames, voices) uint8``, see :mod:`seq2seq.models.echo`;
+    and for one with several voices, ``order``, ``(n, voices) int32``, the place of each in the order in which a frame
+    is predicted, drawn anew for every window of a training. Targets are ``(n, target frames, planes, 16) uint8``,
+    weights ``(n, target frames) float32``: 1 for the frames that count. The dataset is held by path, not by handle, so
+    batches can be built in other processes.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class RollBatches(keras.utils.PyDataset):
                 f"{dataset.path}: the {split} split is empty: build the dataset of more pieces or another --split"
             )
         self._number = np.cumsum(self.frames) - self.frames
-        self._echoes = _Echoes(self.windows, self._number, self.frames, model.echo) if model.echo else None
+        self._echoes = _Echoes(self.windows, self._number, self.frames, model) if model.echo else None
         self._hop = (train.hop if train else hop) or model.target_frames
         if train is None:
             self._cover = cover(self.frames, model.target_frames, self._hop)
@@ -246,7 +246,7 @@ class RollBatches(keras.utils.PyDataset):
 
 
 class _Echoes:
-    """The echoes of the pieces of a split, found when a piece is first read: 3 bytes a frame where lags are short.
+    """The echoes of the pieces of a split, found when a piece is first read: 3 bytes a voice where lags are short.
 
     Parameters
     ----------
@@ -254,17 +254,18 @@ class _Echoes:
         A window for every frame that is to be read, as `RollBatches` has them.
     first, frames : ndarray of int64, shape (pieces,)
         The number of each piece's first window, and its length.
-    reach : int
-        The longest lag.
+    model : ModelConfig
+        The longest lag, and the voices.
     """
 
     def __init__(
-        self, windows: rollcore.Windows, first: NDArray[np.int64], frames: NDArray[np.int64], reach: int
+        self, windows: rollcore.Windows, first: NDArray[np.int64], frames: NDArray[np.int64], model: ModelConfig
     ) -> None:
         self._single = rollcore.windows(windows.dataset, 1, split=windows.split)  # a window a frame, same numbers
-        self._pieces, self._first, self._frames, self._reach = windows.pieces, first, frames, reach
-        total = int(frames.sum())
-        self._lags, self._runs = np.zeros(total, np.min_scalar_type(reach)), np.zeros(total, np.uint8)
+        self._pieces, self._first, self._frames = windows.pieces, first, frames
+        self._reach, self._voices = model.echo, model.voice_count
+        shape = int(frames.sum()), self._voices
+        self._lags, self._runs = np.zeros(shape, np.min_scalar_type(self._reach)), np.zeros(shape, np.uint8)
         self._known = np.zeros(len(frames), bool)
 
     def gather(
@@ -274,15 +275,17 @@ class _Echoes:
         for one in np.unique(piece[~self._known[piece]]):
             part = slice(self._first[one], self._first[one] + self._frames[one])
             rows = self._single.dataset.rows(int(self._pieces[one]))
-            self._lags[part], self._runs[part] = find_echoes(rows, self._reach)
+            self._lags[part], self._runs[part] = find_echoes(rows, self._reach, self._voices)
             self._known[one] = True
         frame = start[:, None] + np.arange(length)
         within = (frame >= 0) & (frame < self._frames[piece, None])
         number = np.where(within, self._first[piece, None] + frame, 0)
-        lags, match = self._lags[number], np.where(within, self._runs[number], np.uint8(0))
-        source = np.where(within, number - lags, 0)
+        match = np.where(within[..., None], self._runs[number], np.uint8(0))
         semitones = np.repeat(shift, length) if shift.any() else None
-        echo = self._single.gather(source.ravel(), semitones=semitones)
-        echo = echo.reshape(*source.shape, *echo.shape[2:])
-        echo[match == 0] = 0
-        return {"echo": echo, "match": match}
+        echoes = []
+        for voice in range(self._voices):
+            source = np.where(within, number - self._lags[number, voice], 0)
+            rows = self._single.gather(source.ravel(), semitones=semitones)[:, 0]
+            echoes.append(np.split(rows.reshape(*source.shape, *rows.shape[1:]), self._voices, axis=2)[voice])
+            echoes[-1][match[..., voice] == 0] = 0
+        return {"echo": np.concatenate(echoes, axis=2), "match": match}

@@ -60,7 +60,7 @@ def window(config, n=3, seed=2):
         inputs["left"] = np.array([0, 6, 12][:n], np.int32)
     if config.echo:
         inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
-        inputs["match"] = rng.integers(0, 33, (n, s)).astype(np.uint8)
+        inputs["match"] = rng.integers(0, 33, (n, s, config.voice_count)).astype(np.uint8)
     if config.voice_count > 1:
         inputs["order"] = np.tile(np.arange(config.voice_count, dtype=np.int32), (n, 1))
     return bits, inputs

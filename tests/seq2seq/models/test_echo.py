@@ -37,21 +37,21 @@ def piece(request):
 @pytest.mark.parametrize("reach", [1, 7, 4096])
 @pytest.mark.parametrize("start", [-20, 0, 130, 199, 255, 290])
 def test_echoes_are_those_of_the_longest_match(piece, start, reach):
-    echo, match = np.full((60, *piece.shape[1:]), 255, np.uint8), np.full(60, 255, np.uint8)
+    echo, match = np.full((60, *piece.shape[1:]), 255, np.uint8), np.full((60, 1), 255, np.uint8)
     write_echoes(piece, start, reach, echo, match)
     for i in range(60):
         t = start + i
         run, wanted = slow_echo(piece, t, reach) if 0 < t < len(piece) else (0, None)
-        assert match[i] == run
+        assert match[i, 0] == run
         assert np.array_equal(echo[i], np.zeros_like(piece[0]) if wanted is None else wanted)
 
 
 def test_a_written_out_repeat_is_its_own_echo(piece):
-    echo, match = np.empty_like(piece), np.empty(len(piece), np.uint8)
+    echo, match = np.empty_like(piece), np.empty((len(piece), 1), np.uint8)
     write_echoes(piece, 0, 4096, echo, match)
     assert np.array_equal(echo[240:270], piece[240:270])
     assert (match[240:270] == LONGEST).all()
-    assert match[0] == match[1] == 0
+    assert not match[:2].any()
     assert not echo[0].any()
     # 110 frames before is too far for a reach of 109.
     write_echoes(piece, 0, 109, echo, match)
@@ -59,12 +59,12 @@ def test_a_written_out_repeat_is_its_own_echo(piece):
 
 
 def test_echoes_are_known_from_the_past_alone(piece):
-    before = np.empty_like(piece), np.empty(len(piece), np.uint8)
+    before = np.empty_like(piece), np.empty((len(piece), 1), np.uint8)
     write_echoes(piece, 0, 4096, *before)
     for t in (1, 50, 205, 299):
         changed = piece.copy()
         changed[t:] = 255 - changed[t:]
-        after = np.empty_like(piece), np.empty(len(piece), np.uint8)
+        after = np.empty_like(piece), np.empty((len(piece), 1), np.uint8)
         write_echoes(changed, 0, 4096, *after)
         assert all(np.array_equal(a[: t + 1], b[: t + 1]) for a, b in zip(before, after, strict=True))
 
@@ -73,7 +73,7 @@ def test_outputs_that_grow_have_the_echoes_of_the_finished_piece(piece):
     others = piece[::-1].copy()
     others[:40] = piece[:40]
     finished = np.stack([piece, others])
-    wanted = [np.zeros_like(finished), np.zeros(finished.shape[:2], np.uint8)]
+    wanted = [np.zeros_like(finished), np.zeros((*finished.shape[:2], 1), np.uint8)]
     for n, rows in enumerate(finished):
         write_echoes(rows, 0, 100, wanted[0][n], wanted[1][n])
     growing = np.zeros_like(finished)
@@ -84,9 +84,38 @@ def test_outputs_that_grow_have_the_echoes_of_the_finished_piece(piece):
         assert np.array_equal(echo, wanted[0][:, t])
         assert np.array_equal(match, wanted[1][:, t])
         assert np.array_equal(lags > 0, match > 0)
-        for n, lag in enumerate(lags):
+        for n, lag in enumerate(lags[:, 0]):
             assert not lag or np.array_equal(echo[n], finished[n, t - lag])
         growing[:, t] = finished[:, t]
+
+
+def test_each_voice_has_the_echo_of_its_own_planes(piece):
+    """Of two voices, the second one goes on as it likes where the first repeats itself."""
+    width = piece.shape[1]
+    duet = np.concatenate([piece, np.roll(piece[::-1], 17, axis=0)], axis=1)
+    echo, match = np.empty_like(duet), np.empty((len(duet), 2), np.uint8)
+    write_echoes(duet, 0, 100, echo, match)
+    for voice in (0, 1):
+        planes = slice(voice * width, (voice + 1) * width)
+        for t in range(1, len(duet)):
+            run, wanted = slow_echo(duet[:, planes], t, 100)
+            assert match[t, voice] == run
+            assert np.array_equal(echo[t, planes], np.zeros_like(piece[0]) if wanted is None else wanted)
+    assert (match[:, 0] != match[:, 1]).any()
+    # As outputs grow; the second plays something else, until it goes on from what the first has heard.
+    growing = np.zeros((2, *duet.shape), np.uint8)
+    echoes, alike = Echoes(growing, 100, voices=2), []
+    for t in range(len(duet)):
+        heard, runs, _ = echoes.next()
+        assert np.array_equal(heard[0], echo[t])
+        assert np.array_equal(runs[0], match[t])
+        alike.append(np.array_equal(heard[1], echo[t]) and np.array_equal(runs[1], match[t]))
+        growing[:, t] = duet[t], duet[t if t > 150 else -t]
+        if t == 150:
+            growing[1] = growing[0]
+            echoes.follow(np.array([0, 0]))
+    assert all(alike[151:])
+    assert not all(alike[:151])
 
 
 def test_an_echo_is_told_what_is_to_come_again():
@@ -98,11 +127,11 @@ def test_an_echo_is_told_what_is_to_come_again():
         assert not match.any()
     # Output 0 is to repeat its beginning; a lag beyond the beginning, or the reach, is none.
     echo, match, lags = echoes.next(np.array([6, 7]))
-    assert (lags.tolist(), match.tolist()) == ([6, 0], [TOLD, 0])
+    assert (lags.tolist(), match.tolist()) == ([[6], [0]], [[TOLD], [0]])
     assert np.array_equal(echo[0], rows[0, 0])
     rows[0, 6] = rows[0, 0]
     echo, match, lags = echoes.next()
-    assert (lags.tolist(), match.tolist()) == ([6, 0], [TOLD + 1, 0])
+    assert (lags.tolist(), match.tolist()) == ([[6], [0]], [[TOLD + 1], [0]])
     assert np.array_equal(echo[0], rows[0, 1])
     _, match, _ = echoes.next()  # which it did not play
     assert not match.any()

@@ -316,7 +316,7 @@ def test_what_stands_still_is_not_echoed(rng):
     advance = type(sampler._stepper).advance
 
     def spy(self, place):
-        heard.append(int(self._match[0, place]))
+        heard.append(int(self._match[0, place, 0]))
         advance(self, place)
 
     rows = np.repeat(random_rows(rng, sampler.config, 1), 9, axis=0)

@@ -34,7 +34,7 @@ inputs = {{
     "start": np.zeros(2, np.int32),
     "shift": np.array([0, -3], np.int32),
 }}
-inputs["echo"], inputs["match"] = rows, inputs["valid"]
+inputs["echo"], inputs["match"] = rows, inputs["valid"][..., None]
 blog, attention = {{"model": "blog", "head": "bernoulli"}}, {{"model": "seq2seq", "attention": True}}
 for kind in (blog, attention, {{"lags": (2, 3), "echo": 64}}):
     config = ModelConfig(

@@ -165,6 +165,22 @@ def test_the_order_of_voices_is_drawn_for_every_window_of_a_training(tmp_path):
         assert inputs["order"].dtype == np.int32
 
 
+def test_each_voice_has_echoes_of_its_own(tmp_path):
+    duets = open_dataset(write_voices(tmp_path / "midi"))
+    batches = RollBatches(duets, dataclasses.replace(CONFIG, planes=duets.planes, echo=100), split="train")
+    runs = []
+    for i in range(len(batches)):
+        inputs, part = batches[i][0], batches.counted(i)
+        for n in range(len(part.piece)):
+            echo, match = np.empty((10, 4, 16), np.uint8), np.empty((10, 2), np.uint8)
+            roll = duets.rows(int(batches.pieces[part.piece[n]]))
+            write_echoes(roll, int(part.frame[n]) - 4, 100, echo, match)
+            np.testing.assert_array_equal(inputs["echo"][n], echo)
+            np.testing.assert_array_equal(inputs["match"][n], match)
+            runs += match.tolist()
+    assert any(first != second for first, second in runs)
+
+
 def test_half_of_the_training_windows_know_when_their_piece_ends(dataset):
     config = dataclasses.replace(CONFIG, closing=8)
     batches = RollBatches(dataset, config, TrainConfig(batch_size=4))
@@ -197,12 +213,12 @@ def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
             part = batches.counted(i)
             for n, shift in enumerate(inputs["shift"]):
                 roll = dataset.rows(int(batches.pieces[part.piece[n]]))
-                echo, match = np.empty((10, 1, 16), np.uint8), np.empty(10, np.uint8)
+                echo, match = np.empty((10, 1, 16), np.uint8), np.empty((10, 1), np.uint8)
                 write_echoes(roll, int(part.frame[n]) - 4, reach, echo, match)
                 moved = np.roll(np.unpackbits(echo, axis=-1, bitorder="little"), shift, axis=-1)
                 np.testing.assert_array_equal(inputs["echo"][n], np.packbits(moved, axis=-1, bitorder="little"))
                 np.testing.assert_array_equal(inputs["match"][n], match)
-                found += match.tolist()
+                found += match[:, 0].tolist()
         # Frames come in pairs; runs of more than those are found at lag 8.
         assert (max(found) > 2) == (reach > 7)
 
