@@ -20,6 +20,9 @@ from typing import Any
 
 import keras
 
+# Frames that are gone back one by one at most: each of them is operations of its own, which TensorFlow has to prepare.
+MOST_FRAMES = 128
+
 
 @keras.saving.register_keras_serializable(package="seq2seq")
 class LSTM(keras.layers.LSTM):
@@ -28,8 +31,7 @@ class LSTM(keras.layers.LSTM):
     Attributes
     ----------
     wide : bool
-        Whether it gets hundreds of sequences at once: then the kernel has its own gradient, which TensorFlow makes
-        ready sooner than one by frames.
+        Whether it gets hundreds of sequences at once: then the kernel has its own gradient, as with many frames.
     """
 
     wide = False
@@ -41,7 +43,9 @@ class LSTM(keras.layers.LSTM):
         # What holds this kernel cannot be compiled by XLA either.
         self.supports_jit = False
         (h, c), cell = initial_state, self.cell
-        outputs, last, memory = _run_fused(sequences, h, c, cell.kernel, cell.recurrent_kernel, cell.bias, self.wide)
+        by_frame = not self.wide and sequences.shape[1] <= MOST_FRAMES
+        weights = cell.kernel, cell.recurrent_kernel, cell.bias
+        outputs, last, memory = _run_fused(sequences, h, c, *weights, by_frame=by_frame)
         return last, outputs, [last, memory]
 
     @functools.cached_property
@@ -67,7 +71,7 @@ def _threads() -> int:
 
 
 def _run_fused(
-    sequences: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any, wide: bool
+    sequences: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any, *, by_frame: bool
 ) -> tuple[Any, Any, Any]:
     """Return the outputs ``(n, s, units)``, the last of them and the last memory cells, with their gradients."""
     import tensorflow as tf
@@ -87,7 +91,7 @@ def _run_fused(
             dkernel, drecurrent = tf.split(back.w_grad, [kernel.shape[0], recurrent.shape[0]])
             return back.x_grad, back.h_prev_grad, back.cs_prev_grad, dkernel, drecurrent, back.b_grad
 
-        def by_frame(dhs: Any, dh: Any, dc: Any) -> tuple[Any, ...]:
+        def of_frames(dhs: Any, dh: Any, dc: Any) -> tuple[Any, ...]:
             # The operation of one frame has its gates in another order, and of these four takes the shapes alone.
             w = _swapped(recurrent)
             given = {"x": h[:, :0], "h_prev": h, "w": w, "b": bias, **peepholes}
@@ -106,7 +110,7 @@ def _run_fused(
             drecurrent = tf.matmul(_flat(tf.concat([h[None], gates.h[:-1]], axis=0)), every, transpose_a=True)
             return dx, dh, dc, *map(_swapped, (dkernel, drecurrent, tf.reduce_sum(every, axis=0)))
 
-        return (gates.h, gates.h[-1], gates.cs[-1]), of_kernel if wide else by_frame
+        return (gates.h, gates.h[-1], gates.cs[-1]), of_frames if by_frame else of_kernel
 
     weights = map(tf.convert_to_tensor, (kernel, recurrent, bias))
     outputs, last, memory = run(tf.transpose(sequences, (1, 0, 2)), h, c, *weights)

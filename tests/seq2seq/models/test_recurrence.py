@@ -28,7 +28,9 @@ def one_thread(monkeypatch):
 def test_where_an_operation_has_several_threads_the_loop_is_left_to_keras(monkeypatch):
     sizes = []
     fused = recurrence._run_fused
-    monkeypatch.setattr(recurrence, "_run_fused", lambda x, *rest: (sizes.append(len(x)), fused(x, *rest))[1])
+    monkeypatch.setattr(
+        recurrence, "_run_fused", lambda x, *rest, **way: (sizes.append(len(x)), fused(x, *rest, **way))[1]
+    )
     LSTM(3)(np.zeros((2, 4, 5), "float32"))
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 2)
     LSTM(3)(np.zeros((7, 4, 5), "float32"))
@@ -68,7 +70,9 @@ def run(layer, arrays, graph):
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("options", [{"return_sequences": True, "return_state": True}, {}])
-@pytest.mark.parametrize(("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16), (2, 3, 4, 5)])
+@pytest.mark.parametrize(
+    ("n", "s", "width", "units"), [(5, 7, 3, 4), (1, 1, 2, 1), (3, 20, 17, 16), (2, 3, 4, 5), (2, 130, 2, 3)]
+)
 def test_outputs_and_gradients_are_those_of_the_loop(n, s, width, units, options, graph, wide):
     fused, loop = twins(units, width, **options)
     fused.wide = wide
