@@ -54,9 +54,9 @@ def model_config(dataset: Dataset, **settings: Any) -> ModelConfig:
 
 
 # A small set is soon learnt by heart: on 120 folk tunes, the best epoch of eleven was the fifth, after 680 updates; on
-# 40 the seventh, after 390, and a training of seven is as good. So a set is gone through a few times, or as often as
-# makes a few hundred updates; each epoch is scored and saved, too.
-MOST_PASSES, LEAST_UPDATES, MOST_EPOCHS = 6, 400, 50
+# 40 the seventh, after 390; a training of seven was as good there, but not one of a smaller model. So a set is gone
+# through a few times, or as often as makes a few hundred updates; each epoch is scored and saved, too.
+MOST_PASSES, LEAST_UPDATES, MOST_EPOCHS = 6, 500, 50
 
 # Of the model that is shared by all pitches: narrower layers, and longer targets, so that less of the time goes into
 # frames that are read and not learnt from. docs/how-to/long-trainings.md has what that saves.
