@@ -226,16 +226,21 @@ def _voices(found: dict[str, Any]) -> str:
         "Within a frame, the model of both predicts the voices in either order: the first is given the past of both\n"
         "voices, the second the other voice's frame as well. One seed.\n\n"
     )
-    rows = []
+    rows, likelier, compared = [], 0, 0
     for model, name in itertools.product(("tied", "seq2seq"), VOICES):
         alone, joint = (found.get(f"pop909-{voices}-{model}") for voices in (name, "melody-piano"))
         for split in ("validation", "test"):
             alone_nats = alone and alone["scores"][split]["each_voice"][name]["first"]
             both = joint["scores"][split]["each_voice"][name] if joint else {}
             rows.append([f"{name}, `{model}`, {split}", alone_nats, both.get("first"), both.get("last")])
+            if alone_nats is not None and both:
+                compared += 1
+                likelier += both["last"] < alone_nats
     wanted = [f"pop909-{voices}-{model}" for model in ("tied", "seq2seq") for voices in ("melody-piano", *VOICES)]
     missing = [f"`{name}`" for name in wanted if name not in found]
-    note = "\n" + "\n".join(["Not run:\n", *(f"- {name}" for name in missing)]) + "\n" if missing else ""
+    note = f"\nA voice is likelier given the other than alone in {likelier} of {compared} rows. The model of both\n"
+    note += "has as many units and updates for two voices as the others have for one.\n"
+    note += "\n" + "\n".join(["Not run:\n", *(f"- {name}" for name in missing)]) + "\n" if missing else ""
     return text + _markdown(["", "alone", "given the other's past", "given its frame, too"], rows) + note
 
 
