@@ -92,7 +92,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "jsb-autoregressive-no-transposition": {"epochs": 12, "transpose": 0, "keep_key": 1.0},
     "jsb-autoregressive-no-echo": {"epochs": 20},
     "musedata-autoregressive-no-echo": {"epochs": 7},
-    "piano-midi-bernoulli": {"units": 48, "epochs": 2, "ema": 0.99, "dropout": 0.1},
+    "piano-midi-bernoulli": {"units": 48, "epochs": 5, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 3},
     # Nothing but what the LSTM keeps of the past.
     "nottingham-autoregressive-no-memory": {"lags": ()},

@@ -1,8 +1,8 @@
 """The LSTM of the models: Keras's own, and TensorFlow's fused kernel where that is faster.
 
 Without a GPU, Keras runs an LSTM as a loop of some twenty operations a frame. TensorFlow has a kernel for the whole
-sequence, ``BlockLSTMV2``. On one thread an update of ``blog`` at batch 64 takes 0.77 of the CPU time of the loop with
-it, one of ``seq2seq`` at batch 8 takes 0.7. Where TensorFlow runs an operation on several threads, the kernel splits
+sequence, ``BlockLSTMV2``. With one thread an operation, an update of ``blog`` at batch 64 takes 0.67 of the time of the
+loop with it, one of ``seq2seq`` 0.62. Where TensorFlow runs an operation on several threads, the kernel splits
 products that are too small to be split, and takes 1.2 times that of the loop, which is then left to it. A training
 uses several cores in another way (:mod:`seq2seq.training.cores`).
 
