@@ -88,7 +88,7 @@ TRAIN: dict[str, dict[str, Any]] = {
 }
 # What differs between heads and variants.
 CHANGES: dict[str, dict[str, Any]] = {
-    "jsb-bernoulli": {"units": 48, "epochs": 11, "learning_rate": 4e-3, "dropout": 0.2, "head_dropout": 0.0},
+    "jsb-bernoulli": {"units": 48, "epochs": 22, "learning_rate": 4e-3, "dropout": 0.2, "head_dropout": 0.0},
     "jsb-autoregressive-no-transposition": {"epochs": 12, "transpose": 0, "keep_key": 1.0},
     "jsb-autoregressive-no-echo": {"epochs": 20},
     "musedata-autoregressive-no-echo": {"epochs": 7},
