@@ -246,7 +246,9 @@ class RollBatches(keras.utils.PyDataset):
 
 
 class _Echoes:
-    """The echoes of the pieces of a split, found when a piece is first read: 3 bytes a voice where lags are short.
+    """The echoes of the pieces of a split, found when a piece is first read.
+
+    They take 3 bytes a frame for each voice, where lags are short.
 
     Parameters
     ----------

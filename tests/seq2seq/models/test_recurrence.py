@@ -99,6 +99,18 @@ def test_a_mask_is_left_to_keras():
     np.testing.assert_array_equal(fused(x, mask=mask), loop(x, mask=mask))
 
 
+@pytest.mark.parametrize(("frames", "wide", "wanted"), [(128, False, True), (129, False, False), (4, True, False)])
+def test_few_frames_of_few_sequences_go_back_one_by_one(monkeypatch, frames, wide, wanted):
+    ways, fused = [], recurrence._run_fused
+    monkeypatch.setattr(
+        recurrence, "_run_fused", lambda *given, by_frame: (ways.append(by_frame), fused(*given, by_frame=by_frame))[1]
+    )
+    layer = LSTM(2)
+    layer.wide = wide
+    layer(np.zeros((1, frames, 2), "float32"))
+    assert ways == [wanted]
+
+
 def test_sequences_of_no_fixed_length_are_left_to_keras():
     fused, loop = twins(3, 2)
 

@@ -10,6 +10,7 @@ import pytest
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from seq2seq.errors import ConfigError  # noqa: E402
+from seq2seq.models.echo import find_echoes  # noqa: E402
 from seq2seq.models.weights import arrays_of  # noqa: E402
 from seq2seq.output.measures import LEAP, note_lengths, piece_of, top_line  # noqa: E402
 from seq2seq.output.theory import range_mask, scale_mask  # noqa: E402
@@ -306,6 +307,25 @@ def test_phrasing_is_heard_where_there_is_an_echo(rng):
     sampler = sampler_of(tiny(**KINDS["tied with echo"]))
     one = sampler.sample(primer, 40, phrasing=Phrasing(1.0, 1.0))
     assert one.tobytes() == sampler.sample(primer, 40).tobytes()
+
+
+def test_the_music_repeats_itself_as_the_voice_does_that_repeats_itself_least(rng, monkeypatch):
+    sampler = sampler_of(tiny(planes=VOICES[:4], **KINDS["tied with echo"]))
+    primer = np.tile(random_rows(rng, sampler.config, 4), (5, 1, 1))
+    primer[:, 2:] = primer[0, 2:]  # one voice stands still, the other repeats itself
+    heard, factors = [], Phrasing.factors
+
+    def spy(self, match, lags, *rest):
+        heard.append((int(match[0]), int(lags[0])))
+        return factors(self, match, lags, *rest)
+
+    monkeypatch.setattr(Phrasing, "factors", spy)
+    drawn = sampler.sample(primer, 12, phrasing=Phrasing(longest=1000))[0]
+    lags, match = find_echoes(np.concatenate([primer, drawn]), sampler.config.echo, 2)
+    least = match.argmin(axis=1)
+    wanted = [(int(match[t, least[t]]), int(lags[t, least[t]])) for t in range(len(primer), len(lags))]
+    assert heard == wanted
+    assert (match[len(primer) :, 0] != match[len(primer) :, 1]).any()
 
 
 def test_what_stands_still_is_not_echoed(rng):
