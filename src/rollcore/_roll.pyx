@@ -9,7 +9,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EFBIG, EINTR, EINVAL, ENOMEM, errno
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from rollcore._smf cimport (
     ALL_SOUND_OFF, N_REPAIRS, RESET_CONTROLLERS, SMF_OK, SOSTENUTO_PEDAL, Control, Note, NoteRow, Pedal,
@@ -627,34 +627,37 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     All notes count, drums too, whatever is kept of them: a file has one phase. Everything but the first onset follows
     from how many onsets lie at each tick of a beat.
     """
-    cdef int64_t beat = song.ticks_per_beat
-    cdef int64_t tick, n_at, shift, first = SATURATED
+    cdef int64_t beat = song.ticks_per_beat, reach = beat // 12
+    cdef int64_t tick, place, n_at = 0, shift, first = SATURATED
     cdef double inverse = 1.0 / <double> beat
-    cdef Py_ssize_t i = 0, stop = song.n_notes * 2 // 5
+    cdef Py_ssize_t i
     cdef int32_t *struck
     record.shift = 0
     record.free = False
     if song.format == 2 or song.n_notes < FEWEST_ONSETS:
         return True
+    # A file that keeps to the grid has said so before half of its onsets are looked at.
+    for i in range(song.n_notes * 2 // 5):
+        tick = song.notes[i].onset_tick
+        if tick >= FARTHEST_PHASE:
+            return True
+        # As in clock_frame, the quotient needs no division. Within a sixteenth, in quarters of a tick.
+        place = 4 * tick - <int64_t> ((<double> (4 * tick) + 0.5) * inverse) * beat
+        n_at += place <= reach or place >= beat - reach
+    if 100 * n_at > MOST_AS_IT_IS * song.n_notes:
+        return True
     struck = <int32_t *> calloc(beat, sizeof(int32_t))
     if struck == NULL:
         return False
-    while True:
-        while i < stop:
-            tick = song.notes[i].onset_tick
-            if tick >= FARTHEST_PHASE:
-                free(struck)
-                return True
-            # As in clock_frame, the quotient needs no division.
-            struck[tick - <int64_t> ((<double> tick + 0.5) * inverse) * beat] += 1
-            i += 1
-        # A file that keeps to the grid has said so before half of its onsets are counted.
-        if 100 * at_sixteenths(struck, beat) > MOST_AS_IT_IS * song.n_notes:
+    for i in range(song.n_notes):
+        tick = song.notes[i].onset_tick
+        if tick >= FARTHEST_PHASE:
             free(struck)
             return True
-        if stop == song.n_notes:
-            break
-        stop = song.n_notes
+        struck[tick - <int64_t> ((<double> tick + 0.5) * inverse) * beat] += 1
+    if 100 * at_sixteenths(struck, beat) > MOST_AS_IT_IS * song.n_notes:
+        free(struck)
+        return True
     if not enough_onsets(song):
         free(struck)
         return True
@@ -796,6 +799,50 @@ cdef bint few_pitches(const Span *spans, Py_ssize_t n, int least) noexcept nogil
 
 # ---- notes to spans -----------------------------------------------------------------------------------------------
 
+cdef inline Span *cut_notes(
+    const Song *song, Py_ssize_t first, Py_ssize_t last, Clock *clock, Record *record, const int8_t *voices, bint drums,
+    bint on_beats, Span *span, int64_t *frames,
+) noexcept nogil:
+    """Write the spans of notes `first` to `last`, and return where the next one goes."""
+    cdef Clock fixed = clock[0]  # a copy that no store can change: its fields stay in registers
+    cdef Stretch on, off
+    cdef int64_t start, end, elapsed, shift = record.shift, most = frames[0], moved = 0, left_out = 0
+    cdef const Note *note = song.notes + first
+    cdef const Note *end_note = song.notes + last
+    seek(clock, &on, 0)
+    off = on
+    while note < end_note:
+        if note.drums and not drums:
+            left_out += 1
+            note += 1
+            continue
+        if on_beats:                     # one segment, of rate 1
+            elapsed = max(0, note.onset_tick + shift)
+            start = clock_frame(&fixed, elapsed)
+            moved += off_grid(&fixed, elapsed, start)
+            end = clock_frame(&fixed, max(0, note.offset_tick + shift))
+        else:
+            if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
+                seek(clock, &on, note.onset_tick)
+            if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
+                seek(clock, &off, note.offset_tick)
+            start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
+            end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
+        end = max(end, start + 1)
+        most = max(most, end)
+        span.start = <int32_t> start
+        span.end = <int32_t> end
+        span.lane = note.pitch
+        if voices != NULL:
+            span.lane += 128 * voices[note - song.notes]
+        span += 1
+        note += 1
+    frames[0] = most
+    record.moved += moved
+    record.left_out[DRUMS] += left_out
+    return span
+
+
 cdef int quantise(
     Song *song, Spec *spec, Clock *time, Clock *beats, Span **spans, Py_ssize_t *n_spans, Py_ssize_t *capacity,
     int8_t *voices, Record *record,
@@ -806,15 +853,13 @@ cdef int quantise(
     """
     cdef Py_ssize_t i, first = 0, last, n = n_spans[0], n_start = n_spans[0]
     cdef Py_ssize_t first_tempo = 0, last_tempo = song.n_tempos
-    cdef int64_t end_tick, first_tick, elapsed, start, end, shift, frames = 0, microseconds, moved = 0
+    cdef int64_t end_tick, first_tick, elapsed, start, frames = 0, microseconds
     cdef bint any_note = song.n_notes > 0
     cdef Note *note
     cdef Clock *clock = time
-    cdef Clock fixed             # a copy that no store can change: its fields stay in registers
-    cdef Stretch on, off
     cdef Span *span
     cdef int track
-    cdef bint on_beats = spec.beats, drums = spec.drums      # copies that no store can change, these too
+    cdef bint drums = spec.drums
     if spec.beats and song.ticks_per_beat == 0:
         return NO_BEATS
     record.shift = 0
@@ -889,41 +934,16 @@ cdef int quantise(
             clock = beats
             elapsed = end_tick + <int64_t> 2 * song.ticks_per_beat       # no shift is larger
         clock_rate(clock, spec, elapsed)
-        fixed = clock[0]
-        seek(clock, &on, 0)
-        off = on
-        shift = record.shift
         span = spans[0] + n
-        for i in range(first, last):
-            note = &song.notes[i]
-            if note.drums and not drums:
-                record.left_out[DRUMS] += 1
-                continue
-            if on_beats:                 # one segment, of rate 1
-                elapsed = max(0, note.onset_tick + shift)
-                start = clock_frame(&fixed, elapsed)
-                moved += off_grid(&fixed, elapsed, start)
-                end = clock_frame(&fixed, max(0, note.offset_tick + shift))
-            else:
-                if note.onset_tick < on.tick or note.onset_tick >= on.next_tick:
-                    seek(clock, &on, note.onset_tick)
-                if note.offset_tick < off.tick or note.offset_tick >= off.next_tick:
-                    seek(clock, &off, note.offset_tick)
-                start = clock_frame(&fixed, on.elapsed + (note.onset_tick - on.tick) * on.rate)
-                end = clock_frame(&fixed, off.elapsed + (note.offset_tick - off.tick) * off.rate)
-            if end <= start:
-                end = start + 1
-            if end > frames:
-                frames = end
-            span.start = <int32_t> start
-            span.end = <int32_t> end
-            span.lane = note.pitch + (128 * voices[i] if voices != NULL else 0)
-            span += 1
+        # Compiled for each of the grids.
+        if spec.beats:
+            span = cut_notes(song, first, last, clock, record, voices, drums, True, span, &frames)
+        else:
+            span = cut_notes(song, first, last, clock, record, voices, drums, False, span, &frames)
         n = span - spans[0]
         first = last
     record.notes = n - n_start
     record.frames = frames
-    record.moved = moved
     n_spans[0] = n
     if n == n_start:
         if not any_note:
@@ -1051,21 +1071,18 @@ cdef bint music_keys(const Song *song, int64_t **keys, Py_ssize_t *n_keys, Py_ss
         most |= key
         n += 1
     if n:
-        runs[0] = 0
-        if n_runs <= MOST_RUNS:
-            runs[n_runs] = n
-            merge_runs(found, found + n, runs, n_runs)
-        else:
+        if n_runs > MOST_RUNS:
             radix_sort(found, found + n, n, most)
-        if n_runs == 1:                      # each is there once
-            n_unique = n
-        else:
             previous = -1
             for i in range(n):
                 key = found[i]
                 found[n_unique] = key        # overwritten by the next one where it is there already
                 n_unique += key != previous
                 previous = key
+        else:
+            runs[0] = 0
+            runs[n_runs] = n
+            n_unique = unite_runs(found, found + n, runs, n_runs)
         n_keys[0] += COUNT_KEYS + n_unique
     return True
 
@@ -1109,60 +1126,86 @@ cdef bint insert_key(int64_t *keys, Py_ssize_t n, int64_t key) noexcept nogil:
     return True
 
 
-cdef void merge_runs(int64_t *keys, int64_t *scratch, Py_ssize_t *runs, int n_runs) noexcept nogil:
-    """Sort keys that are ascending in each run; `runs` has where each begins, and where the last one ends."""
+cdef Py_ssize_t unite_runs(int64_t *keys, int64_t *scratch, Py_ssize_t *runs, int n_runs) noexcept nogil:
+    """Sort keys that ascend in each run, each of them once; `runs` has where each begins, and where the last one ends.
+
+    Returns how many there are.
+    """
     cdef int64_t *source = keys
     cdef int64_t *target = scratch
     cdef int64_t *swapped
-    cdef Py_ssize_t n = runs[n_runs]
+    cdef Py_ssize_t done
     cdef int run
     while n_runs > 1:
-        for run in range(0, n_runs, 2):
-            if run + 1 == n_runs:
-                memcpy(target + runs[run], source + runs[run], (n - runs[run]) * sizeof(int64_t))
-            else:
-                merge(source + runs[run], runs[run + 1] - runs[run], source + runs[run + 1],
-                      runs[run + 2] - runs[run + 1], target + runs[run])
-            runs[run // 2] = runs[run]
+        done = 0
+        for run in range(0, n_runs - 1, 2):
+            swapped = source + runs[run + 1]
+            runs[run // 2] = done
+            done += unite(source + runs[run], swapped, swapped, source + runs[run + 2], target + done)
+        if n_runs & 1:
+            memcpy(target + done, source + runs[n_runs - 1], (runs[n_runs] - runs[n_runs - 1]) * sizeof(int64_t))
+            runs[n_runs // 2] = done
+            done += runs[n_runs] - runs[n_runs - 1]
         n_runs = (n_runs + 1) // 2
-        runs[n_runs] = n
+        runs[n_runs] = done
         swapped = source
         source = target
         target = swapped
     if source != keys:
-        memcpy(keys, source, n * sizeof(int64_t))
+        memcpy(keys, source, runs[1] * sizeof(int64_t))
+    return runs[1]
 
 
-cdef void merge(const int64_t *a, Py_ssize_t n_a, const int64_t *b, Py_ssize_t n_b, int64_t *merged) noexcept nogil:
-    """Merge two ascending runs, from both ends at once: steps that do not wait for each other, and no branches."""
-    cdef const int64_t *last_a = a + n_a - 1
-    cdef const int64_t *last_b = b + n_b - 1
-    cdef int64_t *last = merged + n_a + n_b - 1
-    cdef Py_ssize_t step, steps = min(n_a, n_b) // 2
-    cdef bint of_a
+cdef Py_ssize_t unite(const int64_t *a, const int64_t *end_a, const int64_t *b, const int64_t *end_b,
+                      int64_t *united) noexcept nogil:
+    """Merge two ascending runs without what both have twice; returns how many keys there are.
+
+    From both ends at once, in steps that do not wait for each other, and without branches.
+    """
+    cdef int64_t *first = united
+    cdef int64_t *end = united + (end_a - a) + (end_b - b)
+    cdef int64_t *last = end - 1
+    cdef Py_ssize_t step, steps = min(end_a - a, end_b - b) // 2
+    cdef const int64_t *last_a = end_a - 1
+    cdef const int64_t *last_b = end_b - 1
+    cdef int64_t low_a, low_b, high_a, high_b, next_a, next_b
+    cdef bint le, ge
     while steps:                 # so many can be taken from both ends of either run
+        low_a, low_b, high_a, high_b = a[0], b[0], last_a[0], last_b[0]
         for step in range(steps):
-            of_a = a[0] <= b[0]
-            merged[0] = a[0] if of_a else b[0]
-            merged += 1
-            a += of_a
-            b += not of_a
-            of_a = last_a[0] > last_b[0]
-            last[0] = last_a[0] if of_a else last_b[0]
+            # What may come next is read before it is known which: a comparison does not wait for the memory.
+            next_a, next_b = a[1], b[1]
+            le, ge = low_a <= low_b, low_b <= low_a
+            united[0] = low_a if le else low_b
+            united += 1
+            low_a ^= (low_a ^ next_a) & -<int64_t> le
+            low_b ^= (low_b ^ next_b) & -<int64_t> ge
+            a += le
+            b += ge
+            next_a, next_b = (last_a - 1)[0], (last_b - 1)[0]
+            ge, le = high_a >= high_b, high_b >= high_a
+            last[0] = high_a if ge else high_b
             last -= 1
-            last_a -= of_a
-            last_b -= not of_a
+            high_a ^= (high_a ^ next_a) & -<int64_t> ge
+            high_b ^= (high_b ^ next_b) & -<int64_t> le
+            last_a -= ge
+            last_b -= le
         steps = (min(last_a - a, last_b - b) + 1) // 2
     while a <= last_a and b <= last_b:
-        if a[0] <= b[0]:
-            merged[0] = a[0]
-            a += 1
-        else:
-            merged[0] = b[0]
-            b += 1
-        merged += 1
-    memcpy(merged, a, (last_a + 1 - a) * sizeof(int64_t))
-    memcpy(merged + (last_a + 1 - a), b, (last_b + 1 - b) * sizeof(int64_t))
+        le = a[0] <= b[0]
+        ge = b[0] <= a[0]
+        united[0] = a[0] if le else b[0]
+        united += 1
+        a += le
+        b += ge
+    memcpy(united, a, (last_a + 1 - a) * sizeof(int64_t))
+    united += last_a + 1 - a
+    memcpy(united, b, (last_b + 1 - b) * sizeof(int64_t))
+    united += last_b + 1 - b
+    last += 1
+    if united != last:           # there is a gap for each key that both have
+        memmove(united, last, (end - last) * sizeof(int64_t))
+    return united + (end - last) - first
 
 
 # ---- spans to rows ------------------------------------------------------------------------------------------------

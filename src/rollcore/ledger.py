@@ -81,6 +81,7 @@ class Ledger:
         self._dedupe = dedupe
         self._seen: set[bytes] = set()
         self._pieces: list[NDArray[np.void]] = []
+        self._digests: list[bytes] = []
         self._files: list[NDArray[np.void]] = []
         self._repairs: list[NDArray[np.void]] = []
         self._reasons: dict[str, int] = {}
@@ -89,20 +90,22 @@ class Ledger:
     def enter(self, loaded: Loaded) -> int:
         """Account for a batch and choose which members become pieces; returns their frames."""
         reasons = self._skip(loaded)
-        keep = np.ones(len(loaded.names), bool)
-        keep[list(reasons)] = False
+        keep = np.ones(len(loaded.names), np.uint8)
+        if reasons:
+            keep[list(reasons)] = 0
         at, code = np.nonzero(loaded.records["repairs"])
         self._enter_files(loaded, reasons, at)
-        repairs = np.zeros(len(at), REPAIR_DTYPE)
-        repairs["file"] = self.found + at
-        repairs["code"] = code
-        repairs["count"] = loaded.records["repairs"][at, code]
-        self._repairs.append(repairs)
+        if len(at):
+            repairs = np.zeros(len(at), REPAIR_DTYPE)
+            repairs["file"] = self.found + at
+            repairs["code"] = code
+            repairs["count"] = loaded.records["repairs"][at, code]
+            self._repairs.append(repairs)
         frames = self._enter_pieces(loaded, np.flatnonzero(keep))
         self.names.extend(loaded.names)
         self.found += len(loaded.names)
         self.frames += frames
-        loaded.keep = keep.astype(np.uint8)
+        loaded.keep = keep
         return frames
 
     def set_shard(self, shard: int) -> None:
@@ -117,8 +120,14 @@ class Ledger:
         """Return the whole tables; reasons are sorted, so that their order does not depend on how files are met."""
         files = np.concatenate([np.zeros(0, FILE_DTYPE), *self._files])
         reasons = sorted_reasons(files, list(self._reasons))
+        pieces = np.concatenate([np.zeros(0, PIECE_DTYPE), *self._pieces])
+        halves = np.frombuffer(b"".join(self._digests), ">u8").reshape(-1, 3, 2)
+        for column, digests in zip(("digest", "pitch_digest", "note_digest"), halves.swapaxes(0, 1), strict=True):
+            pieces[column] = digests
+        if not isinstance(self._split, NamedSplits):
+            pieces["split"] = split_of(pieces["pitch_digest"], self._split)
         return Tables(
-            pieces=np.concatenate([np.zeros(0, PIECE_DTYPE), *self._pieces]),
+            pieces=pieces,
             files=files,
             repairs=np.concatenate([np.zeros(0, REPAIR_DTYPE), *self._repairs]),
             names=b"".join(self.names),
@@ -163,27 +172,23 @@ class Ledger:
         self._name_bytes = int(files["name_end"][-1]) if len(files) else self._name_bytes
 
     def _enter_pieces(self, loaded: Loaded, chosen: NDArray[np.int64]) -> int:
-        frames = loaded.records["frames"][chosen]
+        whole = len(chosen) == len(loaded.names)
+        records = loaded.records if whole else loaded.records[chosen]
+        frames = records["frames"]
         pieces = np.zeros(len(chosen), PIECE_DTYPE)
         pieces["shard"] = NO_PIECE
         pieces["file"] = self.found + chosen
         pieces["start"] = np.cumsum(frames) - frames
         for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "shift", "microseconds"):
-            pieces[column] = loaded.records[column][chosen]
-        if len(chosen):
-            digests = [loaded.digests[i] or b"" for i in chosen.tolist()]
-            halves = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 3, 2)
-            for column, digest in zip(("digest", "pitch_digest", "note_digest"), halves.swapaxes(0, 1), strict=True):
-                pieces[column] = digest
-            if isinstance(self._split, NamedSplits):
-                places = self._places(loaded)
-                pieces["split"] = [places[i] for i in chosen.tolist()]
-            else:
-                pieces["split"] = split_of(pieces["pitch_digest"], self._split)
+            pieces[column] = records[column]
+        digests = loaded.digests if whole else [loaded.digests[i] for i in chosen.tolist()]
+        self._digests.append(b"".join(digest or b"" for digest in digests))
+        if places := self._places(loaded):
+            pieces["split"] = [places[i] for i in chosen.tolist()]
         self._pieces.append(pieces)
-        self.off_grid += int(loaded.records["moved"][chosen].sum())
-        self.gridless += int(loaded.records["free"][chosen].sum())
-        self.left_out += loaded.records["left_out"][chosen].sum(axis=0)[: len(LEFT_OUT)]
+        self.off_grid += int(records["moved"].sum())
+        self.gridless += int(records["free"].sum())
+        self.left_out += records["left_out"].sum(axis=0)[: len(LEFT_OUT)]
         return int(frames.sum())
 
     def _reason(self, loaded: Loaded, member: int) -> str:

@@ -29,7 +29,7 @@ ROOM_BYTES = 32 << 20
 _OUT_OF_MEMORY = 3, _roll.STATUS_NO_MEMORY  # the parser's and the quantiser's
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Loaded:
     """Members that are parsed and quantised, and the kernel that holds their notes.
 
@@ -71,7 +71,6 @@ class Loaded:
         rows.release()
 
 
-@dataclass(frozen=True)
 class Loader:
     """Read and quantise a batch of members; may be called from several threads, and pickled.
 
@@ -81,8 +80,9 @@ class Loader:
         How notes become rows.
     """
 
-    options: RollOptions
-    _spare: list[_roll.Batch] = field(default_factory=list, compare=False, repr=False)
+    def __init__(self, options: RollOptions) -> None:
+        self.options = options
+        self._spare: list[_roll.Batch] = []
 
     def __call__(self, batch: Batch) -> Loaded:
         """Load as many members of a batch as there is room for, at least one.

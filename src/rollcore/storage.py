@@ -38,9 +38,10 @@ __all__ = [
 # How to install what reads each kind of address. memory:// is fsspec's own, for tests.
 _EXTRAS = {"az": "azure", "abfs": "azure", "abfss": "azure", "s3": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf"}
 _PROTOCOLS = (*_EXTRAS, "memory")
-_ADDRESS = re.compile(rf"({'|'.join(_PROTOCOLS)})://(?P<rest>.*)", re.DOTALL)
+_BEGINNINGS = tuple(f"{protocol}://" for protocol in _PROTOCOLS)
+_ADDRESS = rf"({'|'.join(_PROTOCOLS)})://(?P<rest>.*)"
 # Variables whose values must not be printed: AZURE_STORAGE_CONNECTION_STRING, AWS_SECRET_ACCESS_KEY, HF_TOKEN …
-_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = "KEY|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|CREDENTIAL"
 _ORIGIN = "address.txt"
 AT_ONCE = 32
 """Files that are fetched or published at the same time: what counts is the time that storage takes to answer."""
@@ -78,7 +79,7 @@ def is_remote(path: object) -> bool:
     >>> is_remote("az://music/out.h5"), is_remote("out.h5"), is_remote("http://a.b/out.h5")
     (True, False, False)
     """
-    return isinstance(path, str) and _ADDRESS.match(path) is not None
+    return isinstance(path, str) and path.startswith(_BEGINNINGS)
 
 
 def cache_folder() -> Path:
@@ -489,7 +490,7 @@ def _name(address: str) -> str:
 
 def _opened(address: str) -> tuple[Any, str]:
     """Return the file system of an address and the path in it."""
-    match = _ADDRESS.fullmatch(address)
+    match = re.fullmatch(_ADDRESS, address, re.DOTALL)
     if match is None or not match["rest"]:
         raise StorageError(f"{address}: names no container; give one, such as az://music/out.h5")
     if re.search(r"[@?]", match["rest"].partition("/")[0]) or re.search(r"[?&]sig=|:[^/]*@", match["rest"]):
@@ -685,7 +686,7 @@ def _extra(protocol: str) -> str:
 
 def _without_secrets(text: str) -> str:
     """Take out the values of variables that hold credentials, and the parts of a connection string."""
-    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    secrets = {value for name, value in os.environ.items() if re.search(_SECRET_NAME, name, re.IGNORECASE)}
     for value in list(secrets):
         secrets |= {part.partition("=")[2] for part in value.split(";") if "key" in part.partition("=")[0].lower()}
     for secret in sorted(secrets, key=len, reverse=True):

@@ -33,7 +33,7 @@ from rollcore.loading import READS_PATHS, ROOM_BYTES, STATUS_GIVEN, Loaded, Load
 from rollcore.roll import RECORD_DTYPE, RollOptions
 from rollcore.sources.inputs import ArchiveMember, Batch, status_of
 from rollcore.sources.lists import is_list
-from rollcore.sources.members import Tracked
+from rollcore.sources.members import Content, Packed
 from rollcore.storage import is_remote, origin
 
 __all__ = ["TIMES_ENDING", "Changes", "Update", "UpdateLedger", "UpdateLoader"]
@@ -68,6 +68,43 @@ TIME_DTYPE = np.dtype(
 ARCHIVE_DTYPE = np.dtype([("name_end", "<u8"), ("size", "<i8"), ("time", "<i8"), ("settled", "?")])
 
 _MARK_DTYPE = np.dtype([*((name, TIME_DTYPE[name]) for name in TIME_DTYPE.names or ()), ("row", "i8"), ("state", "u1")])
+
+
+@dataclass(eq=False)
+class _Tracked(Packed):
+    """A member of an archive, of which an update keeps account.
+
+    Attributes
+    ----------
+    content, reason
+        What the archive gives; nothing where it is unchanged and was not read.
+    archive
+        Number of the archive.
+    name_bytes
+        Length of its name, behind which a number may have been put since.
+    size
+        Bytes that the content takes, or an estimate of them.
+    same
+        Whether the archive is unchanged.
+    row
+        Its row in the files of the old dataset, -1 where it was read.
+    """
+
+    content: Content
+    reason: str | None
+    archive: int
+    name_bytes: int
+    size: int
+    same: bool
+    row: int = -1
+
+    def __len__(self) -> int:
+        """Return its size."""
+        return self.size
+
+    def unpack(self) -> tuple[bytes, str | None]:
+        """Return the content, or nothing and a reason."""
+        return (self.content, self.reason) if isinstance(self.content, bytes) else self.content.unpack()
 
 
 @dataclass(frozen=True)
@@ -258,10 +295,14 @@ class Update:
             for row in np.flatnonzero(self._times["archive"] == known).tolist():
                 shown, entry = self._names[row], self._times[row]
                 whole = len(shown) - int(entry["suffix"])
-                yield shown[len(prefix) : whole], Tracked(b"", None, number, whole, int(entry["size"]), same, row), None
+                yield (
+                    shown[len(prefix) : whole],
+                    _Tracked(b"", None, number, whole, int(entry["size"]), same, row),
+                    None,
+                )
         else:
             for raw, content, reason in members:
-                yield raw, Tracked(content, reason, number, len(prefix + raw), len(content), same), reason
+                yield raw, _Tracked(content, reason, number, len(prefix + raw), len(content), same), reason
         self._archives[number - 1] = (name, *now, self._settled(now[1]))
 
     def marks(self, batch: Batch) -> NDArray[np.void]:
@@ -273,7 +314,7 @@ class Update:
         for i, name in enumerate(batch.names):
             blob = None if batch.blobs is None else batch.blobs[i]
             size = when = -1
-            if isinstance(blob, Tracked):
+            if isinstance(blob, _Tracked):
                 size, when, same[i] = len(blob), 0, blob.same
                 rows[i] = blob.row if blob.row >= 0 else rows[i]  # its number may be another now
                 found["archive"][i], found["suffix"][i] = blob.archive, len(name) - blob.name_bytes
@@ -301,7 +342,7 @@ class Update:
         same = (marks["state"] == _UNCHANGED) & (marks["archive"] == 0)
         found: NDArray[np.bool_] = same & self._times["settled"][rows] & (self._piece[rows] >= 0)
         for i, blob in enumerate(batch.blobs or []):
-            found[i] |= isinstance(blob, Tracked) and blob.row >= 0
+            found[i] |= isinstance(blob, _Tracked) and blob.row >= 0
         return found
 
     def fill(self, loaded: _Mixed, members: NDArray[np.int64]) -> None:

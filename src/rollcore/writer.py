@@ -98,6 +98,10 @@ class DatasetWriter:
             group = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
             group.set_obj_track_times(False)
             self._rows = h5py.h5g.create(self._file.id, b"rows", gcpl=group)
+            self._layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            self._layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            self._layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            self._layout.set_obj_track_times(False)
         except (OSError, RuntimeError, ValueError) as error:
             self._abandon()
             raise self.failure(error) from error
@@ -147,12 +151,8 @@ class DatasetWriter:
     def _allocate(self, frames: int) -> tuple[int, int]:
         assert self._file is not None
         shard = len(self._shards)
-        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        layout.set_obj_track_times(False)
         space = h5py.h5s.create_simple((frames, len(self.planes), ROW_BYTES))
-        rows = h5py.h5d.create(self._rows, b"%06d" % shard, h5py.h5t.STD_U8LE, space, layout)
+        rows = h5py.h5d.create(self._rows, b"%06d" % shard, h5py.h5t.STD_U8LE, space, self._layout)
         self._shards.append((frames, 0))
         offset = rows.get_offset()
         allocate(self._fd, offset, frames * self.row_bytes)

@@ -16,6 +16,7 @@ import rollcore
 from rollcore import Grid
 from rollcore.loading import Loader
 from rollcore.roll import RollOptions
+from rollcore.sources.inputs import Batch
 from songs import write
 
 
@@ -75,6 +76,11 @@ def test_want_of_memory_fails_the_build_and_skips_nothing(tmp_path):
     assert subprocess.run([*code, str(500 << 20)]).returncode == 0
 
 
-def test_a_loader_crosses_processes():
+def test_a_loader_crosses_processes(tmp_path):
+    write(tmp_path / "a.mid", (0, 480, 60, 0), (480, 480, 64, 9))
     loader = Loader(RollOptions(Grid.beats(4), drums=True, max_minutes=5))
-    assert pickle.loads(pickle.dumps(loader)) == loader
+    sent = pickle.loads(pickle.dumps(loader))
+    assert sent.options == loader.options
+    path = os.fsencode(tmp_path / "a.mid")
+    loaded = sent(Batch([path], [path], None, [None]))
+    assert loaded.records["notes"].tolist() == [2]  # with the drums

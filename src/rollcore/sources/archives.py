@@ -9,8 +9,6 @@ from typing import IO, Any, cast
 
 from rollcore.errors import RollcoreError
 from rollcore.sources.members import MAX_MEMBER_BYTES, Content
-from rollcore.sources.tars import MoreBehindEnd, read_tar
-from rollcore.sources.zips import read_zip
 
 __all__ = ["ArchiveError", "is_archive", "needs_zstd", "read_archive", "zstd_module"]
 
@@ -68,6 +66,9 @@ def read_archive(path: bytes) -> Iterator[tuple[bytes, Content, str | None]]:
     OSError
         When the archive's file cannot be opened or read.
     """
+    from rollcore.sources.tars import MoreBehindEnd, read_tar
+    from rollcore.sources.zips import read_zip
+
     with open(path, "rb", buffering=0) as file:
         size = file.seek(0, 2)
         file.seek(0)

@@ -46,13 +46,14 @@ def walk(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes, str | None]
     skip = len(with_slash(root))
     try:
         entered = {_identity(root)}
-        levels = [(with_slash(root), iter(_listing(root)))]
+        levels = [(with_slash(root), *_listing(root))]
     except OSError as error:
         raise RollcoreError(f"{os.fsdecode(root)}: cannot list the folder: {words(error)}") from None
     while levels:
-        folder, entries = levels[-1]
-        for name, is_folder, reason in entries:
+        folder, names, others = levels[-1]
+        for name in names:
             path = folder + name
+            is_folder, reason = others.get(name, (False, None))
             if not is_folder:
                 yield prefix + path[skip:], path, reason
                 continue
@@ -60,7 +61,7 @@ def walk(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes, str | None]
                 identity = _identity(path)
                 if identity not in entered:
                     entered.add(identity)
-                    levels.append((path + b"/", iter(_listing(path))))
+                    levels.append((path + b"/", *_listing(path)))
                     break
             except OSError as error:
                 yield prefix + path[skip:] + b"/", path, f"folder: {words(error)}"
@@ -73,28 +74,30 @@ def _identity(folder: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _listing(folder: bytes) -> list[tuple[bytes, bool, str | None]]:
-    """Return the MIDI files and folders of a folder in byte order: name, whether a folder, reason.
+def _listing(folder: bytes) -> tuple[Iterator[bytes], dict[bytes, tuple[bool, str | None]]]:
+    """Return the names of the MIDI files and folders of a folder in byte order, and what `_kind` says of the others.
 
-    The folder's own listing says which entry is a file or a folder, so that only links are looked up.
+    Those are what is not a plain file, which most are. The folder's own listing says which entry is a file or a folder,
+    so that only links are looked up.
     """
-    found: list[tuple[bytes, bool, str | None]] = []
+    names: list[bytes] = []
+    others: dict[bytes, tuple[bool, str | None]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if is_midi_name(name):
-                if entry.is_file(follow_symlinks=False):  # most are
-                    found.append((name, False, None))
-                else:
-                    found.append((name, *_kind(entry)))
+                if not entry.is_file(follow_symlinks=False):
+                    others[name] = _kind(entry)
+                names.append(name)
             elif name != b"__MACOSX":
                 try:
                     if entry.is_dir():
-                        found.append((name, True, None))
+                        others[name] = True, None
+                        names.append(name)
                 except OSError:  # a link in a circle, and not a MIDI file by its name
                     continue
-    found.sort()
-    return found
+    names.sort()
+    return iter(names), others
 
 
 def _kind(entry: os.DirEntry[bytes]) -> tuple[bool, str | None]:

@@ -38,7 +38,7 @@ _Member: TypeAlias = "tuple[bytes, bytes | None, Content, str | None]"
 _coming: dict[bytes, Listing] = {}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Batch:
     """Some members in their order, either all files to open or all contents at hand.
 

@@ -18,7 +18,6 @@ __all__ = ["PathInput", "expand", "is_list", "missing", "missing_in_list", "read
 
 PathInput: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
-_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 #: Names that one pattern in braces may stand for.
 MAX_NAMES = 1_000_000
 
@@ -97,7 +96,7 @@ def _braces(name: str) -> Iterator[str]:
         yield name
         return
     head, inner = name[:opening], name[opening + 1 : closing]
-    if (ends := _RANGE.fullmatch(inner)) is not None:
+    if (ends := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", inner)) is not None:
         first, last = ends.groups()
         width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
         step = 1 if int(first) <= int(last) else -1

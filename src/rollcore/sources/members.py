@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
@@ -12,8 +11,8 @@ __all__ = [
     "Content",
     "Deflated",
     "Gzipped",
+    "Packed",
     "PlainFile",
-    "Tracked",
     "gunzip",
     "is_gzipped",
     "is_midi_name",
@@ -104,8 +103,19 @@ def gunzip(data: bytes) -> tuple[bytes, str | None]:
     return content, None
 
 
-@dataclass(eq=False)
-class Deflated:
+class Packed:
+    """A content that is still to be unpacked, or read. The classes are plain: a dataclass is compiled at each start."""
+
+    def __len__(self) -> int:
+        """Return the bytes that it takes once unpacked, or an estimate."""
+        raise NotImplementedError
+
+    def unpack(self) -> tuple[bytes, str | None]:
+        """Return the content, or nothing and a reason."""
+        raise NotImplementedError
+
+
+class Deflated(Packed):
     """A member of a zip as it lies there.
 
     Attributes
@@ -118,10 +128,8 @@ class Deflated:
         Whether the content is a gzip file in turn.
     """
 
-    data: bytes
-    size: int
-    crc: int
-    gzipped: bool
+    def __init__(self, data: bytes, size: int, crc: int, gzipped: bool) -> None:
+        self.data, self.size, self.crc, self.gzipped = data, size, crc, gzipped
 
     def __len__(self) -> int:
         """Return the bytes that the member takes once unpacked."""
@@ -138,8 +146,7 @@ class Deflated:
         return gunzip(content) if self.gzipped else (content, None)
 
 
-@dataclass(eq=False)
-class Gzipped:
+class Gzipped(Packed):
     """A gzip file: its bytes, or the path where they are.
 
     Attributes
@@ -152,9 +159,8 @@ class Gzipped:
         Bytes of the compressed file.
     """
 
-    data: bytes | None
-    path: bytes
-    size: int
+    def __init__(self, data: bytes | None, path: bytes, size: int) -> None:
+        self.data, self.path, self.size = data, path, size
 
     def __len__(self) -> int:
         """Return an estimate of the bytes that the content takes: MIDI files shrink to a third or less."""
@@ -172,11 +178,11 @@ class Gzipped:
         return gunzip(data) if len(data) <= MAX_MEMBER_BYTES else (b"", _GZIP_TOO_LARGE)
 
 
-@dataclass(eq=False)
-class PlainFile:
+class PlainFile(Packed):
     """A file that lies among compressed ones."""
 
-    path: bytes
+    def __init__(self, path: bytes) -> None:
+        self.path = path
 
     def __len__(self) -> int:
         """Return 0: it is read when its turn comes."""
@@ -191,42 +197,5 @@ class PlainFile:
             return b"", f"unreadable ({os.strerror(error.errno or 0)})"
 
 
-@dataclass(eq=False)
-class Tracked:
-    """A member of an archive, of which an update keeps account.
-
-    Attributes
-    ----------
-    content, reason
-        What the archive gives; nothing where it is unchanged and was not read.
-    archive
-        Number of the archive.
-    name_bytes
-        Length of its name, behind which a number may have been put since.
-    size
-        Bytes that the content takes, or an estimate of them.
-    same
-        Whether the archive is unchanged.
-    row
-        Its row in the files of the old dataset, -1 where it was read.
-    """
-
-    content: Content
-    reason: str | None
-    archive: int
-    name_bytes: int
-    size: int
-    same: bool
-    row: int = -1
-
-    def __len__(self) -> int:
-        """Return its size."""
-        return self.size
-
-    def unpack(self) -> tuple[bytes, str | None]:
-        """Return the content, or nothing and a reason."""
-        return (self.content, self.reason) if isinstance(self.content, bytes) else self.content.unpack()
-
-
 #: What a member holds: its bytes, or something that gives them when it is unpacked.
-Content: TypeAlias = "bytes | Deflated | Gzipped | PlainFile | Tracked"
+Content: TypeAlias = "bytes | Packed"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import IO
 
 from rollcore.sources.members import DAMAGED, MAX_MEMBER_BYTES, TOO_LARGE, Content, Gzipped, is_gzipped, is_midi_name
@@ -36,13 +35,11 @@ class MoreBehindEnd(Exception):
     """Something stands behind the end of the archive."""
 
 
-@dataclass(slots=True)
 class _Header:
     """A member: its name, its type flag, and the bytes of content that follow."""
 
-    name: bytes
-    kind: bytes
-    size: int
+    def __init__(self, name: bytes, kind: bytes, size: int) -> None:
+        self.name, self.kind, self.size = name, kind, size
 
 
 class _Blocks:
