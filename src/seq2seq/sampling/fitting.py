@@ -79,7 +79,7 @@ class Fit:
     def __str__(self) -> str:
         found = self.drawn[COOLS.index(self.cool)]
         seen = ", ".join(f"{name} {found[name]:.2f} ({self.real[name]:.2f})" for name in STATISTICS)
-        return f"cool {self.cool:g} while a phrase returns: {seen} in samples (and in validation pieces)"
+        return f"cool {self.cool:g}; in samples (in validation pieces): {seen}"
 
 
 def run_statistics(piece: Piece) -> tuple[float, float, float]:

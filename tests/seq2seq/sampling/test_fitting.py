@@ -84,7 +84,7 @@ def test_the_value_whose_runs_are_those_of_real_pieces_is_found(cool):
     # The further from it, the more distant.
     order = np.argsort(np.abs(np.arange(len(COOLS)) - COOLS.index(cool)), kind="stable")
     assert np.array(found.distances)[order[0]] == min(found.distances)
-    assert f"cool {cool:g} " in str(found)
+    assert f"cool {cool:g}; " in str(found)
 
 
 def test_where_no_value_matters_the_default_stays():
