@@ -1,16 +1,16 @@
 """How cool music is drawn while a phrase returns, so that phrases last as long as they do in real pieces.
 
-The `cool` of `seq2seq.sampling.phrasing.Phrasing` is fitted to a model once it is trained. With each of `COOLS`, as
-many pieces are drawn from nothing, from the same seeds, and measured as the pieces of the validation split are: how
-much of the music is in a run of the echo, how often such a run goes on, and how much of it changes. These are the
-frames at which `cool` acts. How often whole phrases return is not fitted: that is drawn with the frequency of the
-training data.
+The `cool` of `seq2seq.sampling.phrasing.Phrasing` is fitted to a model once it is trained. With each of `COOLS`, a few
+pieces are drawn from nothing, with the same seeds, and compared with the pieces of the validation split: which share of
+the frames is in a run of the echo, where `cool` acts; how often such a run goes on; and which share of the frames
+change. How often whole phrases return is not fitted: that is drawn with the frequency of the training data.
 
-A few pieces say little about one value: their measures vary more from piece to piece than from value to value. So a
-straight line over the logarithm of the value is put through those of all the pieces. The distance of a value is the
-root mean square of the differences between the lines and the validation pieces, in units of the standard deviation from
-piece to piece (the two sets pooled, since a few validation pieces may be alike by chance). The default stays unless
-another value is nearer by more than `MARGIN`, which is about what chance does to such a difference.
+Whole bars that return would say too little: on Nottingham, the share of bars again after 8 falls from 0.36 to 0.28
+between 0.8 and 0.9, but with 24 pieces it is uncertain by 0.05. Runs vary less. Still, a straight line over the
+logarithm of the value is fitted to each statistic, through the pieces of all values. The distance of a value is the
+root mean square of the differences between the lines and the means of the validation pieces. They are in units of the
+standard deviation over pieces, of both sets pooled: a few validation pieces may be alike by chance. The default stays
+unless another value is nearer by more than `MARGIN`, which is about what chance does to such a difference.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DRAWN = 16
 MOST_BARS, MOST_FRAMES, LEAST_BARS = 32, 1024, 8
 #: Validation pieces that are needed, and that are measured at most.
 LEAST_PIECES, MOST_PIECES = 4, 100
-#: By how many standard deviations from piece to piece a value must be nearer than the default to take its place.
+#: By how many standard deviations over pieces a value must be nearer than the default to take its place.
 MARGIN = 0.1
 # Below it, the pieces are alike.
 _LEAST_SPREAD = 1e-3
