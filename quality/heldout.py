@@ -41,7 +41,7 @@ def run_of(train: Path, work: Path) -> tuple[Path, Path]:
     """Build *train* and train on it, by the commands and their defaults; return the dataset and the run."""
     data, run = work / "train.h5", work / "run"
     if not (run / "model.safetensors").exists():
-        commands = (["rollcore", "build-dataset", train, data], ["seq2seq", "train", data, "-o", run, "--samples", "0"])
+        commands = (["rollcore", "build-dataset", train, data], ["seq2seq", "train", data, "-o", run])
         for name, *arguments in commands:
             subprocess.run([sys.executable, "-m", name, *map(str, arguments)], check=True)
     return data, run

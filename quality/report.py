@@ -235,7 +235,8 @@ def _heldout(results: Path) -> str:
     text = (
         "Twelve pieces of 64 bars of a model that was trained with the default settings on every other tune of\n"
         "Nottingham, beside the 120 other tunes; 24 pieces that end by themselves for the last row\n"
-        "(`python -m quality.heldout`). The constants of sampling were chosen beside the training tunes.\n\n"
+        "(`python -m quality.heldout`). The temperature of returning phrases is fitted to the\n"
+        "validation tunes, the other constants of sampling were chosen beside the training tunes.\n\n"
     )
     rows: list[list[Any]] = []
     for path in sorted(results.glob("*.json")):

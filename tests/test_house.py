@@ -116,6 +116,7 @@ ORDER = {
         "output.report_page",
         "sampling.primer",
         "sampling.generator",
+        "sampling.fitting",
         "training.samples",
         "training.listening",
         "training.evaluation",

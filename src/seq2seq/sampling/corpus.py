@@ -95,7 +95,8 @@ class Corpus:
     home
         The share of its pieces whose top line ends on the tonic; None where that is not known.
     cool
-        The `cool` of `seq2seq.sampling.phrasing.Phrasing` that was chosen for a model; None for its default.
+        The `cool` of `seq2seq.sampling.phrasing.Phrasing` that was chosen for a model, or fitted to it, see
+        `seq2seq.sampling.fitting`; None for its default.
     parts
         The parts that its pieces are in; None where they are not.
     """

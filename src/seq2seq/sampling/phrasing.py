@@ -10,8 +10,11 @@ that one did not, or none where it did, is drawn again.
 What stands still for longer than it does in the training data is not echoed, and no note is held for longer than those
 of the training data.
 
-The constants were chosen beside the tunes that the models were trained on, 96 and 120 of Nottingham: no other piece had
-a part in it.
+How cool is fitted to each model beside its validation pieces, see `seq2seq.sampling.fitting`; `Phrasing.cool` is what
+it begins with, and what stays where there are too few of them. The other constants were chosen beside the tunes that
+the models were trained on, 96 and 120 of Nottingham: no other piece had a part in it. `warm` is not fitted: beside the
+validation pieces of Nottingham and POP909, 1.3 is right for both. The share of frames that change is 0.35 and 0.76, in
+samples as in the pieces; with 1.0 it is 0.29 and 0.64.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,8 @@ def train(
         Called after the training's own. At the end of an epoch the averaged weights are in the model, and the logs
         have ``val_loss``, nats per frame of the validation split.
     samples : int
-        Pieces of music to write into the run at each epoch that is the best so far.
+        Pieces of music to write into the run at each epoch that is the best so far. Unless it is 0, how music is drawn
+        is fitted to the best model at the end, see :mod:`seq2seq.sampling.fitting`.
     devices : {"one", "all"}, optional
         What to train on; see :mod:`seq2seq.training.devices`. By default one device, or all of those of the processes
         that the environment tells of. The batch is shared out among them.
@@ -177,6 +179,7 @@ class _Training:
 
         # The seed decides everything: weights, order of windows, shifts, dropout.
         run = self.run
+        self.samples = samples
         self.parts = share_cores(run.config, run.settings.batch_size)
         keras.utils.set_random_seed(run.settings.seed)
         share = self.devices.process, self.devices.processes
@@ -211,6 +214,23 @@ class _Training:
             self.display.say(write_samples(self.run, epoch, count))
         except RollcoreError as error:
             self.display.say(f"no sample: {error}")
+
+    def _fit_sampling(self) -> None:
+        """Fit how music is drawn to the best model; that it cannot must not end its training."""
+        from seq2seq.sampling.fitting import fit_run
+
+        def look(done: int, of: int) -> None:
+            self.display.status(f"sampling: {done / of:.0%}")
+            if self.interruption.received:
+                raise KeyboardInterrupt
+
+        try:
+            found = fit_run(self.run.weights, self.dataset, self.run.settings.seed, look)
+        except RollcoreError as error:
+            self.display.say(f"sampling keeps its defaults: {error}")
+        else:
+            if found is not None:
+                self.display.say(f"sampling: {found}")
 
     def compile(self) -> None:
         """Build a new model."""
@@ -329,6 +349,9 @@ class _Training:
                 self._finish_epoch(callbacks)
             if self.done < last and not epochs.stopped:
                 self._fit(self.done, last, callbacks)
+            in_time = time.monotonic() - epochs.began < epochs.limit_s
+            if self.samples and in_time and not epochs.stopped:
+                self._fit_sampling()
         except KeyboardInterrupt:
             if not epochs.begun:
                 raise

@@ -16,13 +16,15 @@ import pytest
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
 from rollcore import DatasetError, open_dataset  # noqa: E402
-from seq2seq import evaluate, train  # noqa: E402
+from seq2seq import Generator, TrainConfig, evaluate, model_config, train  # noqa: E402
 from seq2seq.errors import ConfigError, RunError  # noqa: E402
 from seq2seq.models import architectures  # noqa: E402
 from seq2seq.models.architectures import load_model  # noqa: E402
 from seq2seq.models.weights import arrays_of, read_weights  # noqa: E402
 from seq2seq.run import Run, trunk  # noqa: E402
 from seq2seq.training.epochs import Epochs  # noqa: E402
+from seq2seq.training.progress import Display  # noqa: E402
+from small_dataset import write_dataset  # noqa: E402
 
 QUIET = {"quiet": True, "samples": 0}
 
@@ -399,3 +401,81 @@ def test_a_run_that_was_killed_between_two_files_goes_on(data, run, tmp_path):
     # The history is an epoch ahead, which is cut.
     (torn / "metrics.csv").write_text("".join([*lines, "3" + lines[-1][1:]]))
     assert train(data, torn, resume=True, **QUIET)["history"] == Run.open(run).history()
+
+
+@pytest.fixture(scope="module")
+def echoing(tmp_path_factory):
+    """A dataset with four validation pieces of eight bars, and a small model that has an echo."""
+    lengths = {"traindata": (40, 50), "validdata": (32, 40, 36, 33), "testdata": (9,)}
+    path = write_dataset(tmp_path_factory.mktemp("echoing"), lengths)
+    shape = {"units": 6, "layers": 1, "input_frames": 8, "target_frames": 8, "dropout": 0.0, "head_dropout": 0.0}
+    return path, model_config(open_dataset(path), **shape), TrainConfig(epochs=2, batch_size=4, seed=5)
+
+
+@pytest.fixture(scope="module")
+def fitted(echoing, tmp_path_factory):
+    """The folder of its run."""
+    path, model, settings = echoing
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seq2seq.sampling.fitting.DRAWN", 4)
+        train(path, folder := tmp_path_factory.mktemp("fitted") / "run", model, settings, quiet=True)
+    return folder
+
+
+def test_sampling_is_fitted_at_the_end_of_a_training(echoing, fitted):
+    facts = read_weights(Run.open(fitted).weights)[2]
+    assert facts["cool"] == facts["fit"]["cool"] in facts["fit"]["cools"]
+    assert len(facts["fit"]["drawn"]) == len(facts["fit"]["distances"]) == len(facts["fit"]["cools"])
+    assert Generator.load(fitted).corpus.cool == facts["cool"]
+
+
+def test_a_fit_that_was_not_made_is_made_by_a_resumed_training(echoing, fitted, tmp_path, monkeypatch, capsys):
+    """None without samples, none where Ctrl-C ends it; then what a training that nobody interrupted has."""
+    path, model, settings = echoing
+    monkeypatch.setattr("seq2seq.sampling.fitting.DRAWN", 4)
+    folder, status = tmp_path / "run", Display.status
+    assert not train(path, folder, model, settings, samples=0)["interrupted"]
+    run = Run.open(folder)
+    unfitted = run.weights.read_bytes()
+    assert "fit" not in read_weights(run.weights)[2]
+
+    def interrupt_the_fit(self, text):
+        if text.startswith("sampling: "):
+            interrupt()
+        status(self, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Display, "status", interrupt_the_fit)
+        assert train(path, folder, resume=True)["interrupted"]
+    said = capsys.readouterr().out
+    assert "--resume continues" in said
+    assert "sampling: " not in said
+    assert run.weights.read_bytes() == unfitted
+    assert Generator.load(folder).corpus.cool is None
+    assert not train(path, folder, resume=True)["interrupted"]
+    assert capsys.readouterr().out.count("sampling: cool") == 1
+    assert run.weights.read_bytes() == Run.open(fitted).weights.read_bytes()
+
+
+def test_a_better_epoch_is_fitted_anew_and_another_is_not(echoing, fitted, tmp_path, monkeypatch):
+    path = echoing[0]
+    monkeypatch.setattr("seq2seq.sampling.fitting.DRAWN", 4)
+    shutil.copytree(fitted, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    weights = run.weights.read_bytes()
+    train(path, run.path, resume=True, quiet=True)
+    assert run.weights.read_bytes() == weights
+    train(path, run.path, resume=True, epochs=4, quiet=True)
+    assert run.history()[-1]["validation_nats_per_frame"] < run.history()[1]["validation_nats_per_frame"]
+    assert run.weights.read_bytes() != weights
+    assert "fit" in read_weights(run.weights)[2]
+
+
+def test_a_training_whose_sampling_cannot_be_fitted_is_complete(echoing, fitted, tmp_path, monkeypatch, capsys):
+    def fit_run(*_):
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr("seq2seq.sampling.fitting.fit_run", fit_run)
+    shutil.copytree(fitted, tmp_path / "run")
+    assert not train(echoing[0], tmp_path / "run", resume=True)["interrupted"]
+    assert "sampling keeps its defaults: the disk is full" in capsys.readouterr().out
