@@ -1,10 +1,11 @@
 """Train the documented recipes on the standard datasets and the sample pack, evaluate them, write docs/quality.md.
 
-    python -m quality --data ../shared/data/rolls [--seed N] [RECIPE …]
+    python -m quality --data ../shared/data/rolls [--seed N | --together 1,2,3] [RECIPE …]
 
 What a recipe has finished is kept in quality/results/RECIPE.json and not done again; a training that was
 interrupted goes on from its last epoch. The datasets and the runs lie in build/quality. Every recipe runs
-on one thread. With another seed than 0, which has to name its recipes, the result is RECIPE-seed-N.json.
+on one thread. With another seed than 0, which has to name its recipes, the result is RECIPE-seed-N.json; what
+several of these say together is scored with --together, and lies in quality/results/together.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "jsb-autoregressive-no-echo": {"epochs": 20},
     "musedata-autoregressive-no-echo": {"epochs": 7},
     "piano-midi-bernoulli": {"units": 48, "epochs": 5, "ema": 0.99, "dropout": 0.1},
-    "musedata-bernoulli": {"units": 48, "epochs": 3},
+    "musedata-bernoulli": {"units": 48, "epochs": 7},
+    "musedata-bernoulli-no-echo": {"epochs": 3},
     # Nothing but what the LSTM keeps of the past.
     "nottingham-autoregressive-no-memory": {"lags": ()},
     "nottingham-bernoulli-no-memory": {"lags": ()},
@@ -183,7 +185,7 @@ def run(name: str, recipe: dict[str, Any], data: Path) -> dict[str, Any]:
         before = Run.open(run_dir).facts
         resume = before["model"] == config.to_dict() and before["train"] == json.loads(json.dumps(vars(settings)))
     cpu = time.process_time()
-    done = train(path, run_dir, config, settings, resume=resume, overwrite=True)
+    done = train(path, run_dir, config, settings, resume=resume, overwrite=True, samples=0)
     if done["interrupted"]:
         raise click.Abort
     cpu = time.process_time() - cpu
@@ -219,6 +221,28 @@ def score(model: Any, dataset: Any) -> tuple[int, dict[str, Any]]:
     return hop, scores
 
 
+class Together:
+    """Several models of one configuration: the logit of each question is the mean of theirs."""
+
+    def __init__(self, models: list[Any]) -> None:
+        self.models, self.config = models, models[0].config
+
+    def predict_on_batch(self, inputs: dict[str, Any]) -> Any:
+        """Return the logits of the target frames."""
+        return sum(model.predict_on_batch(inputs) for model in self.models) / len(self.models)
+
+
+def together(name: str, recipe: dict[str, Any], seeds: list[int], data: Path) -> dict[str, Any]:
+    """Score what the runs of *seeds* say together, and return the result."""
+    import rollcore
+    from seq2seq.models.architectures import load_model
+    from seq2seq.run import Run
+
+    models = [load_model(Run.open(WORK / seeded(name, seed)).best_model) for seed in seeds]
+    hop, scores = score(Together(models), rollcore.open_dataset(dataset_of(recipe, data)))
+    return {"recipe": name, "seeds": seeds, "hop": hop, "scores": scores}
+
+
 def seeded(name: str, seed: int) -> str:
     """Return the name of a recipe's run with a seed."""
     return f"{name}-seed-{seed}" if seed else name
@@ -251,8 +275,9 @@ def score_voices(model: Any, dataset: Any, split: str, hop: int, outside: Any) -
     help="Folder of the .mat files; POP909 lies beside it in midi/pop909.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--together", "seeds", metavar="N,N", help="Score the runs of these seeds together.")
 @click.option("--report", is_flag=True, help="Only write docs/quality.md from the results there are.")
-def main(names: tuple[str, ...], data: str, seed: int, report: bool) -> None:
+def main(names: tuple[str, ...], data: str, seed: int, seeds: str | None, report: bool) -> None:
     """Run the recipes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
@@ -261,21 +286,24 @@ def main(names: tuple[str, ...], data: str, seed: int, report: bool) -> None:
     for name in names:
         if name not in known:
             raise click.UsageError(f"no recipe {name!r}: choose from {', '.join(known)}")
-    if seed and not names:
+    if (seed or seeds) and not names:
         raise click.UsageError("name the recipes")
     results = Path(__file__).parent / "results"
     for name in names or tuple(known):
-        path = results / f"{seeded(name, seed)}.json"
+        path = results / "together" / f"{name}.json" if seeds else results / f"{seeded(name, seed)}.json"
         if report or path.exists():
             continue
         print(f"== {path.stem}", flush=True)
         recipe = known[name]
-        recipe["train"]["seed"] = seed
         try:
-            result = run(seeded(name, seed), recipe, Path(data))
+            if seeds:
+                result = together(name, recipe, [int(number) for number in seeds.split(",")], Path(data))
+            else:
+                recipe["train"]["seed"] = seed
+                result = run(seeded(name, seed), recipe, Path(data))
         except RollcoreError as error:
             raise click.ClickException(f"{error}; --data names the folder of the .mat files") from error
-        results.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"   test: {result['scores']['test']['nats_per_frame']:.3f} nats a frame", flush=True)
         write_report(results, ROOT / "docs" / "quality.md")

@@ -94,7 +94,7 @@ def make(name: str, work: Path) -> None:
     if done is None:
         config = model_config(rollcore.open_dataset(data), **recipe["model"])
         resume = (run_dir / "last.keras").exists()
-        done = train(data, run_dir, config, TrainConfig(**recipe["train"]), resume=resume)
+        done = train(data, run_dir, config, TrainConfig(**recipe["train"]), resume=resume, samples=0)
         if done["interrupted"]:
             raise click.Abort
         (run_dir / "done.json").write_text(json.dumps({"parameters": done["parameters"]}))

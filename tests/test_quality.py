@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from quality.__main__ import recipes
+from quality.__main__ import Together, recipes
 from quality.cards import read_scores
 from quality.examples import EXAMPLES, command
 from quality.heldout import split_files
@@ -19,20 +21,32 @@ def test_the_page_is_that_of_the_results(tmp_path):
     assert (tmp_path / "quality.md").read_text() == (ROOT / "docs" / "quality.md").read_text()
 
 
-def test_trainings_of_other_seeds_have_a_mean_and_a_spread(tmp_path):
-    def keep(name, nats):
+def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
+    def keep(name, nats, **more):
         whole = json.loads((ROOT / "quality" / "results" / "jsb-autoregressive.json").read_text())
         whole["scores"]["test"]["nats_per_frame"] = nats
-        (tmp_path / name).write_text(json.dumps(whole))
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(whole | more))
 
     keep("jsb-autoregressive.json", 4.1)
     keep("jsb-autoregressive-seed-1.json", 4.2)
     keep("jsb-autoregressive-seed-2.json", 4.3)
     keep("jsb-autoregressive-no-echo.json", 9.9)
+    keep("together/jsb-autoregressive.json", 3.94, seeds=[1, 2])
     write_report(tmp_path, tmp_path / "quality.md")
     page = (tmp_path / "quality.md").read_text()
     assert "| ours, `tied`, mean over seeds | 4.200 ± 0.100 (3) | –" in page  # noqa: RUF001
-    assert "- JSB: misses the target by 0.15, after 7 CPU minutes of training." in page
+    assert "| ours, `tied`, together | 3.940 (2) | –" in page  # noqa: RUF001
+    assert "- JSB: misses the target by 0.15, after 7 CPU minutes of training; 2 trainings together meet it." in page
+
+
+def test_the_logits_of_models_together_are_the_mean():
+    def model(logit):
+        return SimpleNamespace(config="c", predict_on_batch=lambda inputs: np.full(2, logit + inputs["x"]))
+
+    both = Together([model(1.0), model(4.0)])
+    assert both.config == "c"
+    assert both.predict_on_batch({"x": 0.5}).tolist() == [3.0, 3.0]
 
 
 def test_recipes_without_a_memory_have_none():
