@@ -184,11 +184,15 @@ def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
     np.testing.assert_allclose(np.exp(-nats.astype(np.float64)).sum(), 1, atol=1e-5)
 
 
-def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch():
-    model = tiny("tied bernoulli", low=0, high=127, periods=())
-    model.features.place.assign(np.zeros(model.features.place.shape, np.float32))
-    bits = np.zeros((1, 9, 1, 128), np.uint8)
+@pytest.mark.parametrize("kind", ["tied bernoulli", "voices"])
+def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch(kind):
+    voiced = {"model": "tied", "planes": VOICES, "lags": (2,)} if kind == "voices" else {}
+    model = tiny(kind, low=0, high=127, periods=(), **voiced)
+    for features in model.features:
+        features.place.assign(np.zeros(features.place.shape, np.float32))
+    bits = np.zeros((1, 9, len(model.config.planes), 128), np.uint8)
     bits[:, :, 0, [60, 64, 67]] = 1
+    bits[:, :, 1:, [60, 67]] = 1
     _, inputs = window(model.config, n=1)
     inputs["valid"][:] = 1
     low = logits_of(model, inputs | {"rows": pack(bits)})
