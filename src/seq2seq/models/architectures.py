@@ -16,8 +16,9 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
 
 ``blog`` reads the input frames and predicts all target frames at once. The other two are
 conditional: target frame *t* is predicted from the true frames before it, and with the
-autoregressive head from the pitches below within it. Where voices have planes of their own, each voice of a frame has
-a head of its own, which is told what the voices before it play there; training draws the order of every window, so
+autoregressive head from the pitches below within it. Where voices have planes of their own, each voice has an encoder,
+a decoder and a head of its own, as wide as those of a model of that voice alone. All of them hear the past of all
+voices, and a head is told what the voices before it play in the frame; training draws the order of every window, so
 that each voice can be predicted from any others. `seq2seq.sampling.stepping` steps them frame by frame with the
 same weights; a decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
 are modelled, their logit is conditional on the pitch sounding.
@@ -153,8 +154,9 @@ class _Conditional(RollModel):
         if config.input_frames < 2:
             raise ConfigError(f"model {config.model} needs at least 2 input frames")
         self.heads: list[Any] = []
-        self.encoders = [_lstm_stack(name, config) for name in names_by_voice(config, "encoder")]
-        self.decoders = [_lstm_stack(name, config) for name in names_by_voice(config, "decoder")]
+        for part in ("encoder", "decoder"):
+            for name in names_by_voice(config, part):
+                setattr(self, name, _lstm_stack(name, config))
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
         self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
 
@@ -175,6 +177,10 @@ class _Conditional(RollModel):
         given = [ops.cast(ops.less(order, order[:, voice : voice + 1]), "float32") for voice in range(len(self.heads))]
         each = zip(self.heads, features, given, strict=True)
         return ops.concatenate([head(heard, previous, frame, known) for head, heard, known in each], axis=1)
+
+    def _by_voice(self, part: str) -> list[Any]:
+        """Return the *part* of each voice: attributes, by whose names Keras saves and finds weights."""
+        return [getattr(self, name) for name in names_by_voice(self.config, part)]
 
     def _order(self, inputs: Inputs) -> Any:
         """Return the order of the voices in every target frame, ``(n·s, voices)``, or None where there is one part."""
@@ -201,7 +207,7 @@ class _Conditional(RollModel):
 
 @register
 class Tied(_Conditional):
-    """One small LSTM shared by all pitches (after Johnson's tied parallel networks, 2017).
+    """One small LSTM shared by all pitches (after Johnson's tied parallel networks, 2017), for each voice.
 
     Pitches are folded into the batch. Each pitch reads the previous frame as seen from itself, so the
     model transposes what it learnt, but for a learned bias per pitch.
@@ -210,9 +216,8 @@ class Tied(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         sizes = config.units, config.reach, min(config.conv, config.units)
-        self.features = [
-            PitchFeatures(*sizes, config.voice_count, name=name) for name in names_by_voice(config, "features")
-        ]
+        for name in names_by_voice(config, "features"):
+            setattr(self, name, PitchFeatures(*sizes, config.voice_count, name=name))
         recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
         causal = config.head == "autoregressive"
         self.heads = [
@@ -229,7 +234,9 @@ class Tied(_Conditional):
         echo = self._echo(inputs["echo"][:, 1:], inputs["match"][:, 1:]) if config.echo else None
         recalled, likeness = self._recall(bits[:, :-1], echo)
         context, first, features = ops.concatenate([context, likeness], axis=-1), config.input_frames - 1, []
-        for voice, (encoder, decoder) in enumerate(zip(self.encoders, self.decoders, strict=True)):
+        for voice, (encoder, decoder) in enumerate(
+            zip(self._by_voice("encoder"), self._by_voice("decoder"), strict=True)
+        ):
             read = self._read(voice, bits[:, :-1], recalled, context)
             _, states = self._encode(encoder, read[:, :first], training)
             decoded = self.before_head(self._decode(decoder, read[:, first:], states, training), training=training)
@@ -272,7 +279,7 @@ class Tied(_Conditional):
             own = np.arange(recalled.shape[2], dtype="int32").reshape(-1, voices, 2)[:, voice]
             recalled = ops.take(recalled, own.ravel(), axis=2)
         heard = _by_frame(ops.concatenate([bits, recalled], axis=2))
-        read = self.features[voice](heard, ops.reshape(context, (-1, context.shape[-1])))
+        read = self._by_voice("features")[voice](heard, ops.reshape(context, (-1, context.shape[-1])))
         read = ops.transpose(ops.reshape(read, (-1, s, p, read.shape[-1])), (0, 2, 1, 3))
         return ops.reshape(read, (-1, s, read.shape[-1]))
 
@@ -315,10 +322,8 @@ class Seq2Seq(_Conditional):
             FrameHead(causal, voices=config.voice_count, voice=voice, name=name)
             for voice, name in enumerate(names_by_voice(config, "head"))
         ]
-        self.attentions = [
-            keras.layers.Attention(use_scale=True, name=name) if config.attention else None
-            for name in names_by_voice(config, "attention")
-        ]
+        for name in names_by_voice(config, "attention"):
+            setattr(self, name, keras.layers.Attention(use_scale=True, name=name) if config.attention else None)
         self.build()
 
     def _predict_part(self, inputs: Inputs, training: bool) -> Any:
@@ -327,7 +332,8 @@ class Seq2Seq(_Conditional):
         c, p = bits.shape[2:]
         context = self.context(inputs)
         read, first, features = self._read(bits[:, :-1], context), config.input_frames - 1, []
-        for encoder, decoder, attention in zip(self.encoders, self.decoders, self.attentions, strict=True):
+        parts = (self._by_voice(part) for part in ("encoder", "decoder", "attention"))
+        for encoder, decoder, attention in zip(*parts, strict=True):
             encoded, states = self._encode(encoder, read[:, :first], training)
             decoded = self._decode(decoder, read[:, first:], states, training)
             decoded = self.before_head(decoded, training=training)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+from zipfile import ZipFile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -27,6 +30,7 @@ KINDS = {
 }
 CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
 VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
+FEATURES = ["context", "harmony", "neighbours", "vars"]
 VOICED = {
     "seq2seq": {"model": "seq2seq", "planes": VOICES},
     "tied": {"model": "tied", "planes": VOICES, "lags": (2,), "echo": 64},
@@ -188,7 +192,7 @@ def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
 def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch(kind):
     voiced = {"model": "tied", "planes": VOICES, "lags": (2,)} if kind == "voices" else {}
     model = tiny(kind, low=0, high=127, periods=(), **voiced)
-    for features in model.features:
+    for features in [model.features_0, model.features_1] if kind == "voices" else [model.features]:
         features.place.assign(np.zeros(features.place.shape, np.float32))
     bits = np.zeros((1, 9, len(model.config.planes), 128), np.uint8)
     bits[:, :, 0, [60, 64, 67]] = 1
@@ -204,15 +208,31 @@ def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitc
     np.testing.assert_array_equal(told, octave)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "voices of seq2seq", "voices of tied"])
 def test_a_model_is_one_file_that_loads_in_safe_mode(kind, tmp_path):
-    model = tiny(kind)
+    model = tiny(kind, **VOICED.get(kind.removeprefix("voices of "), {}) if kind.startswith("voices") else {})
     _, inputs = window(model.config)
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     assert loaded.config == model.config
     np.testing.assert_array_equal(logits_of(loaded, inputs), logits_of(model, inputs))
     assert_cudnn_eligible(loaded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("tied echo", {"encoder": ["lstm", "lstm_1"], "decoder": ["lstm", "lstm_1"], "features": FEATURES}),
+        (
+            "seq2seq bernoulli attention",
+            {"encoder": ["lstm", "lstm_1"], "decoder": ["lstm", "lstm_1"], "attention": ["vars"]},
+        ),
+    ],
+)
+def test_weights_of_one_voice_lie_where_keras_looked_for_them_before(kind, parts, tmp_path):
+    tiny(kind).save(tmp_path / "model.keras")
+    with ZipFile(tmp_path / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        assert {name: sorted(file[name]) for name in parts} == parts
 
 
 def test_every_lstm_is_looked_at():
