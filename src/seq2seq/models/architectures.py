@@ -325,6 +325,18 @@ class Seq2Seq(_Conditional):
         for name in names_by_voice(config, "attention"):
             setattr(self, name, keras.layers.Attention(use_scale=True, name=name) if config.attention else None)
         self.build()
+        if config.voice_count > 1:
+            self._begin_alone()
+
+    def _begin_alone(self) -> None:
+        """Let no voice hear the planes of another at first: what it hears at random would have to be unlearnt."""
+        every, own = len(self.config.planes) * self.config.pitches, 2 * self.config.pitches
+        for part in ("encoder", "decoder"):
+            for voice, (first, *_) in enumerate(self._by_voice(part)):
+                kernel = np.array(ops.convert_to_numpy(first.cell.kernel))
+                of_voice = np.arange(every) // own == voice
+                kernel[:every][~of_voice] = 0
+                first.cell.kernel.assign(kernel)
 
     def _predict_part(self, inputs: Inputs, training: bool) -> Any:
         config = self.config

@@ -169,6 +169,20 @@ def test_a_voice_hears_those_before_it_in_the_order_and_no_other(kind, first):
         assert (after[:, planes, 60 - 39 :] != before[:, planes, 60 - 39 :]).any()
 
 
+def test_a_voice_of_seq2seq_begins_as_if_it_were_alone():
+    fields = {"low": 40, "high": 75, "input_frames": 5, "target_frames": 4, "units": 8}
+    model = build_model(ModelConfig(**fields, **VOICED["seq2seq"]))
+    bits, inputs = window(model.config)
+    before = logits_of(model, inputs)
+    for voice in (0, 1):
+        changed = bits.copy()
+        changed[:, :, 2 - 2 * voice : 4 - 2 * voice, 40:76] ^= 1
+        after = logits_of(model, inputs | {"rows": pack(changed)})
+        own = slice(2 * voice, 2 * voice + 2)
+        np.testing.assert_array_equal(after[:, :, own], before[:, :, own])
+        assert (after != before).any()
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
 @pytest.mark.parametrize("kind", VOICED)
 def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
