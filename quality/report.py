@@ -225,10 +225,8 @@ def _voices(found: dict[str, Any]) -> str:
     wanted = [f"pop909-{voices}-{model}" for model in ("tied", "seq2seq") for voices in ("melody-piano", *VOICES)]
     missing = [f"`{name}`" for name in wanted if name not in found]
     note = f"\nA voice is likelier given the other than alone in {likelier} of {compared} rows. The model of both has\n"
-    note += (
-        "for each voice as many units as the model of that voice alone: it is as large as the two of them together,\n"
-    )
-    note += "and what its voices are told of each other comes on top.\n\n"
+    note += "for each voice as many units as the model of that voice alone. It is larger than the two together: each\n"
+    note += "voice hears the other, too, and both have the range of pitches of all notes.\n\n"
     sizes = []
     for model, name in itertools.product(("tied", "seq2seq"), (*VOICES, "melody-piano")):
         result = found.get(f"pop909-{name}-{model}")
