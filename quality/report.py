@@ -222,9 +222,9 @@ def _voices(found: dict[str, Any]) -> str:
     """Compare each voice of POP909 alone and beside the other."""
     text = (
         "Melody and piano of POP909 (160 files, sixteenths, aligned): one model of both voices, and one of each\n"
-        "alone, trained alike on the same frames. Nats of the voice a frame, over the frames up to its last note.\n"
-        "Within a frame, the model of both predicts the voices in either order: the first is given the past of both\n"
-        "voices, the second the other voice's frame as well. One seed.\n\n"
+        "alone, trained alike on the same frames, with as many updates. Nats of the voice a frame, over the frames up\n"
+        "to its last note. Within a frame, the model of both predicts the voices in either order: the first is given\n"
+        "the past of both voices, the second the other voice's frame as well. One seed.\n\n"
     )
     rows, likelier, compared = [], 0, 0
     for model, name in itertools.product(("tied", "seq2seq"), VOICES):
@@ -238,8 +238,17 @@ def _voices(found: dict[str, Any]) -> str:
                 likelier += both["last"] < alone_nats
     wanted = [f"pop909-{voices}-{model}" for model in ("tied", "seq2seq") for voices in ("melody-piano", *VOICES)]
     missing = [f"`{name}`" for name in wanted if name not in found]
-    note = f"\nA voice is likelier given the other than alone in {likelier} of {compared} rows. The model of both\n"
-    note += "has as many units and updates for two voices as the others have for one.\n"
+    note = f"\nA voice is likelier given the other than alone in {likelier} of {compared} rows. The model of both has\n"
+    note += "for each voice as many units as the model of that voice alone. It is larger than the two together: each\n"
+    note += "voice hears the other, too, and both have the range of pitches of all notes.\n\n"
+    sizes = []
+    for model, name in itertools.product(("tied", "seq2seq"), (*VOICES, "melody-piano")):
+        result = found.get(f"pop909-{name}-{model}")
+        if result:
+            label = "both" if name == "melody-piano" else f"{name} alone"
+            minutes = "–" if (spent := result["cpu_minutes"]) is None else f"{spent:.1f}"  # noqa: RUF001
+            sizes.append([f"{label}, `{model}`", f"{result['parameters']:,}", result["epochs"], minutes])
+    note += _markdown(["", "parameters", "epochs", "CPU minutes"], sizes)
     note += "\n" + "\n".join(["Not run:\n", *(f"- {name}" for name in missing)]) + "\n" if missing else ""
     return text + _markdown(["", "alone", "given the other's past", "given its frame, too"], rows) + note
 

@@ -136,16 +136,18 @@ def pitch_features(frame, voices, context, neighbours, harmony, place):
     for p in range(pitches):
         for voice in range(voices):
             for q in np.flatnonzero(frame[2 * voice]):
-                found[p] = found[p] + harmony[(int(q) - p) % 12]
+                found[p] = found[p] + harmony[12 * voice + (int(q) - p) % 12]
     return np.maximum(found, 0)
 
 
-def recalled(window, now, lags):
-    """What is heard before frame *now* of a window ``(s, c, p)``, and how alike it was a lag before."""
+def recalled(window, voices, now, lags):
+    """What is heard before frame *now* of a window ``(s, c, p)``, and how alike it was a lag before, by voice."""
     silence = np.zeros_like(window[0])
     heard, likeness = [window[now - 1]], []
     for lag in lags:
         heard.append(window[now - lag] if now >= lag else silence)
-        before, other = window[now - 1, ::2], window[now - 1 - lag, ::2] if now > lag else silence[::2]
-        likeness.append((before & other).sum() / max((before | other).sum(), 1))
+        for voice in range(voices):
+            before = window[now - 1, 2 * voice]
+            other = window[now - 1 - lag, 2 * voice] if now > lag else silence[0]
+            likeness.append((before & other).sum() / max((before | other).sum(), 1))
     return np.concatenate(heard), likeness

@@ -34,13 +34,13 @@ KINDS = {
 }
 
 
-def tiny(spread=0.3, **changes):
+def tiny(spread=0.3, seed=3, **changes):
     """A small model with every weight disturbed, so that no zero or one hides a mistake."""
     fields = {"low": 30, "high": 85, "input_frames": 6, "target_frames": 5, "units": 8, "reach": 5}
     config = ModelConfig(**(fields | {"periods": (4, 3, 16)} | changes))
     keras.utils.set_random_seed(3)
     model = build_model(config)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     for weight in model.weights:
         if weight.dtype == "float32" and "variance" not in weight.path:
             value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(weight))

@@ -16,8 +16,9 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
 
 ``blog`` reads the input frames and predicts all target frames at once. The other two are
 conditional: target frame *t* is predicted from the true frames before it, and with the
-autoregressive head from the pitches below within it. Where voices have planes of their own, each voice of a frame has
-a head of its own, which is told what the voices before it play there; training draws the order of every window, so
+autoregressive head from the pitches below within it. Where voices have planes of their own, each voice has an encoder,
+a decoder and a head of its own, as wide as those of a model of that voice alone. All of them hear the past of all
+voices, and a head is told what the voices before it play in the frame; training draws the order of every window, so
 that each voice can be predicted from any others. `seq2seq.sampling.stepping` steps them frame by frame with the
 same weights; a decoder may be stepped beyond the length it was trained on: it carries its states on. Where onsets
 are modelled, their logit is conditional on the pitch sounding.
@@ -52,7 +53,7 @@ from seq2seq.models.layers import (
 )
 from seq2seq.models.recurrence import LSTM
 from seq2seq.models.schedule import Schedule  # noqa: F401  # Keras finds it by name in a saved optimizer
-from seq2seq.models.weights import head_names
+from seq2seq.models.weights import names_by_voice
 
 Inputs = dict[str, Any]
 
@@ -153,8 +154,9 @@ class _Conditional(RollModel):
         if config.input_frames < 2:
             raise ConfigError(f"model {config.model} needs at least 2 input frames")
         self.heads: list[Any] = []
-        self.encoder = _lstm_stack("encoder", config)
-        self.decoder = _lstm_stack("decoder", config)
+        for part in ("encoder", "decoder"):
+            for name in names_by_voice(config, part):
+                setattr(self, name, _lstm_stack(name, config))
         self.between = keras.layers.SpatialDropout1D(config.dropout, name="between")
         self.before_head = keras.layers.SpatialDropout1D(config.head_dropout, name="before_head")
 
@@ -165,30 +167,36 @@ class _Conditional(RollModel):
         """Return the logits of the target frames, each from the true frames before it."""
         raise NotImplementedError
 
-    def _score(self, features: Any, previous: Any, frame: Any, order: Any) -> Any:
-        """Return the logits ``(n, c, p)`` of frames, each voice given those before it in *order* ``(n, voices)``."""
+    def _score(self, features: list[Any], previous: Any, frame: Any, order: Any) -> Any:
+        """Return the logits ``(n, c, p)`` of frames, each voice given those before it in *order* ``(n, voices)``.
+
+        *features* are those of each voice.
+        """
         if order is None:
-            return self.heads[0](features, previous, frame)
+            return self.heads[0](features[0], previous, frame)
         given = [ops.cast(ops.less(order, order[:, voice : voice + 1]), "float32") for voice in range(len(self.heads))]
-        return ops.concatenate(
-            [head(features, previous, frame, known) for head, known in zip(self.heads, given, strict=True)], axis=1
-        )
+        each = zip(self.heads, features, given, strict=True)
+        return ops.concatenate([head(heard, previous, frame, known) for head, heard, known in each], axis=1)
+
+    def _by_voice(self, part: str) -> list[Any]:
+        """Return the *part* of each voice: attributes, by whose names Keras saves and finds weights."""
+        return [getattr(self, name) for name in names_by_voice(self.config, part)]
 
     def _order(self, inputs: Inputs) -> Any:
         """Return the order of the voices in every target frame, ``(n·s, voices)``, or None where there is one part."""
         return ops.repeat(inputs["order"], self.config.target_frames, axis=0) if self.config.voice_count > 1 else None
 
-    def _encode(self, features: Any, training: bool) -> tuple[Any, list[Any]]:
-        """Return the outputs of the encoder and the states it leaves: h and c of each layer."""
+    def _encode(self, encoder: list[Any], features: Any, training: bool) -> tuple[Any, list[Any]]:
+        """Return the outputs of an encoder and the states it leaves: h and c of each layer."""
         states: list[Any] = []
-        for layer in self.encoder:
+        for layer in encoder:
             features, *state = layer(self.between(features, training=training), training=training)
             states += state
         return features, states
 
-    def _decode(self, features: Any, states: list[Any], training: bool) -> Any:
-        """Return the outputs of the decoder over a sequence, started from *states*."""
-        for i, layer in enumerate(self.decoder):
+    def _decode(self, decoder: list[Any], features: Any, states: list[Any], training: bool) -> Any:
+        """Return the outputs of a decoder over a sequence, started from *states*."""
+        for i, layer in enumerate(decoder):
             features = layer(
                 self.between(features, training=training),
                 initial_state=states[2 * i : 2 * i + 2],
@@ -199,7 +207,7 @@ class _Conditional(RollModel):
 
 @register
 class Tied(_Conditional):
-    """One small LSTM shared by all pitches (after Johnson's tied parallel networks, 2017).
+    """One small LSTM shared by all pitches (after Johnson's tied parallel networks, 2017), for each voice.
 
     Pitches are folded into the batch. Each pitch reads the previous frame as seen from itself, so the
     model transposes what it learnt, but for a learned bias per pitch.
@@ -208,12 +216,13 @@ class Tied(_Conditional):
     def __init__(self, config: ModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         sizes = config.units, config.reach, min(config.conv, config.units)
-        self.features = PitchFeatures(*sizes, config.voice_count, name="features")
+        for name in names_by_voice(config, "features"):
+            setattr(self, name, PitchFeatures(*sizes, config.voice_count, name=name))
         recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
         causal = config.head == "autoregressive"
         self.heads = [
             PitchHead(*sizes, causal, recalled, voices=config.voice_count, voice=voice, name=name)
-            for voice, name in enumerate(head_names(config))
+            for voice, name in enumerate(names_by_voice(config, "head"))
         ]
         self.build()
 
@@ -224,12 +233,15 @@ class Tied(_Conditional):
         context = self.context(inputs)
         echo = self._echo(inputs["echo"][:, 1:], inputs["match"][:, 1:]) if config.echo else None
         recalled, likeness = self._recall(bits[:, :-1], echo)
-        read = self._read(bits[:, :-1], recalled, ops.concatenate([context, likeness], axis=-1))
-        first = config.input_frames - 1
-        _, states = self._encode(read[:, :first], training)
-        decoded = self.before_head(self._decode(read[:, first:], states, training), training=training)
-        decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
-        features = self._join(decoded, _by_frame(recalled[:, first:]))
+        context, first, features = ops.concatenate([context, likeness], axis=-1), config.input_frames - 1, []
+        for voice, (encoder, decoder) in enumerate(
+            zip(self._by_voice("encoder"), self._by_voice("decoder"), strict=True)
+        ):
+            read = self._read(voice, bits[:, :-1], recalled, context)
+            _, states = self._encode(encoder, read[:, :first], training)
+            decoded = self.before_head(self._decode(decoder, read[:, first:], states, training), training=training)
+            decoded = ops.concatenate([_unfold(decoded, p), _unfold(read[:, first:], p)], axis=-1)
+            features.append(self._join(decoded, _by_frame(recalled[:, first:])))
         previous, frame = _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :])
         logits = self._score(features, previous, frame, self._order(inputs))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
@@ -243,7 +255,7 @@ class Tied(_Conditional):
     def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
         """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``, then its echo.
 
-        The second of the pair, ``(n, s, k)``, says for each lag how like the last frame and its own lag are:
+        The second of the pair, ``(n, s, k)``, says for each lag and voice how like the last frame and its own lag are:
         whether the music has been repeating itself; then how long the echo's run is.
         """
         s = bits.shape[1]
@@ -251,17 +263,23 @@ class Tied(_Conditional):
         for lag in self.config.lags:
             past = ops.pad(bits, ((0, 0), (lag, 0), (0, 0), (0, 0)))
             recalled.append(past[:, 1 : s + 1])
-            likeness.append(_likeness(bits, past[:, :s]))
+            likeness.append(_likeness(bits, past[:, :s], self.config.voice_count))
         if echo is not None:
             recalled.append(echo[0])
             likeness.append(echo[1])
         return ops.concatenate(recalled, axis=2), ops.concatenate(likeness, axis=-1)
 
-    def _read(self, bits: Any, recalled: Any, context: Any) -> Any:
-        """Return the features ``(n·p, s, units)`` of frames ``(n, s, c, p)`` in contexts ``(n, s, k)``."""
+    def _read(self, voice: int, bits: Any, recalled: Any, context: Any) -> Any:
+        """Return a voice's features ``(n·p, s, units)`` of frames ``(n, s, c, p)`` in contexts ``(n, s, k)``.
+
+        A voice hears the last frame of all, and what is recalled of itself.
+        """
         _, s, _, p = bits.shape
+        if (voices := self.config.voice_count) > 1:
+            own = np.arange(recalled.shape[2], dtype="int32").reshape(-1, voices, 2)[:, voice]
+            recalled = ops.take(recalled, own.ravel(), axis=2)
         heard = _by_frame(ops.concatenate([bits, recalled], axis=2))
-        read = self.features(heard, ops.reshape(context, (-1, context.shape[-1])))
+        read = self._by_voice("features")[voice](heard, ops.reshape(context, (-1, context.shape[-1])))
         read = ops.transpose(ops.reshape(read, (-1, s, p, read.shape[-1])), (0, 2, 1, 3))
         return ops.reshape(read, (-1, s, read.shape[-1]))
 
@@ -282,13 +300,12 @@ def _unfold(folded: Any, pitches: int) -> Any:
     return ops.reshape(frames, (-1, pitches, k))
 
 
-def _likeness(frame: Any, other: Any) -> Any:
-    """Return, ``(…, 1)``, the share of the notes sounding in either frame ``(…, c, p)`` that sound in both."""
-    if frame.shape[-2] > 1:
-        frame, other = frame[..., ::2, :], other[..., ::2, :]
-    both = ops.sum(frame * other, axis=(-2, -1))
-    either = ops.sum(ops.maximum(frame, other), axis=(-2, -1))
-    return (both / ops.maximum(either, 1.0))[..., None]
+def _likeness(frame: Any, other: Any, voices: int) -> Any:
+    """Return ``(…, voices)``: of a voice's notes sounding in either frame ``(…, c, p)``, the share sounding in both."""
+    frame, other = frame[..., : 2 * voices : 2, :], other[..., : 2 * voices : 2, :]
+    both = ops.sum(frame * other, axis=-1)
+    either = ops.sum(ops.maximum(frame, other), axis=-1)
+    return both / ops.maximum(either, 1.0)
 
 
 @register
@@ -303,25 +320,39 @@ class Seq2Seq(_Conditional):
         causal = config.head == "autoregressive"
         self.heads = [
             FrameHead(causal, voices=config.voice_count, voice=voice, name=name)
-            for voice, name in enumerate(head_names(config))
+            for voice, name in enumerate(names_by_voice(config, "head"))
         ]
-        self.attention: Any = keras.layers.Attention(use_scale=True, name="attention") if config.attention else None
+        for name in names_by_voice(config, "attention"):
+            setattr(self, name, keras.layers.Attention(use_scale=True, name=name) if config.attention else None)
         self.build()
+        if config.voice_count > 1:
+            self._begin_alone()
+
+    def _begin_alone(self) -> None:
+        """Let no voice hear the planes of another at first: what it hears at random would have to be unlearnt."""
+        every, own = len(self.config.planes) * self.config.pitches, 2 * self.config.pitches
+        for part in ("encoder", "decoder"):
+            for voice, (first, *_) in enumerate(self._by_voice(part)):
+                kernel = np.array(ops.convert_to_numpy(first.cell.kernel))
+                of_voice = np.arange(every) // own == voice
+                kernel[:every][~of_voice] = 0
+                first.cell.kernel.assign(kernel)
 
     def _predict_part(self, inputs: Inputs, training: bool) -> Any:
         config = self.config
         bits = self.unpack(inputs["rows"])
         c, p = bits.shape[2:]
         context = self.context(inputs)
-        read = self._read(bits[:, :-1], context)
-        encoded, states = self._encode(read[:, : config.input_frames - 1], training)
-        decoded = self._decode(read[:, config.input_frames - 1 :], states, training)
-        decoded = self.before_head(decoded, training=training)
-        if self.attention is not None:
-            decoded = self._attend(decoded, encoded, inputs["valid"][:, : config.input_frames - 1])
-        first = config.input_frames
-        features = ops.reshape(decoded, (-1, decoded.shape[-1]))
-        previous, frame = _by_frame(bits[:, first - 1 : -1]), _by_frame(bits[:, first:])
+        read, first, features = self._read(bits[:, :-1], context), config.input_frames - 1, []
+        parts = (self._by_voice(part) for part in ("encoder", "decoder", "attention"))
+        for encoder, decoder, attention in zip(*parts, strict=True):
+            encoded, states = self._encode(encoder, read[:, :first], training)
+            decoded = self._decode(decoder, read[:, first:], states, training)
+            decoded = self.before_head(decoded, training=training)
+            if attention is not None:
+                decoded = self._attend(attention, decoded, encoded, inputs["valid"][:, :first])
+            features.append(ops.reshape(decoded, (-1, decoded.shape[-1])))
+        previous, frame = _by_frame(bits[:, first:-1]), _by_frame(bits[:, first + 1 :])
         logits = self._score(features, previous, frame, self._order(inputs))
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
@@ -329,9 +360,9 @@ class Seq2Seq(_Conditional):
         _, s, c, p = bits.shape
         return ops.concatenate([ops.reshape(bits, (-1, s, c * p)), context], axis=-1)
 
-    def _attend(self, decoded: Any, encoded: Any, valid: Any) -> Any:
+    def _attend(self, attention: Any, decoded: Any, encoded: Any, valid: Any) -> Any:
         # The mask hides padding from the attention alone: no LSTM ever sees it.
-        found = self.attention([decoded, encoded], mask=[None, ops.cast(valid, "bool")])
+        found = attention([decoded, encoded], mask=[None, ops.cast(valid, "bool")])
         return ops.concatenate([decoded, found], axis=-1)
 
 

@@ -87,11 +87,9 @@ class Clock(keras.layers.Layer):
 class PitchFeatures(keras.layers.Layer):
     """What each pitch hears of one frame: the frame as seen from that pitch, and the frame's context.
 
-    The histogram counts the notes of all *voices*, whose planes come first in the frame.
-
     Translation-equivariant but for a learned bias per pitch: a convolution over the neighbouring
-    pitches and a pitch-class histogram that starts at the pitch itself. The convolution, most of the arithmetic,
-    speaks to the first *conv* of the units.
+    pitches and, for each of the *voices*, whose planes come first in the frame, a pitch-class histogram that starts at
+    the pitch itself. The convolution, most of the arithmetic, speaks to the first *conv* of the units.
 
     Inputs are *frame* ``(n, c, p)`` and *context* ``(n, k)`` (beat position, shift, validity); the output
     is ``(n, p, units)``.
@@ -108,25 +106,15 @@ class PitchFeatures(keras.layers.Layer):
         """Create the weights from the shapes of *frame* and *context*."""
         _, planes, pitches = frame_shape
         self.neighbours.build((None, pitches, planes))
-        self.harmony.build((None, pitches, 12))
+        self.harmony.build((None, pitches, 12 * self.voices))
         self.context.build(context_shape)
         self.place = self.add_weight(name="place", shape=(pitches, self.units), initializer="zeros")
-        pitch = np.arange(pitches)
-        self._one_hot = (pitch[:, None] % 12 == np.arange(12)).astype("float32")
-        # Entry (c, q) says how many semitones pitch class c lies above pitch class q.
-        self._above = ((np.arange(12)[:, None] - np.arange(12)) % 12).astype("int32")
 
     def call(self, frame: Any, context: Any) -> Any:
         """Return the features of every pitch."""
-        pitches, units = frame.shape[-1], self.units
-        # The harmony is the same for all pitches of a class: it is worked out for twelve of them, then spread.
-        sounding = frame[:, 0]
-        for voice in range(1, self.voices):
-            sounding = sounding + frame[:, 2 * voice]
-        classes = ops.matmul(sounding, ops.cast(self._one_hot, self.compute_dtype))
-        kernel = ops.reshape(ops.take(self.harmony.kernel, self._above, axis=0), (12, 12 * units))
-        harmony = ops.reshape(ops.matmul(classes, kernel), (-1, 12, units)) + self.context(context)[:, None]
-        rest = ops.tile(harmony, (1, -(-pitches // 12), 1))[:, :pitches] + self.place
+        pitches = frame.shape[-1]
+        harmony = _by_class(frame[:, : 2 * self.voices : 2], self.harmony.kernel) + self.context(context)[:, None]
+        rest = _spread_classes(harmony, pitches) + self.place
         near = self.neighbours(ops.transpose(frame, (0, 2, 1)))
         return ops.relu(_add_to_first(rest, near))
 
@@ -143,7 +131,9 @@ class PitchHead(keras.layers.Layer):
     A pitch sees its own features, a convolution over its neighbours' features, and the previous frame
     around it. If *causal*, it sees the pitches below it in the frame itself, too: which sound, how that
     differs from the previous frame, and what the features of those below say; never itself or one above.
-    That is of its own voice. Of other *voices* it sees those that come before its own, all their pitches.
+    That is of its own voice. Of other *voices* it sees those that come before its own, all their pitches: around it,
+    by pitch class as seen from it, how many sound and are struck, and how many of those sounded or were struck in the
+    frames of the past. These weights begin at zero, so that a voice is first learnt as if it were alone.
 
     Inputs are *features* ``(n, p, k)``, *previous* and *frame* ``(n, c, p)``, and with several voices *given*
     ``(n, voices)``: 1 for those that come before this one. The output is logits ``(n, c, p)`` of the planes of *voice*.
@@ -178,8 +168,10 @@ class PitchHead(keras.layers.Layer):
             self.below = conv1d(48, name="below")
             self.counts = keras.layers.Dense(conv, use_bias=False, name="counts")
             if voices > 1:
-                self.given = conv1d(2 * reach + 1, padding="same", name="given")
-                self.known = keras.layers.Dense(conv, use_bias=False, name="known")
+                unheard: dict[str, Any] = {"use_bias": False, "kernel_initializer": "zeros"}
+                self.given = keras.layers.Conv1D(conv, 2 * reach + 1, padding="same", **unheard, name="given")
+                self.chord = keras.layers.Dense(units, **unheard, name="chord")
+                self.known = keras.layers.Dense(units, **unheard, name="known")
 
     def build(
         self, features_shape: Shape, previous_shape: Shape, frame_shape: Shape, given_shape: Shape | None = None
@@ -199,13 +191,14 @@ class PitchHead(keras.layers.Layer):
             self.counts.build((None, pitches, 4 + 3 * self.recalled // every))
             if self.voices > 1:
                 self.given.build((None, pitches, every))
-                self.known.build((None, self.voices))
+                self.chord.build((None, 12 * every))
+                self.known.build((None, self.voices + 3 * every + 2 * self.recalled))
         self.logit = keras.layers.Dense(planes, bias_initializer=keras.initializers.Constant(-2.5), name="logit")
         self.logit.build((None, pitches, self.units))
 
     def call(self, features: Any, previous: Any, frame: Any, given: Any = None) -> Any:
         """Return the logits of the frame."""
-        before = ops.transpose(previous, (0, 2, 1))
+        before, own = ops.transpose(previous, (0, 2, 1)), self.own(features)
         near = self.around(before) + self.spread(ops.relu(self.narrow(features)))
         if self.causal:
             every = frame.shape[1]
@@ -213,8 +206,11 @@ class PitchHead(keras.layers.Layer):
             first = self.voice * planes
             now = ops.transpose(frame, (0, 2, 1))
             if given is not None:
-                other = self.given(now * ops.repeat(given, planes, axis=-1)[:, None])
-                near = near + other + self.known(given)[:, None]
+                other = frame * ops.repeat(given, planes, axis=-1)[..., None]
+                near = near + self.given(ops.transpose(other, (0, 2, 1)))
+                past = ops.concatenate([before, features[..., features.shape[-1] - self.recalled :]], axis=-1)
+                known = self.known(ops.concatenate([given, _agreement(other, past, given)], axis=-1))
+                own = own + _spread_classes(_by_class(other, self.chord.kernel) + known[:, None], frame.shape[-1])
             now, before = now[..., first : first + planes], before[..., first : first + planes]
             sounding, width = now[..., :1], features.shape[-1]
             held = sounding * before[..., :1]
@@ -229,7 +225,7 @@ class PitchHead(keras.layers.Layer):
             under = ops.cumsum(counted, axis=1) - counted
             above = ops.sum(past, axis=1, keepdims=True) - under[..., 1 : 1 + past.shape[-1]]
             near = near + self.counts(0.25 * ops.concatenate([under, above], axis=-1))
-        hidden = ops.relu(_add_to_first(self.own(features), near))
+        hidden = ops.relu(_add_to_first(own, near))
         return ops.transpose(self.logit(self.hidden(hidden)), (0, 2, 1))
 
     def get_config(self) -> dict[str, Any]:
@@ -238,10 +234,47 @@ class PitchHead(keras.layers.Layer):
         return {**super().get_config(), **sizes, "causal": self.causal, "voices": self.voices, "voice": self.voice}
 
 
+def _by_class(planes: Any, kernel: Any) -> Any:
+    """Return ``(n, 12, units)``: what a pitch of each class hears of the pitch classes of *planes* ``(n, c, p)``.
+
+    The first class is that of the lowest pitch. *kernel* ``(12 * c, units)`` goes by plane, then by interval above the
+    pitch.
+    """
+    _, count, pitches = planes.shape
+    one_hot = (np.arange(pitches)[:, None] % 12 == np.arange(12)).astype("float32")
+    # Entry (c, q) says how many semitones pitch class c lies above pitch class q.
+    above = ((np.arange(12)[:, None] - np.arange(12)) % 12).astype("int32")
+    classes = ops.reshape(ops.matmul(planes, ops.cast(one_hot, planes.dtype)), (-1, 12 * count))
+    every = (12 * np.arange(count, dtype="int32")[:, None, None] + above).reshape(12 * count, 12)
+    kernel = ops.reshape(ops.take(kernel, every, axis=0), (12 * count, -1))
+    return ops.reshape(ops.matmul(classes, kernel), (-1, 12, kernel.shape[-1] // 12))
+
+
+def _spread_classes(classes: Any, pitches: int) -> Any:
+    """Return ``(n, p, units)`` of what a pitch of each class hears, ``(n, 12, units)``."""
+    return ops.tile(classes, (1, -(-pitches // 12), 1))[:, :pitches]
+
+
 def _add_to_first(units: Any, some: Any) -> Any:
     """Return *units* ``(…, k)`` with *some* ``(…, j)`` added to the first j of them."""
     fill = units.shape[-1] - some.shape[-1]
     return units + ops.pad(some, [(0, 0)] * (len(some.shape) - 1) + [(0, fill)])
+
+
+def _agreement(frame: Any, past: Any, given: Any) -> Any:
+    """Return ``(n, c + 2 * k * c)``: how *frame* ``(n, c, p)`` agrees with the k frames of *past* ``(n, p, k * c)``.
+
+    That is, for each plane, how many pitches it has; how many it has in common with each frame of the past; and how
+    many only one of the two has. All are counted in quarters, and are 0 for the voices that are not *given*.
+    """
+    planes, pitches = frame.shape[1:]
+    k = past.shape[-1] // planes
+    past = ops.reshape(ops.transpose(past, (0, 2, 1)), (-1, k, planes, pitches))
+    now, then = ops.sum(frame, axis=-1), ops.sum(past, axis=-1)
+    both = ops.sum(past * frame[:, None], axis=-1)
+    differ = (now[:, None] + then - 2 * both) * ops.repeat(given, planes // given.shape[-1], axis=-1)[:, None]
+    both, differ = (ops.reshape(count, (-1, k * planes)) for count in (both, differ))
+    return 0.25 * ops.concatenate([now, both, differ], axis=-1)
 
 
 @register
@@ -254,7 +287,7 @@ class FrameHead(keras.layers.Layer):
 
     Inputs are *features* ``(n, k)``, *previous* and *frame* ``(n, c, p)`` (*previous* is not used), and with several
     *voices* *given* ``(n, voices)``: 1 for those that come before this one. The output is logits ``(n, c, p)`` of the
-    planes of *voice*.
+    planes of *voice*. The weights of what is given begin at zero, so that a voice is first learnt as if it were alone.
     """
 
     PER_PITCH = 8  # hidden units that belong to each pitch of the masked layer
@@ -284,9 +317,10 @@ class FrameHead(keras.layers.Layer):
             self._inward = np.tile(pitch[:, None] < owner, (planes, 1)).astype("float32")
             self._outward = np.tile(owner[:, None] <= pitch, (1, planes)).astype("float32")
             if self.voices > 1:
-                self.given = keras.layers.Dense(hidden, use_bias=False, name="given")
+                unheard: dict[str, Any] = {"use_bias": False, "kernel_initializer": "zeros"}
+                self.given = keras.layers.Dense(hidden, **unheard, name="given")
                 self.given.build((None, every * pitches))
-                self.known = keras.layers.Dense(hidden, use_bias=False, name="known")
+                self.known = keras.layers.Dense(hidden, **unheard, name="known")
                 self.known.build((None, self.voices))
         self._shape = (-1, planes, pitches)
 

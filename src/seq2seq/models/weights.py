@@ -154,9 +154,10 @@ def _lstm(name: str, inputs: int, units: int) -> Iterator[tuple[str, tuple[int, 
 
 
 def _stacks(config: ModelConfig, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for stack in ("encoder", "decoder"):
-        for layer in range(config.layers):
-            yield from _lstm(f"{stack}_{layer}", config.units if layer else inputs, config.units)
+    for part in ("encoder", "decoder"):
+        for stack in names_by_voice(config, part):
+            for layer in range(config.layers):
+                yield from _lstm(f"{stack}_{layer}", config.units if layer else inputs, config.units)
 
 
 def _context(config: ModelConfig) -> int:
@@ -164,9 +165,9 @@ def _context(config: ModelConfig) -> int:
     return 2 * len(config.periods) + 1 + 12 + len(config.countdown)
 
 
-def head_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the names of the heads of a conditional model: one for each voice."""
-    return tuple(f"head_{voice}" for voice in range(config.voice_count)) if config.voice_count > 1 else ("head",)
+def names_by_voice(config: ModelConfig, part: str) -> tuple[str, ...]:
+    """Return what a *part* of a conditional model is called for each voice: of one voice, just so."""
+    return tuple(f"{part}_{voice}" for voice in range(config.voice_count)) if config.voice_count > 1 else (part,)
 
 
 def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -175,13 +176,14 @@ def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     recalled = planes * frames
     width, features = 2 * config.reach + 1, 2 * units + recalled
     yield from _stacks(config, units)
-    yield "features/place", (config.pitches, units)
-    yield "features/neighbours/kernel", (width, planes + recalled, conv)
-    yield from _dense("features/harmony", 12, units, bias=False)
-    likeness = len(config.lags) + bool(config.echo) * len(TRUST) * config.voice_count
-    yield from _dense("features/context", _context(config) + likeness, units)
+    likeness = (len(config.lags) + bool(config.echo) * len(TRUST)) * config.voice_count
+    for layer in names_by_voice(config, "features"):
+        yield f"{layer}/place", (config.pitches, units)
+        yield f"{layer}/neighbours/kernel", (width, planes + recalled // config.voice_count, conv)
+        yield from _dense(f"{layer}/harmony", 12 * config.voice_count, units, bias=False)
+        yield from _dense(f"{layer}/context", _context(config) + likeness, units)
     narrow, own = max(8, conv // 4), planes // config.voice_count
-    for head in head_names(config):
+    for head in names_by_voice(config, "head"):
         yield from _dense(f"{head}/narrow", features, narrow)
         yield f"{head}/spread/kernel", (25, narrow, conv)
         yield from _dense(f"{head}/own", features, units)
@@ -194,7 +196,8 @@ def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield from _dense(f"{head}/counts", 4 + 3 * frames, conv, bias=False)
             if config.voice_count > 1:
                 yield f"{head}/given/kernel", (width, planes, conv)
-                yield from _dense(f"{head}/known", config.voice_count, conv, bias=False)
+                yield from _dense(f"{head}/chord", 12 * planes, units, bias=False)
+                yield from _dense(f"{head}/known", config.voice_count + 3 * planes + 2 * recalled, units, bias=False)
         yield from _dense(f"{head}/logit", units, own)
 
 
@@ -203,7 +206,7 @@ def _seq2seq_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]
     outputs = every // config.voice_count
     features = config.units * (2 if config.attention else 1)
     yield from _stacks(config, every + _context(config))
-    for head in head_names(config):
+    for head in names_by_voice(config, "head"):
         yield from _dense(f"{head}/logit", features, outputs)
         if config.head == "autoregressive":
             hidden = 8 * config.pitches
@@ -214,7 +217,8 @@ def _seq2seq_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]
                 yield from _dense(f"{head}/given", every, hidden, bias=False)
                 yield from _dense(f"{head}/known", config.voice_count, hidden, bias=False)
     if config.attention:
-        yield "attention/scale", ()
+        for attention in names_by_voice(config, "attention"):
+            yield f"{attention}/scale", ()
 
 
 def _blog_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:

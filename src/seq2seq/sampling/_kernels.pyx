@@ -273,15 +273,15 @@ def hear_past_below(const uint8_t[:, :, ::1] previous, const uint8_t[:, :, ::1] 
                     above -= <float>0.25 * past[n, kind, p]
 
 
-def recall(const uint8_t[:, :, :, ::1] window, Py_ssize_t first, const int64_t[::1] lags,
+def recall(const uint8_t[:, :, :, ::1] window, Py_ssize_t voices, Py_ssize_t first, const int64_t[::1] lags,
            uint8_t[:, :, :, ::1] heard, float[:, :, ::1] likeness):
     """Gather what is heard before each of the m frames of *window* ``(n, s, c, p)`` that begin with *first*.
 
     *heard* ``(m, n, c * (1 + lags), p)`` receives the previous frame and, for each lag, the frame so many
-    before the one to come, silent before the window; *likeness* ``(m, n, lags)`` the share of the pitches of
-    the previous frame, or of the one a lag before it, that sound in both.
+    before the one to come, silent before the window; *likeness* ``(m, n, lags * voices)`` the share of the pitches
+    of a voice in the previous frame, or in the one a lag before it, that sound in both.
     """
-    cdef Py_ssize_t m, n, i, p, plane, now, lag, planes = window.shape[2], pitches = window.shape[3]
+    cdef Py_ssize_t m, n, i, p, voice, now, lag, planes = window.shape[2], pitches = window.shape[3]
     cdef Py_ssize_t both, either, size = planes * pitches
     cdef const uint8_t *before
     cdef const uint8_t *other
@@ -299,16 +299,16 @@ def recall(const uint8_t[:, :, :, ::1] window, Py_ssize_t first, const int64_t[:
                         memset(to, 0, <size_t>size)
                     else:
                         memcpy(to, &window[n, now - lag, 0, 0], <size_t>size)
-                    both, either = 0, 0
-                    for plane in range(0, planes, 2):
-                        for p in range(plane * pitches, (plane + 1) * pitches):
+                    for voice in range(voices):
+                        both, either = 0, 0
+                        for p in range(2 * voice * pitches, (2 * voice + 1) * pitches):
                             if now > lag:
                                 other = &window[n, now - 1 - lag, 0, 0]
                                 both += before[p] & other[p]
                                 either += before[p] | other[p]
                             else:
                                 either += before[p]
-                    likeness[m, n, i] = <float>(<double>both / <double>max(either, 1))
+                        likeness[m, n, i * voices + voice] = <float>(<double>both / <double>max(either, 1))
 
 
 def pitch_features(const uint8_t[:, :, ::1] frames, Py_ssize_t voices, const float[:, ::1] context,
@@ -317,7 +317,8 @@ def pitch_features(const uint8_t[:, :, ::1] frames, Py_ssize_t voices, const flo
     """Write the ReLU features ``(m, p, u)`` of *m* frames ``(m, c, p)``, as `PitchFeatures` has them.
 
     The planes of the *voices* come first. *context* ``(m, u)`` is already projected; *neighbours* ``(width, c, j)``
-    speaks to the first j units; *harmony* ``(12, u)`` goes by interval above the pitch; *place* is ``(p, u)``.
+    speaks to the first j units; *harmony* ``(12 * voices, u)`` goes by voice, then by interval above the pitch; *place*
+    is ``(p, u)``.
     """
     cdef Py_ssize_t m, p, q, i, voice, pitches = place.shape[0], units = place.shape[1]
     with nogil:
@@ -330,7 +331,7 @@ def pitch_features(const uint8_t[:, :, ::1] frames, Py_ssize_t voices, const flo
                 for q in range(pitches):
                     if frames[m, 2 * voice, q]:
                         for p in range(pitches):
-                            _add(&out[m, p, 0], &harmony[(q - p + 12 * pitches) % 12, 0], 1, units)
+                            _add(&out[m, p, 0], &harmony[12 * voice + (q - p + 12 * pitches) % 12, 0], 1, units)
             for p in range(pitches):
                 for i in range(units):
                     out[m, p, i] = max(<float>0, out[m, p, i])

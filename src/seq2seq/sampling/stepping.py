@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from seq2seq.models.config import ModelConfig
 from seq2seq.models.echo import TRUST
-from seq2seq.models.weights import Arrays, head_names
+from seq2seq.models.weights import Arrays, names_by_voice
 from seq2seq.sampling import _kernels as kernels
 
 Floats = npt.NDArray[np.float32]
@@ -116,29 +116,31 @@ class Stepper:
 
 
 class TiedStepper(Stepper):
-    """`seq2seq.models.architectures.Tied`: one LSTM for all pitches, pitches in the batch."""
+    """`seq2seq.models.architectures.Tied`: for each voice one LSTM for all pitches, pitches in the batch."""
 
     def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
         super().__init__(config, arrays)
         self._lags = np.array(config.lags, np.int64)
-        self._encoder, self._decoder = _stack("encoder", config, arrays), _stack("decoder", config, arrays)
-        self._projection = _dense(arrays, "features/context")
-        self._neighbours = arrays["features/neighbours/kernel"]
-        self._harmony, self._place = arrays["features/harmony/kernel"], arrays["features/place"]
-        self._heads = [_PitchHead(name, voice, config, arrays) for voice, name in enumerate(head_names(config))]
+        self._encoders, self._decoders = _stacks("encoder", config, arrays), _stacks("decoder", config, arrays)
+        readers = enumerate(names_by_voice(config, "features"))
+        self._readers = [_PitchFeatures(name, voice, config, arrays) for voice, name in readers]
+        heads = enumerate(names_by_voice(config, "head"))
+        self._heads = [_PitchHead(name, voice, config, arrays) for voice, name in heads]
 
     def _encode(self) -> None:
-        read, _ = self._features(1, self.config.input_frames)
-        self._encoder.run(read)
-        self._decoder.states = self._encoder.states
+        heard, context = self._listen(1, self.config.input_frames)
+        for reader, encoder, decoder in zip(self._readers, self._encoders, self._decoders, strict=True):
+            encoder.run(reader.read(heard, context))
+            decoder.states = encoder.states
 
     def advance(self, place: int) -> None:
-        """Step the decoder, and work out all of the head that does not depend on the frame to draw."""
-        ahead, heard = self._features(place, place + 1)
+        """Step the decoders, and work out all of the heads that does not depend on the frame to draw."""
+        heard, context = self._listen(place, place + 1)
         n, planes, pitches = heard[0].shape[0], len(self.config.planes), self.config.pitches
         recalled = heard[0, :, planes:].swapaxes(1, 2).reshape(n * pitches, -1)
-        features = np.concatenate([self._decoder.step(ahead[0]), ahead[0], recalled], axis=1, dtype=np.float32)
-        for head in self._heads:
+        for reader, decoder, head in zip(self._readers, self._decoders, self._heads, strict=True):
+            ahead = reader.read(heard, context)[0]
+            features = np.concatenate([decoder.step(ahead), ahead, recalled], axis=1, dtype=np.float32)
             head.hear(features, heard[0])
         self._voice = 0
 
@@ -148,38 +150,60 @@ class TiedStepper(Stepper):
         self._heads[voice].hear_given(frame, given)
 
     def follow(self, chosen: npt.NDArray[np.int64]) -> None:
-        """Take over the decoder's states, which are those of each pitch."""
+        """Take over the decoders' states, which are those of each pitch."""
         pitches = self.config.pitches
-        self._decoder.follow((chosen[:, None] * pitches + np.arange(pitches)).ravel())
+        for decoder in self._decoders:
+            decoder.follow((chosen[:, None] * pitches + np.arange(pitches)).ravel())
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw a voice from the lowest pitch up, or all its pitches independently."""
         self._heads[self._voice].draw(logits, *rest)
 
-    def _features(self, first: int, last: int) -> tuple[Floats, Bits]:
-        """Return the features ``(s, n * p, u)`` before frames *first* to *last*, and what was heard for them."""
+    def _listen(self, first: int, last: int) -> tuple[Bits, Floats]:
+        """Return what is heard before frames *first* to *last*: bits ``(s, n, j, p)``, and context ``(s, n, k)``."""
         n, _, planes, pitches = self._window.shape
-        lags, echo, trust = len(self._lags), self.config.echo > 0, len(TRUST) * self.config.voice_count
+        voices, echo = self.config.voice_count, self.config.echo > 0
+        lags, trust = len(self._lags), len(TRUST) * voices
         heard = np.empty((last - first, n, planes * (1 + lags + echo), pitches), np.uint8)
-        likeness = np.empty((last - first, n, lags + echo * trust), np.float32)
-        kernels.recall(self._window, first, self._lags, heard, likeness)
+        likeness = np.empty((last - first, n, lags * voices + echo * trust), np.float32)
+        kernels.recall(self._window, voices, first, self._lags, heard, likeness)
         if echo:
             heard[:, :, -planes:] = self._echo[:, first:last].swapaxes(0, 1)
             reached = self._match[:, first:last, :, None] >= np.array(TRUST)
-            likeness[:, :, lags:] = reached.reshape(n, last - first, -1).swapaxes(0, 1)
+            likeness[:, :, lags * voices :] = reached.reshape(n, last - first, -1).swapaxes(0, 1)
         shared = np.repeat(self._context(first, last)[:, None], n, axis=1)
-        context = _apply(self._projection, np.concatenate([shared, likeness], axis=2))
-        out = np.empty((last - first, n * pitches, self._place.shape[1]), np.float32)
+        return heard, np.concatenate([shared, likeness], axis=2)
+
+
+class _PitchFeatures:
+    """`seq2seq.models.layers.PitchFeatures`: what the LSTM of a voice reads."""
+
+    def __init__(self, name: str, voice: int, config: ModelConfig, arrays: Arrays) -> None:
+        self._voices, self._projection = config.voice_count, _dense(arrays, f"{name}/context")
+        # The last frame of all voices, and what is recalled of this one.
+        planes, frames = len(config.planes), 1 + len(config.lags) + bool(config.echo)
+        own = np.arange(planes * frames).reshape(frames, self._voices, -1)[1:, voice]
+        self._planes = np.concatenate([np.arange(planes), own.ravel()])
+        self._neighbours = arrays[f"{name}/neighbours/kernel"]
+        self._harmony, self._place = arrays[f"{name}/harmony/kernel"], arrays[f"{name}/place"]
+
+    def read(self, heard: Bits, context: Floats) -> Floats:
+        """Return the features ``(s, n * p, u)`` of frames *heard* ``(s, n, j, p)`` in their *context* ``(s, n, k)``."""
+        s, n, _, pitches = heard.shape
+        if self._voices > 1:
+            heard = np.ascontiguousarray(heard[:, :, self._planes])
+        context = _apply(self._projection, context)
+        out = np.empty((s, n * pitches, self._place.shape[1]), np.float32)
         kernels.pitch_features(
             heard.reshape(-1, *heard.shape[2:]),
-            self.config.voice_count,
+            self._voices,
             context.reshape(-1, context.shape[2]),
             self._neighbours,
             self._harmony,
             self._place,
             out.reshape(-1, *self._place.shape),
         )
-        return out, heard
+        return out
 
 
 class _PitchHead:
@@ -198,6 +222,10 @@ class _PitchHead:
             self._below, self._counts = arrays[f"{name}/below/kernel"], arrays[f"{name}/counts/kernel"]
             if self._parts > 1:
                 self._given, self._known = arrays[f"{name}/given/kernel"], arrays[f"{name}/known/kernel"]
+                # By plane and pitch class that is heard, then by the class of the pitch that hears it.
+                interval = (np.arange(12)[:, None] - np.arange(12)) % 12
+                chord = arrays[f"{name}/chord/kernel"].reshape(self._planes, 12, -1)
+                self._chord = chord[:, interval].reshape(12 * self._planes, -1)
 
     def hear(self, features: Floats, heard: Bits) -> None:
         """Work out all that does not depend on the frame to draw, of *features* ``(n * p, k)`` and frames before."""
@@ -207,7 +235,7 @@ class _PitchHead:
         base[..., : spread.shape[2]] += spread
         previous = np.ascontiguousarray(heard[:, : self._planes])
         kernels.hear_around(previous, self._around, base)
-        self._base = base
+        self._base, self._heard = base, heard
         if self._causal:
             # Of each frame that is heard, the head compares with the sounding plane of its voice.
             self._past = np.ascontiguousarray(heard[:, self._first :: self._planes])
@@ -221,9 +249,14 @@ class _PitchHead:
     def hear_given(self, frame: Bits, given: npt.NDArray[np.bool_]) -> None:
         """Hear the voices of *frame* ``(n, c, p)`` that are *given* ``(voices,)``."""
         if self._causal and self._parts > 1:
-            others = frame * np.repeat(given, self._planes // self._parts)[:, None].astype(np.uint8)
+            n, _, pitches = frame.shape
+            mask = np.repeat(given, self._planes // self._parts)
+            others = frame * mask[:, None].astype(np.uint8)
             kernels.hear_around(others, self._given, self._base)
-            self._base[..., : self._known.shape[1]] += self._known[given].sum(axis=0)
+            classes = np.stack([others[:, :, k::12].sum(axis=2) for k in range(12)], axis=2, dtype=np.float32)
+            chord = _product(classes.reshape(n, -1), self._chord).reshape(n, 12, -1)
+            known = _product(self._compare(others, mask, given), self._known)
+            self._base += (chord + known[:, None])[:, np.arange(pitches) % 12]
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw from the lowest pitch up, or all pitches independently."""
@@ -233,6 +266,16 @@ class _PitchHead:
         else:
             logits[:] = self._logits
             kernels.draw_independent(logits, *rest)
+
+    def _compare(self, others: Bits, mask: npt.NDArray[np.bool_], given: npt.NDArray[np.bool_]) -> Floats:
+        """Return which voices are given, how many notes *others* ``(n, c, p)`` have, and how many as before."""
+        n, planes, pitches = others.shape
+        past = self._heard.reshape(n, -1, planes, pitches)
+        now, then = others.sum(axis=2, dtype=np.int64), past.sum(axis=3, dtype=np.int64)
+        both = (past & others[:, None]).sum(axis=3, dtype=np.int64)
+        differ = (now[:, None] + then - 2 * both) * mask
+        counts = np.concatenate([now, both.reshape(n, -1), differ.reshape(n, -1)], axis=1) * np.float32(0.25)
+        return np.concatenate([np.tile(given, (n, 1)), counts], axis=1, dtype=np.float32)
 
     def _spread_out(self, features: Floats, n: int) -> Floats:
         """Return the convolution over neighbouring pitches' narrowed features, ``(n, p, j)``."""
@@ -254,22 +297,27 @@ class Seq2SeqStepper(Stepper):
 
     def __init__(self, config: ModelConfig, arrays: Arrays) -> None:
         super().__init__(config, arrays)
-        self._encoder, self._decoder = _stack("encoder", config, arrays), _stack("decoder", config, arrays)
-        self._scale = arrays["attention/scale"] if config.attention else None
-        self._heads = [_FrameHead(name, config, arrays) for name in head_names(config)]
+        self._encoders, self._decoders = _stacks("encoder", config, arrays), _stacks("decoder", config, arrays)
+        attentions = names_by_voice(config, "attention") if config.attention else ()
+        self._scales = [arrays[f"{name}/scale"] for name in attentions]
+        self._heads = [_FrameHead(name, config, arrays) for name in names_by_voice(config, "head")]
 
     def _encode(self) -> None:
         heard = self.config.input_frames
-        self._encoded = self._encoder.run(self._read(1, heard)).swapaxes(0, 1)
-        self._decoder.states = self._encoder.states
+        read = self._read(1, heard)
+        self._encoded = [encoder.run(read).swapaxes(0, 1) for encoder in self._encoders]
+        for encoder, decoder in zip(self._encoders, self._decoders, strict=True):
+            decoder.states = encoder.states
         self._padding = 1 - self._valid[: heard - 1].astype(np.float32)
 
     def advance(self, place: int) -> None:
-        """Step the decoder, and work out what its output says to every pitch."""
-        features = self._decoder.step(self._read(place, place + 1)[0])
-        if self._scale is not None:
-            features = np.concatenate([features, self._attend(features)], axis=1)
-        for head in self._heads:
+        """Step the decoders, and work out what their outputs say to every pitch."""
+        read = self._read(place, place + 1)[0]
+        for voice, (decoder, head) in enumerate(zip(self._decoders, self._heads, strict=True)):
+            features = decoder.step(read)
+            if self._scales:
+                found = self._attend(features, self._encoded[voice], self._scales[voice])
+                features = np.concatenate([features, found], axis=1)
             head.hear(features)
         self._voice = 0
 
@@ -279,9 +327,10 @@ class Seq2SeqStepper(Stepper):
         self._heads[voice].hear_given(frame, given)
 
     def follow(self, chosen: npt.NDArray[np.int64]) -> None:
-        """Take over the decoder's states, and what attention looks back at."""
-        self._decoder.follow(chosen)
-        self._encoded = self._encoded[chosen]
+        """Take over the decoders' states, and what attention looks back at."""
+        for decoder in self._decoders:
+            decoder.follow(chosen)
+        self._encoded = [encoded[chosen] for encoded in self._encoded]
 
     def draw(self, logits: Floats, *rest: Any) -> None:
         """Draw a voice from the lowest pitch up, or all its pitches independently."""
@@ -293,14 +342,14 @@ class Seq2SeqStepper(Stepper):
         context = np.repeat(self._context(first, last)[:, None], flat.shape[1], axis=1)
         return np.concatenate([flat, context], axis=2, dtype=np.float32)
 
-    def _attend(self, query: Floats) -> Floats:
-        """Return what the encoder's outputs answer to *query* ``(n, u)``: scaled dot-product attention."""
-        scores = np.einsum("nu,nsu->ns", query, self._encoded) * self._scale
+    def _attend(self, query: Floats, encoded: Floats, scale: Floats) -> Floats:
+        """Return what an encoder's outputs answer to *query* ``(n, u)``: scaled dot-product attention."""
+        scores = np.einsum("nu,nsu->ns", query, encoded) * scale
         # As in Keras: padding is pushed down by 1e9, and counts evenly where there is nothing else.
         scores -= np.float32(1e9) * self._padding
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-        found: Floats = np.einsum("ns,nsu->nu", weights, self._encoded)
+        found: Floats = np.einsum("ns,nsu->nu", weights, encoded)
         return found
 
 
@@ -423,9 +472,10 @@ class _Lstm:
         self.states = [(h[rows], c[rows]) for h, c in self.states]
 
 
-def _stack(name: str, config: ModelConfig, arrays: Arrays) -> _Lstm:
-    """Return the encoder or the decoder of a conditional model."""
-    return _Lstm(arrays, [f"{name}_{layer}" for layer in range(config.layers)])
+def _stacks(part: str, config: ModelConfig, arrays: Arrays) -> list[_Lstm]:
+    """Return the encoder or the decoder of each voice of a conditional model."""
+    layers = range(config.layers)
+    return [_Lstm(arrays, [f"{name}_{layer}" for layer in layers]) for name in names_by_voice(config, part)]
 
 
 def _dense(arrays: Arrays, name: str) -> tuple[Floats, Floats]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+from zipfile import ZipFile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -27,6 +30,7 @@ KINDS = {
 }
 CONDITIONAL = [kind for kind in KINDS if kind != "blog"]
 VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
+FEATURES = ["context", "harmony", "neighbours", "vars"]
 VOICED = {
     "seq2seq": {"model": "seq2seq", "planes": VOICES},
     "tied": {"model": "tied", "planes": VOICES, "lags": (2,), "echo": 64},
@@ -165,6 +169,20 @@ def test_a_voice_hears_those_before_it_in_the_order_and_no_other(kind, first):
         assert (after[:, planes, 60 - 39 :] != before[:, planes, 60 - 39 :]).any()
 
 
+def test_a_voice_of_seq2seq_begins_as_if_it_were_alone():
+    fields = {"low": 40, "high": 75, "input_frames": 5, "target_frames": 4, "units": 8}
+    model = build_model(ModelConfig(**fields, **VOICED["seq2seq"]))
+    bits, inputs = window(model.config)
+    before = logits_of(model, inputs)
+    for voice in (0, 1):
+        changed = bits.copy()
+        changed[:, :, 2 - 2 * voice : 4 - 2 * voice, 40:76] ^= 1
+        after = logits_of(model, inputs | {"rows": pack(changed)})
+        own = slice(2 * voice, 2 * voice + 2)
+        np.testing.assert_array_equal(after[:, :, own], before[:, :, own])
+        assert (after != before).any()
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
 @pytest.mark.parametrize("kind", VOICED)
 def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
@@ -184,11 +202,15 @@ def test_the_probabilities_of_all_frames_of_two_voices_sum_to_one(kind, order):
     np.testing.assert_allclose(np.exp(-nats.astype(np.float64)).sum(), 1, atol=1e-5)
 
 
-def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch():
-    model = tiny("tied bernoulli", low=0, high=127, periods=())
-    model.features.place.assign(np.zeros(model.features.place.shape, np.float32))
-    bits = np.zeros((1, 9, 1, 128), np.uint8)
+@pytest.mark.parametrize("kind", ["tied bernoulli", "voices"])
+def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitch(kind):
+    voiced = {"model": "tied", "planes": VOICES, "lags": (2,)} if kind == "voices" else {}
+    model = tiny(kind, low=0, high=127, periods=(), **voiced)
+    for features in [model.features_0, model.features_1] if kind == "voices" else [model.features]:
+        features.place.assign(np.zeros(features.place.shape, np.float32))
+    bits = np.zeros((1, 9, len(model.config.planes), 128), np.uint8)
     bits[:, :, 0, [60, 64, 67]] = 1
+    bits[:, :, 1:, [60, 67]] = 1
     _, inputs = window(model.config, n=1)
     inputs["valid"][:] = 1
     low = logits_of(model, inputs | {"rows": pack(bits)})
@@ -200,15 +222,31 @@ def test_the_tied_model_is_told_the_key_and_transposes_but_for_its_bias_per_pitc
     np.testing.assert_array_equal(told, octave)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "voices of seq2seq", "voices of tied"])
 def test_a_model_is_one_file_that_loads_in_safe_mode(kind, tmp_path):
-    model = tiny(kind)
+    model = tiny(kind, **VOICED.get(kind.removeprefix("voices of "), {}) if kind.startswith("voices") else {})
     _, inputs = window(model.config)
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     assert loaded.config == model.config
     np.testing.assert_array_equal(logits_of(loaded, inputs), logits_of(model, inputs))
     assert_cudnn_eligible(loaded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("tied echo", {"encoder": ["lstm", "lstm_1"], "decoder": ["lstm", "lstm_1"], "features": FEATURES}),
+        (
+            "seq2seq bernoulli attention",
+            {"encoder": ["lstm", "lstm_1"], "decoder": ["lstm", "lstm_1"], "attention": ["vars"]},
+        ),
+    ],
+)
+def test_weights_of_one_voice_lie_where_keras_looked_for_them_before(kind, parts, tmp_path):
+    tiny(kind).save(tmp_path / "model.keras")
+    with ZipFile(tmp_path / "model.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        assert {name: sorted(file[name]) for name in parts} == parts
 
 
 def test_every_lstm_is_looked_at():

@@ -7,7 +7,15 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
-from seq2seq.models.layers import BatchNormalization, Clock, PitchFeatures, RollLoss, TimeDistributed, UnpackRoll  # noqa: E402
+from seq2seq.models.layers import (  # noqa: E402
+    BatchNormalization,
+    Clock,
+    PitchFeatures,
+    PitchHead,
+    RollLoss,
+    TimeDistributed,
+    UnpackRoll,
+)
 
 
 def pack(bits):
@@ -80,11 +88,12 @@ def test_a_dense_layer_over_every_frame_is_that_of_keras():
     np.testing.assert_allclose(*(keras.ops.convert_to_numpy(layer(frames)) for layer in (ours, theirs)), atol=1e-6)
 
 
-def test_a_pitch_hears_its_neighbours_and_what_sounds_counted_from_itself():
+@pytest.mark.parametrize("voices", [1, 2, 3])
+def test_a_pitch_hears_its_neighbours_and_what_sounds_in_each_voice_counted_from_itself(voices):
     """Against a sum over all pairs of pitches, one by one."""
     rng = np.random.default_rng(5)
-    layer = PitchFeatures(units=6, reach=2, conv=4)
-    frame = (rng.random((3, 2, 29)) < 0.3).astype(np.float32)
+    layer = PitchFeatures(units=6, reach=2, conv=4, voices=voices)
+    frame = (rng.random((3, 2 * voices + 1, 29)) < 0.3).astype(np.float32)
     context = rng.standard_normal((3, 5)).astype(np.float32)
     layer(*tensors(frame, context))
     for weight in layer.weights:
@@ -99,8 +108,64 @@ def test_a_pitch_hears_its_neighbours_and_what_sounds_counted_from_itself():
         for pitch in range(29):
             wanted[n, pitch] = place[pitch] + context[n] @ dense + bias
             for other in range(29):
-                wanted[n, pitch] += frame[n, 0, other] * harmony[(other - pitch) % 12]
+                for voice in range(voices):
+                    wanted[n, pitch] += frame[n, 2 * voice, other] * harmony[12 * voice + (other - pitch) % 12]
                 if abs(other - pitch) <= 2:
                     wanted[n, pitch, :4] += frame[n, :, other] @ near[other - pitch + 2]
     np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=0, atol=1e-4)
     assert (found > 0).any()
+
+
+@pytest.mark.parametrize("given", [(0, 0, 0), (1, 0, 0), (1, 0, 1)], ids=str)
+def test_what_a_head_is_told_of_the_voices_that_are_given(given):
+    """Against sums over pairs of pitches; all else that the head hears has no weight here."""
+    rng = np.random.default_rng(8)
+    units, conv, pitches, planes, frames = 5, 4, 27, 6, 2
+    head = PitchHead(units, 2, conv, True, frames * planes, voices=3, voice=1)
+    previous, frame, *recalled = (rng.random((2 + frames, 3, planes, pitches)) < 0.3).astype(np.float32)
+    features = np.concatenate([np.zeros((3, pitches, 2)), *(part.swapaxes(1, 2) for part in recalled)], axis=2)
+    mask = np.tile(np.array(given, np.float32), (3, 1))
+    inputs = tensors(features.astype(np.float32), previous, frame, mask)
+    head(*inputs)
+    for weight in head.weights:
+        weight.assign(np.zeros(weight.shape, np.float32))
+    head.own.bias.assign(np.full(units, 100, np.float32))  # no unit is cut off
+    head.hidden.kernel.assign(np.eye(units, dtype=np.float32))
+    random = {}
+    for name in ("given", "chord", "known", "logit"):
+        kernel = getattr(head, name).kernel
+        random[name] = rng.standard_normal(kernel.shape)
+        kernel.assign(random[name].astype(np.float32))
+    found = keras.ops.convert_to_numpy(head(*inputs))
+    told = np.full((3, pitches, units), 100.0)
+    for n in range(3):
+        facts = list(given)
+        heard = [plane for plane in range(planes) if given[plane // 2]]
+        facts += [frame[n, plane].sum() / 4 if plane in heard else 0 for plane in range(planes)]
+        for compare in (np.logical_and, np.logical_xor):
+            for past in (previous, *recalled):
+                facts += [
+                    compare(frame[n, plane], past[n, plane]).sum() / 4 if plane in heard else 0
+                    for plane in range(planes)
+                ]
+        told[n] += np.array(facts) @ random["known"]
+        for pitch in range(pitches):
+            for plane in heard:
+                for other in np.flatnonzero(frame[n, plane]):
+                    told[n, pitch] += random["chord"][12 * plane + (other - pitch) % 12]
+                    if abs(other - pitch) <= 2:
+                        told[n, pitch, :conv] += random["given"][other - pitch + 2, plane]
+    wanted = (told @ random["logit"]).swapaxes(1, 2)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-3)
+
+
+def test_a_head_begins_without_hearing_the_voices_that_are_given():
+    rng = np.random.default_rng(9)
+    frame, previous = (rng.random((2, 3, 4, 20)) < 0.3).astype(np.float32)
+    features = rng.standard_normal((3, 20, 6)).astype(np.float32)
+    head = PitchHead(5, 2, 4, True, voices=2, voice=0)
+    logits = [
+        keras.ops.convert_to_numpy(head(*tensors(features, previous, frame, np.array([[0, known]] * 3, np.float32))))
+        for known in (0, 1)
+    ]
+    np.testing.assert_array_equal(*logits)

@@ -13,6 +13,7 @@ from seq2seq.models.config import ModelConfig
 from seq2seq.models.weights import arrays_of, read_weights, save_weights, weight_shapes, write_weights
 
 BOTH = ("sounding", "onset")
+VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
 SMALL = {"low": 50, "high": 60, "input_frames": 6, "target_frames": 3, "units": 8}
 KINDS = {
     "tied": {"model": "tied", "periods": (2, 3), "lags": (2, 4), "echo": 9, "planes": BOTH, "conv": 40},
@@ -20,6 +21,8 @@ KINDS = {
     "seq2seq": {"model": "seq2seq", "periods": (4,), "planes": BOTH},
     "seq2seq bernoulli": {"model": "seq2seq", "head": "bernoulli", "attention": True},
     "blog": {"model": "blog", "head": "bernoulli", "planes": BOTH},
+    "voices": {"model": "tied", "planes": VOICES, "lags": (2, 4), "echo": 9},
+    "voices of seq2seq": {"model": "seq2seq", "planes": VOICES, "attention": True},
 }
 
 
@@ -48,6 +51,47 @@ def test_what_is_written_of_a_keras_model_is_what_is_read(kind, tmp_path):
     for array, variable in zip(arrays_of(net).values(), net.weights, strict=True):
         assert np.array_equal(array, np.array(variable))
     assert all(np.array_equal(array, arrays[name]) for name, array in arrays_of(net).items())
+
+
+def test_a_model_of_one_voice_has_the_weights_that_runs_already_have():
+    """As files of the models that were trained before voices had parts of their own."""
+    config = ModelConfig(model="tied", planes=BOTH, low=50, high=60, units=8, layers=1, reach=3, lags=(2, 4), echo=9)
+    assert dict(weight_shapes(config)) == {
+        "encoder_0/kernel": (8, 32),
+        "encoder_0/recurrent_kernel": (8, 32),
+        "encoder_0/bias": (32,),
+        "decoder_0/kernel": (8, 32),
+        "decoder_0/recurrent_kernel": (8, 32),
+        "decoder_0/bias": (32,),
+        "features/place": (11, 8),
+        "features/neighbours/kernel": (7, 8, 8),
+        "features/harmony/kernel": (12, 8),
+        "features/context/kernel": (25, 8),
+        "features/context/bias": (8,),
+        "head/narrow/kernel": (22, 8),
+        "head/narrow/bias": (8,),
+        "head/spread/kernel": (25, 8, 8),
+        "head/own/kernel": (22, 8),
+        "head/own/bias": (8,),
+        "head/around/kernel": (7, 2, 8),
+        "head/hidden/kernel": (8, 8),
+        "head/hidden/bias": (8,),
+        "head/chosen/kernel": (22, 4),
+        "head/chosen/bias": (4,),
+        "head/below/kernel": (48, 9, 8),
+        "head/counts/kernel": (13, 8),
+        "head/logit/kernel": (8, 2),
+        "head/logit/bias": (2,),
+    }
+
+
+def test_a_model_of_several_voices_of_before_is_to_be_trained_again(tmp_path):
+    """Then all voices were read by the same layers."""
+    config, path = config_of("voices"), tmp_path / "m.safetensors"
+    before = {name.replace("encoder_0_", "encoder_"): array for name, array in random_arrays(config).items()}
+    save_weights(config, before, path, {})
+    with pytest.raises(RunError, match=r"^[^\n]*encoder_0[^\n]*: train the run again$"):
+        read_weights(path)
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path):

@@ -124,7 +124,7 @@ def test_what_is_around(rng, width):
 def test_features_of_pitches(rng, voices):
     frames = bits(rng, OUTPUTS, 2 * voices + 3, PITCHES)
     context, neighbours = floats(rng, OUTPUTS, 9), floats(rng, 5, 2 * voices + 3, 7)
-    harmony, place = floats(rng, 12, 9), floats(rng, PITCHES, 9)
+    harmony, place = floats(rng, 12 * voices, 9), floats(rng, PITCHES, 9)
     out = np.full((OUTPUTS, PITCHES, 9), 7, np.float32)
     kernels.pitch_features(frames, voices, context, neighbours, harmony, place, out)
     for m in range(OUTPUTS):
@@ -132,15 +132,15 @@ def test_features_of_pitches(rng, voices):
         np.testing.assert_allclose(out[m], wanted, **CLOSE)
 
 
-@pytest.mark.parametrize("planes", [1, 2, 4])
-def test_what_is_recalled(rng, planes):
+@pytest.mark.parametrize(("planes", "voices"), [(1, 1), (2, 1), (4, 2), (6, 3)])
+def test_what_is_recalled(rng, planes, voices):
     window, lags = bits(rng, OUTPUTS, 12, planes, PITCHES), np.array([1, 2, 5, 9])
     heard = np.full((11, OUTPUTS, 5 * planes, PITCHES), 7, np.uint8)
-    likeness = np.full((11, OUTPUTS, 4), 7, np.float32)
-    kernels.recall(window, 1, lags, heard, likeness)
+    likeness = np.full((11, OUTPUTS, 4 * voices), 7, np.float32)
+    kernels.recall(window, voices, 1, lags, heard, likeness)
     for m in range(11):
         for n in range(OUTPUTS):
-            wanted, alike = oracles.recalled(window[n], 1 + m, lags)
+            wanted, alike = oracles.recalled(window[n], voices, 1 + m, lags)
             np.testing.assert_array_equal(heard[m, n], wanted)
             np.testing.assert_array_equal(likeness[m, n], np.array(alike, np.float32))
 
