@@ -120,14 +120,12 @@ def test_particles_know_the_melody_to_come(kind, spread, tune):
     np.testing.assert_allclose(np.bincount(found, minlength=8) / len(found), posterior, rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize(
-    ("kind", "spread", "seed", "first"), [("seq2seq attention", 1.2, 8, 1), ("tied with echo", 0.45, 3, 1)]
-)
-def test_voices_are_drawn_around_one_that_is_held_and_know_what_it_will_play(kind, spread, seed, first):
-    """Two voices on two pitches; the second one strikes the lower pitch, or both of them, and then both."""
+@pytest.mark.parametrize(("kind", "spread", "seed"), [("seq2seq attention", 1.2, 8), ("tied with echo", 0.45, 3)])
+def test_voices_are_drawn_around_one_that_is_held_and_know_what_it_will_play(kind, spread, seed):
+    """Two voices on two pitches; the second one strikes both of them, twice."""
     model = tiny(spread=spread, seed=seed, planes=VOICES[:4], low=60, high=61, **KINDS[kind])
     config = model.config
-    tune = np.array([[[1, first], [1, first]], [[1, 1], [1, 1]]], np.uint8)
+    tune = np.ones((2, 2, 2), np.uint8)
     outcomes = np.array(list(itertools.product([0, 1], repeat=2)), np.uint8)
     pieces = np.zeros((4, 2, 4, 2), np.uint8)
     pieces[:, :, 2:] = tune

@@ -430,7 +430,7 @@ def test_sampling_is_fitted_at_the_end_of_a_training(echoing, fitted):
 
 
 def test_a_fit_that_was_not_made_is_made_by_a_resumed_training(echoing, fitted, tmp_path, monkeypatch, capsys):
-    """None without samples, none where Ctrl-C ends it; then what a training that nobody interrupted has."""
+    """None without samples, none where Ctrl-C ends it or time is up; then what an uninterrupted training has."""
     path, model, settings = echoing
     monkeypatch.setattr("seq2seq.sampling.fitting.DRAWN", 4)
     folder, status = tmp_path / "run", Display.status
@@ -452,6 +452,9 @@ def test_a_fit_that_was_not_made_is_made_by_a_resumed_training(echoing, fitted, 
     assert "sampling: " not in said
     assert run.weights.read_bytes() == unfitted
     assert Generator.load(folder).corpus.cool is None
+    train(path, folder, resume=True, max_minutes=0)
+    assert run.weights.read_bytes() == unfitted
+    capsys.readouterr()
     assert not train(path, folder, resume=True)["interrupted"]
     assert capsys.readouterr().out.count("sampling: cool") == 1
     assert run.weights.read_bytes() == Run.open(fitted).weights.read_bytes()
