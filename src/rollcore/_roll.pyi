@@ -48,7 +48,7 @@ class Batch:
         from_disk: bool,
         records: NDArray[np.uint8],
         digest: Callable[[Any], bytes],
-    ) -> list[bytes | None]: ...
+    ) -> int: ...
     def load_notes(
         self,
         format: int,

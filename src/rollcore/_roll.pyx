@@ -78,6 +78,7 @@ cdef enum:
     MOST_VOICES = 16
     N_LEFT_OUT = 8               # why a note is left out, see selection.py; drums are number 0
     DRUMS = 0
+    DIGEST_BYTES = 16
 
 MAX_FILE_BYTES = 64 << 20
 cdef int64_t FILE_LIMIT = MAX_FILE_BYTES
@@ -110,6 +111,7 @@ cdef struct Record:              # one row of roll.RECORD_DTYPE
     int64_t microseconds         # musical time up to the last note-off
     int64_t left_out[N_LEFT_OUT]  # notes, by reason
     int64_t moved                # on the grid of beats, onsets that lie more than an eighth of a step beside theirs
+    uint8_t digests[3 * DIGEST_BYTES]    # of the content, of the pitches and of the notes
     int32_t status
     int32_t error                # errno under STATUS_IO
     int32_t tempo                # microseconds per beat at the first note
@@ -636,11 +638,13 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     record.free = False
     if song.format == 2 or song.n_notes < FEWEST_ONSETS:
         return True
-    # A file that keeps to the grid has said so before half of its onsets are looked at.
+    # A file that keeps to the grid has said so before half of its onsets are looked at; one that does not, mostly at once.
     for i in range(song.n_notes * 2 // 5):
         tick = song.notes[i].onset_tick
         if tick >= FARTHEST_PHASE:
             return True
+        if i == FEWEST_ONSETS and 100 * n_at <= MOST_AS_IT_IS * i:
+            break
         # As in clock_frame, the quotient needs no division. Within a sixteenth, in quarters of a tick.
         place = 4 * tick - <int64_t> ((<double> (4 * tick) + 0.5) * inverse) * beat
         n_at += place <= reach or place >= beat - reach
@@ -667,10 +671,11 @@ cdef bint find_phase(const Song *song, bint align, Record *record) noexcept nogi
     record.free = 100 * n_at < FREE_AT_BEST * song.n_notes
     if align and 100 * n_at >= LEAST_AT_BEST * song.n_notes:
         shift = strongest_beat(struck, beat, shift)
-        for i in range(song.n_notes):
-            first = min(first, song.notes[i].onset_tick)
-        if 48 * (first + shift) < -beat:
-            shift += beat                # nothing may fall before the piece begins
+        if shift < 0:
+            for i in range(song.n_notes):
+                first = min(first, song.notes[i].onset_tick)
+            if 48 * (first + shift) < -beat:
+                shift += beat            # nothing may fall before the piece begins
         record.shift = <int32_t> shift
     free(struck)
     return True
@@ -693,6 +698,7 @@ cdef bint best_phase(const int32_t *struck, int64_t beat, int64_t *best, int64_t
     """
     cdef int64_t reach = beat // 12, width = beat + 2 * reach + 1, place = 0, tick
     cdef int64_t farthest = beat // 8, shift, size, center, low, middle, high, n_at, distance, best_distance = 0
+    cdef int64_t total = 0, weighted = 0
     cdef int sign
     # How many onsets lie below each place, and the sum of their places. Entry 1 + place + reach, for places from
     # -reach to beat + reach: the sixteenth goes round.
@@ -709,9 +715,11 @@ cdef bint best_phase(const int32_t *struck, int64_t beat, int64_t *best, int64_t
         counts[1 + place] = counts[1 + place + beat]
     for place in range(beat, beat + reach + 1):
         counts[1 + place + reach] = counts[1 + place + reach - beat]
-    for place in range(width):
-        sums[place + 1] = sums[place] + counts[place + 1] * (place - reach)
-        counts[place + 1] += counts[place]
+    for place in range(width):           # the totals are in registers: each step would wait for the store before it
+        weighted += counts[place + 1] * (place - reach)
+        total += counts[place + 1]
+        counts[place + 1] = total
+        sums[place + 1] = weighted
     n_best[0] = -1
     for size in range(farthest + 1):
         for sign in range(1, -2, -2):
@@ -1347,6 +1355,15 @@ cdef int read_file(const char *path, uint8_t **buffer, Py_ssize_t *capacity, Py_
     return error
 
 
+cdef int put_digest(digest, char *data, Py_ssize_t size, uint8_t *place) except -1:
+    """Put what `digest` makes of some bytes, `DIGEST_BYTES`, into its place."""
+    cdef bytes made = digest(PyMemoryView_FromMemory(data, size, PyBUF_READ))
+    if PyBytes_GET_SIZE(made) != DIGEST_BYTES:
+        raise ValueError(f"digest: expected {DIGEST_BYTES} bytes, got {len(made)}")
+    memcpy(place, PyBytes_AS_STRING(made), DIGEST_BYTES)
+    return 0
+
+
 cdef class Batch:
     """A batch of files on its way to rows. One thread at a time; rows come out in the order of the members."""
 
@@ -1456,17 +1473,16 @@ cdef class Batch:
     def load(self, list members, bint from_disk, uint8_t[::1] records, digest):
         """Read, parse and quantise members: paths to open, or contents.
 
-        `records` holds a zeroed Record for each; those whose status is set already are left alone. Returns a list of
-        what `digest` made of each content, None where there is none; for members that can be painted, that followed by
-        the digests of pitches and of notes, which are the content's once more where there are drums alone. It ends where
-        the spans take `SPAN_BYTES`, however many members follow: that depends on the files alone.
+        `records` holds a zeroed Record for each; those whose status is set already are left alone. Each that is read
+        gets its digests, which `digest` makes: where there are drums alone, and in what cannot be painted, those of the
+        music are the content's once more. Returns how many were loaded: it ends where the spans take `SPAN_BYTES`,
+        however many members follow, so that depends on the files alone.
         """
         cdef Py_ssize_t n = len(members), first = 0, stop, i
         cdef Record *record = <Record *> &records[0] if n else NULL
         cdef const char **places = <const char **> malloc(n * sizeof(char *) + 1)       # paths, then contents
         cdef Py_ssize_t *starts = <Py_ssize_t *> malloc(n * sizeof(Py_ssize_t) + 1)     # in the contents, then in keys
         cdef Py_ssize_t used
-        cdef list digests = [None] * n
         try:
             if places == NULL or starts == NULL:
                 raise MemoryError
@@ -1509,10 +1525,8 @@ cdef class Batch:
                 # All digests of a group in one go: each time the interpreter has to be waited for.
                 for i in range(stop - 1, first - 1, -1):
                     if starts[i] >= 0:
-                        digests[i] = digest(PyMemoryView_FromMemory(<char *> places[i], record[i].size, PyBUF_READ))
-                        if record[i].status == OK:
-                            digests[i] += self.music_digests(digests[i], starts[i], digest)
-                            self.n_keys = starts[i]
+                        self.put_digests(digest, places[i], starts[i], &record[i])
+                        self.n_keys = starts[i]
                 self.n_keys = 0
                 first = stop
         finally:
@@ -1521,17 +1535,19 @@ cdef class Batch:
             slim(<void **> &self.content, &self.content_capacity, 1)
             slim(<void **> &self.song.notes, &self.song.notes_capacity, sizeof(Note))
             slim(<void **> &self.keys, &self.keys_capacity, sizeof(int64_t))
-        return digests[:first]
+        return first
 
-    cdef music_digests(self, content, Py_ssize_t start, digest):
-        """Return the digests of pitches and of notes, of the keys from `start` on; those of the content without keys."""
-        cdef Py_ssize_t size = self.n_keys - start
-        if size == 0:
-            return content + content
-        return digest(
-            PyMemoryView_FromMemory(<char *> (self.keys + start), COUNT_KEYS * sizeof(int64_t), PyBUF_READ)
-        ) + digest(PyMemoryView_FromMemory(
-            <char *> (self.keys + start + COUNT_KEYS), (size - COUNT_KEYS) * sizeof(int64_t), PyBUF_READ))
+    cdef put_digests(self, digest, const char *content, Py_ssize_t start, Record *record):
+        """Put the digests of a member into its record; its keys go from `start` to the end of them all."""
+        cdef Py_ssize_t n_keys = self.n_keys - start
+        put_digest(digest, <char *> content, record.size, record.digests)
+        if n_keys:
+            put_digest(digest, <char *> (self.keys + start), COUNT_KEYS * sizeof(int64_t), record.digests + DIGEST_BYTES)
+            put_digest(digest, <char *> (self.keys + start + COUNT_KEYS), (n_keys - COUNT_KEYS) * sizeof(int64_t),
+                       record.digests + 2 * DIGEST_BYTES)
+        else:
+            memcpy(record.digests + DIGEST_BYTES, record.digests, DIGEST_BYTES)
+            memcpy(record.digests + 2 * DIGEST_BYTES, record.digests, DIGEST_BYTES)
 
     def load_notes(self, int format, int ticks_per_beat, int smpte_fps, int smpte_ticks_per_frame,
                    const uint8_t[::1] notes, const uint8_t[::1] tempos, const uint8_t[::1] pedals,

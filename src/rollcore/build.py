@@ -8,11 +8,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -41,8 +40,7 @@ MANY_OFF_GRID = 10
 MOST_PARTS = 1_000_000
 
 
-@dataclass(frozen=True)
-class BuildReport:
+class BuildReport(NamedTuple):
     """What a build did; ``str()`` gives the table that the command prints.
 
     Attributes
@@ -304,12 +302,12 @@ def build_dataset(
         counts = {**ledger.counts(), "unmatched": list(reading.unmatched()) if known is None else []}
         if part is not None:
             options["part"] |= counts  # the merge sums them up
-        report = replace(sum_up(Path(out), reading.grid, tables, counts), absent=absent)
+        report = sum_up(Path(out), reading.grid, tables, counts)._replace(absent=absent)
         if known is not None:
             known.release()
         size = writer.commit(tables, options)
-    report = replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
-    return report if known is None else replace(report, changes=known.finish())
+    report = report._replace(bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
+    return report if known is None else report._replace(changes=known.finish())
 
 
 def _sources(inputs: Any) -> list[Any]:

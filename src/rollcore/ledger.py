@@ -81,7 +81,7 @@ class Ledger:
         self._dedupe = dedupe
         self._seen: set[bytes] = set()
         self._pieces: list[NDArray[np.void]] = []
-        self._digests: list[bytes] = []
+        self._digests: list[NDArray[np.uint8]] = []
         self._files: list[NDArray[np.void]] = []
         self._repairs: list[NDArray[np.void]] = []
         self._reasons: dict[str, int] = {}
@@ -121,9 +121,8 @@ class Ledger:
         files = np.concatenate([np.zeros(0, FILE_DTYPE), *self._files])
         reasons = sorted_reasons(files, list(self._reasons))
         pieces = np.concatenate([np.zeros(0, PIECE_DTYPE), *self._pieces])
-        halves = np.frombuffer(b"".join(self._digests), ">u8").reshape(-1, 3, 2)
-        for column, digests in zip(("digest", "pitch_digest", "note_digest"), halves.swapaxes(0, 1), strict=True):
-            pieces[column] = digests
+        digests = np.concatenate([np.zeros((0, 3 * DIGEST_BYTES), np.uint8), *self._digests]).view(">u8")
+        pieces["digest"], pieces["pitch_digest"], pieces["note_digest"] = np.hsplit(digests, 3)
         if not isinstance(self._split, NamedSplits):
             pieces["split"] = split_of(pieces["pitch_digest"], self._split)
         return Tables(
@@ -140,13 +139,13 @@ class Ledger:
         places = self._places(loaded)
         if not places and self._dedupe is None:
             return reasons
-        for i, digests in enumerate(loaded.digests):
+        for i, digests in enumerate(loaded.records["digests"]):
             if i in reasons:
                 continue
             if i in places and places[i] is None:
                 reasons[i] = NOT_PLACED
-            elif self._dedupe is not None and digests is not None:
-                same = digests[:DIGEST_BYTES] if self._dedupe == "bytes" else digests[-DIGEST_BYTES:]
+            elif self._dedupe is not None:
+                same = (digests[:DIGEST_BYTES] if self._dedupe == "bytes" else digests[-DIGEST_BYTES:]).tobytes()
                 if same in self._seen:
                     reasons[i] = SAME_CONTENT if self._dedupe == "bytes" else SAME_NOTES
                 self._seen.add(same)
@@ -181,8 +180,7 @@ class Ledger:
         pieces["start"] = np.cumsum(frames) - frames
         for column in ("frames", "notes", "tempo", "time_signature", "upbeat", "shift", "microseconds"):
             pieces[column] = records[column]
-        digests = loaded.digests if whole else [loaded.digests[i] for i in chosen.tolist()]
-        self._digests.append(b"".join(digest or b"" for digest in digests))
+        self._digests.append(records["digests"].copy())
         if places := self._places(loaded):
             pieces["split"] = [places[i] for i in chosen.tolist()]
         self._pieces.append(pieces)

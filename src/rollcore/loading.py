@@ -43,9 +43,6 @@ class Loaded:
         What paints them.
     records
         What is known of each, of `RECORD_DTYPE`.
-    digests
-        The digest of each content, and of a member that can be painted those of its pitches and of its notes behind
-        it, `DIGEST_BYTES` each; None where a file was not read.
     rest
         Members of the batch that found no room, to be loaded next; None where there are none.
     keep
@@ -56,7 +53,6 @@ class Loaded:
     reasons: list[str | None]
     kernel: _roll.Batch
     records: NDArray[np.void]
-    digests: list[bytes | None]
     rest: Batch | None
     keep: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
@@ -110,17 +106,17 @@ class Loader:
             members = _read(batch.paths, records)
             records = records[: len(members)]
         # rollcore.dataset.digest without its call: there are three for each file.
-        digests = kernel.load(members, from_disk, records.view(np.uint8), xxhash.xxh3_128_digest)
-        records = records[: len(digests)]
+        count = kernel.load(members, from_disk, records.view(np.uint8), xxhash.xxh3_128_digest)
+        records = records[:count]
         status = records["status"]
         if status.any():  # most batches have none
             unread = (status == _roll.STATUS_IO) & (records["error"] == errno.ENOMEM)
             if (np.isin(status, _OUT_OF_MEMORY) | unread).any():
                 raise MemoryError
         rest = None
-        if len(digests) < len(batch.names):
-            rest = rest_of(batch, len(digests))
-        loaded = Loaded(batch.names[: len(digests)], batch.reasons[: len(digests)], kernel, records, digests, rest)
+        if count < len(batch.names):
+            rest = rest_of(batch, count)
+        loaded = Loaded(batch.names[:count], batch.reasons[:count], kernel, records, rest)
         batch.blobs = None if batch.blobs is None else []  # the contents are not needed any more
         return loaded
 

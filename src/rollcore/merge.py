@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def merge_parts(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[
             raise RollcoreError(f"{opened[0].path}: none of {len(opened)} parts has a piece; build of other files")
         report = sum_up(Path(out), opened[0].grid, tables, _counts(opened))
         size = writer.commit(tables, options)
-    return replace(report, bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
+    return report._replace(bytes=size, seconds=time.perf_counter() - began, guarded=writer.guarded)
 
 
 def _in_order(parts: list[Dataset]) -> list[Dataset]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 import rollcore
 from rollcore import _roll
-from rollcore.dataset import DIGEST_BYTES, OUTCOMES, Dataset, checksum, open_dataset
+from rollcore.dataset import OUTCOMES, Dataset, checksum, open_dataset
 from rollcore.errors import DatasetError
 from rollcore.files import whole_file
 from rollcore.ledger import NOT_PLACED, SAME_CONTENT, SAME_NOTES, Ledger
@@ -362,11 +362,9 @@ class Update:
             records[column][painted] = self.dataset.pieces[column][pieces]
         for column in ("free", "moved", "left_out"):
             records[column][members] = self._times[column][rows]
-        digests = np.stack([self.dataset.pieces[name][pieces] for name in _DIGESTS], 1).astype(">u8")
+        digests = np.hstack([self.dataset.pieces[name][pieces] for name in _DIGESTS]).astype(">u8")
+        records["digests"][painted] = digests.view(np.uint8)
         loaded.pieces[painted] = pieces
-        whole, size = digests.tobytes(), DIGEST_BYTES * len(_DIGESTS)
-        for i, member in enumerate(painted.tolist()):
-            loaded.digests[member] = whole[i * size : (i + 1) * size]
 
     def rows(self, first: int, last: int) -> Iterator[memoryview]:
         """Give the rows of consecutive pieces of the old dataset; a shard is compared with its checksum once."""
@@ -448,7 +446,6 @@ class UpdateLoader:
             list(batch.reasons),
             self._kernel,
             np.zeros(count, RECORD_DTYPE),
-            [None] * count,
             None,
             marks=marks,
             pieces=np.full(count, -1, np.int64),
@@ -461,7 +458,6 @@ class UpdateLoader:
         if stop < count:
             loaded.rest = rest_of(batch, stop)
             loaded.names, loaded.reasons = loaded.names[:stop], loaded.reasons[:stop]
-            loaded.digests = loaded.digests[:stop]
             loaded.records, loaded.marks = loaded.records[:stop], loaded.marks[:stop]
         for column in ("free", "moved", "left_out"):
             loaded.marks[column] = loaded.records[column]
@@ -489,7 +485,7 @@ class UpdateLoader:
                     members = fresh[read : read + len(part.names)]
                     loaded.parts.append((part, members))
                     for i, member in enumerate(members):
-                        loaded.digests[member], loaded.reasons[member] = part.digests[i], part.reasons[i]
+                        loaded.reasons[member] = part.reasons[i]
                     records[members] = part.records
                     read, wanted = read + len(members), part.rest
                 size = int(records["size"][stop]) if records["status"][stop] != _roll.STATUS_IO else 0

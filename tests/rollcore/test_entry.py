@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def test_an_interruption_while_the_command_is_being_loaded(tmp_path):
     """Ctrl-C while click is imported, which takes longer than all that stands before it."""
@@ -17,6 +19,21 @@ def test_an_interruption_while_the_command_is_being_loaded(tmp_path):
             [sys.executable, "-m", module, "--version"], env=environment, capture_output=True, text=True
         )
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Python asks Windows itself through a process")
+def test_a_build_starts_no_other_process(midi, tmp_path):
+    """The import of h5py asks the system for what Python starts a process to learn."""
+    program = (
+        "import sys; sys.addaudithook(lambda event, _: event == 'subprocess.Popen' and sys.exit('a process'));"
+        "from rollcore.entry import rollcore; rollcore()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "build-dataset", str(midi), str(tmp_path / "out.h5")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_shell_completes_the_commands():

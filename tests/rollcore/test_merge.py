@@ -55,9 +55,9 @@ def test_parts_are_joined_to_what_one_process_writes(folder, tmp_path, count, de
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     whole = rollcore.open_dataset(tmp_path / "whole.h5")
     assert report.pieces == len(whole)
-    report = replace(report, path=expected.path, seconds=expected.seconds)
+    report = report._replace(path=expected.path, seconds=expected.seconds)
     if dedupe:  # of the copies that the merge leaves out only the parts know what is off the grid
-        report = replace(report, off_grid=expected.off_grid, gridless=expected.gridless, left_out=expected.left_out)
+        report = report._replace(off_grid=expected.off_grid, gridless=expected.gridless, left_out=expected.left_out)
     assert report == expected
     assert len(whole.reasons) >= 3
     assert len(whole.repairs)
@@ -104,7 +104,7 @@ def test_what_is_off_the_grid_left_out_or_matched_by_nothing_is_summed_up(tmp_pa
     report = rollcore.merge_parts(build_parts(tmp_path / "midi", tmp_path, 3, select=select), tmp_path / "joined.h5")
     assert (report.off_grid, report.left_out) == (8, {"of other tracks": 56})
     assert report.unmatched == ("--tracks nobody",)
-    assert replace(report, path=expected.path, seconds=expected.seconds) == expected
+    assert report._replace(path=expected.path, seconds=expected.seconds) == expected
 
 
 @pytest.mark.usefixtures("small_batches")

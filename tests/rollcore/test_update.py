@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import os
 import random
@@ -118,7 +117,7 @@ def inputs_of(kind, files, first):
 
 def facts(report):
     """What a report says, but for what is of one build alone."""
-    return dataclasses.replace(report, path=None, seconds=0, changes=None)
+    return report._replace(path=None, seconds=0, changes=None)
 
 
 @pytest.fixture

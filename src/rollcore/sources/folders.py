@@ -43,28 +43,27 @@ def walk(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes, str | None]
     RollcoreError
         When the folder itself cannot be listed.
     """
-    skip = len(with_slash(root))
     try:
         entered = {_identity(root)}
-        levels = [(with_slash(root), *_listing(root))]
+        levels = [(with_slash(root), prefix, *_listing(root))]
     except OSError as error:
         raise RollcoreError(f"{os.fsdecode(root)}: cannot list the folder: {words(error)}") from None
     while levels:
-        folder, names, others = levels[-1]
+        folder, below, names, others = levels[-1]
         for name in names:
             path = folder + name
-            is_folder, reason = others.get(name, (False, None))
+            is_folder, reason = others.get(name, (False, None)) if others else (False, None)
             if not is_folder:
-                yield prefix + path[skip:], path, reason
+                yield below + name, path, reason
                 continue
             try:
                 identity = _identity(path)
                 if identity not in entered:
                     entered.add(identity)
-                    levels.append((path + b"/", *_listing(path)))
+                    levels.append((path + b"/", below + name + b"/", *_listing(path)))
                     break
             except OSError as error:
-                yield prefix + path[skip:] + b"/", path, f"folder: {words(error)}"
+                yield below + name + b"/", path, f"folder: {words(error)}"
         else:
             levels.pop()
 

@@ -183,13 +183,14 @@ def _collect(members: Iterator[_Member], size: int) -> Iterator[Batch]:
     together: list[_Member] = []
     held, of_files = 0, True
     for member in members:
-        is_file = member[1] is not None or _is_file(member)
+        _, path, content, _ = member
+        is_file = path is not None or _is_file(member)
         if together and (is_file != of_files or len(together) == size or held > MAX_BATCH_BYTES):
             yield _batch(together)
             together, held = [], 0
         of_files = is_file
         together.append(member)
-        held += len(member[2])
+        held += len(content)
     if together:
         yield _batch(together)
 
