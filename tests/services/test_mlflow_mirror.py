@@ -10,7 +10,11 @@ from seq2seq.cli import main
 from seq2seq.run import TRAIN, VALIDATION
 from seq2seq.steps import Step, Steps
 
-TEST = {"split": "test", "scores": {"model": {"nats_per_frame": 1.75, "f1": 0.625, "frames": 100}}}
+TEST = {
+    "split": "test",
+    "scores": {"model": {"nats_per_frame": 1.75, "f1": 0.625, "frames": 100}},
+    "endings": {"model": 2.5, "mean_length": 5.25},
+}
 
 
 @pytest.fixture
@@ -46,6 +50,7 @@ def test_what_is_pushed_is_found_again(client, mlflow_server, tmp_path, capsys):
     assert points(client, there, "loss_of_updates") == [(8, 3.5), (16, 3.25)]
     assert (there.data.params["lags"], there.data.params["batch_size"]) == ("4,8", "8")
     assert (there.data.metrics["test_nats_per_frame"], there.data.metrics["test_f1"]) == (1.75, 0.625)
+    assert there.data.metrics["test_ending_nats_per_piece"] == 2.5
     assert (there.info.run_name, there.info.status) == ("a", "FINISHED")
     assert there.data.tags["dataset"] == run.dataset["fingerprint"]
     (data,) = there.inputs.dataset_inputs

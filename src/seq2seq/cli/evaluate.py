@@ -63,6 +63,7 @@ def cli(
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
+    from seq2seq.output.tables import endings_line
     from seq2seq.training.metrics import score_table, voice_table
 
     model = result["scores"]["model"]
@@ -73,6 +74,8 @@ def cli(
     click.echo(score_table(result["scores"]))
     if "voices" in model:
         click.echo(f"\n{voice_table(model['voices'], result['given_others'])}")
+    if result["endings"] is not None:
+        click.echo(f"\n{endings_line(result['endings'])}")
     if not result["trained_on_it"]:
         click.echo("another dataset than that of the training: the model may have been trained on some of these pieces")
 

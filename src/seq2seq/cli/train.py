@@ -267,6 +267,7 @@ def check_unchanged(run_dir: Path, given: dict[str, Any]) -> None:
 def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool, place: str) -> None:
     """Print the best model beside the baselines, on pieces that had no part in the training."""
     import rollcore
+    from seq2seq.output.tables import endings_line
     from seq2seq.training.metrics import score_table
 
     split = "test" if len(rollcore.open_dataset(data).split("test")) else "validation"
@@ -289,6 +290,8 @@ def _report(data: str, run_dir: Path, result: dict[str, Any], quiet: bool, place
         ]
         said = {2: "in nats and in F1", 1: "in nats only" if better[0] else "in F1 only", 0: "in neither nats nor F1"}
         print(f"better than {name} {said[sum(better)]}")
+    if found["endings"] is not None:
+        print(endings_line(found["endings"]))
     if not found["trained_on_it"]:
         print(f"{data} was replaced during the training: it may have learnt pieces that are scored here")
     print(f"run folder: {place}")

@@ -14,6 +14,7 @@ from seq2seq.output.comparison_page import curve
 from seq2seq.output.losses import panel_title
 from seq2seq.output.page import asset, document, facts_list, html_text, piece_section, table
 from seq2seq.output.player import Piece
+from seq2seq.output.tables import endings_line
 from seq2seq.output.theory import pitch_name
 from seq2seq.run import VALIDATION, Run
 
@@ -96,6 +97,9 @@ def _evaluation(found: Mapping[str, Any] | None) -> str:
             cells = (score.get(key) for key in _SCORES.values())
             rows.append([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
         lines = _note(f"On the {found['split']} split of {found['data']}.") + table(rows)
+        if (endings := found.get("endings")) is not None:
+            line = endings_line(endings)
+            lines += _note(f"{line[:1].upper()}{line[1:]}.")
     return f"<section>\n<h2>Evaluation beside baselines</h2>\n{lines}</section>\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 GAP = "  "
 
@@ -35,3 +35,18 @@ def text_table(rows: Sequence[Sequence[str]], right: str | None = None) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def endings_line(found: Mapping[str, float]) -> str:
+    """Return in words what an evaluation says of where pieces end.
+
+    Examples
+    --------
+    >>> endings_line({"model": 2.514, "mean_length": 5.3})
+    'where the pieces end, beside their frames: 2.51 nats a piece; 5.30 for who knows only their mean length'
+    """
+    model, known = found["model"], found["mean_length"]
+    return (
+        f"where the pieces end, beside their frames: {model:.2f} nats a piece; "
+        f"{known:.2f} for who knows only their mean length"
+    )

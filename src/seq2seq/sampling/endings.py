@@ -89,13 +89,22 @@ class Endings:
         weights = _regression(x, y, counts)
         z = x @ weights
         nats = float((counts * (np.logaddexp(0, z) - z * y)).sum()) / len(pieces)
-        chance = len(pieces) / float(frames.sum())
-        constant = -(np.log(chance) + (float(frames.sum()) / len(pieces) - 1) * np.log1p(-chance))
-        return cls(weights, lengths, nats, float(constant))
+        return cls(weights, lengths, nats, constant_nats(float(frames.mean()), float(frames.mean())))
 
     def logits(self, rows: Rows, metre: Metre) -> Floats:
         """Return for 1 to ``len(rows)`` frames of a piece the logit that it is over by then, ``(frames,)``."""
         return np.asarray(features(rows, metre, self.lengths) @ self.weights)
+
+    def nats_of(self, pieces: Iterable[tuple[Rows, Metre]]) -> float:
+        """Return the negative log-likelihood of where pieces end, a mean over pieces: of every frame that it goes on.
+
+        It is beside that of the frames, which says nothing of it. NaN where there are no pieces.
+        """
+        found = []
+        for rows, metre in pieces:
+            logits = self.logits(rows, metre)
+            found.append(float(np.logaddexp(0, logits).sum() - logits[-1]))
+        return float(np.mean(found)) if found else float("nan")
 
     def draw(self, rows: Rows, metre: Metre, least: int, rng: np.random.Generator) -> int:
         """Return after how many frames, *least* or more, a piece ends that could go on to the end of *rows*.
@@ -130,6 +139,14 @@ class Endings:
         if not 1 <= min(lengths) <= max(lengths) < 2**31:
             raise ValueError(f"endings after {max(lengths)} frames")
         return cls(weights, lengths, float(facts["nats_per_piece"]), float(facts["constant_nats_per_piece"]))
+
+
+def constant_nats(known: float, frames: float) -> float:
+    """Return the nats of where a piece of so many frames ends, if no more is known than how many they have on average.
+
+    Of pieces of several lengths it is that of their mean.
+    """
+    return float(np.log(known) - (frames - 1) * np.log1p(-1 / known)) if known > 1 else 0.0
 
 
 def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:

@@ -7,12 +7,16 @@ DATA is the dataset that the run was trained on, if not given.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollcore import DatasetError
 from rollcore.storage import is_there, origin
 from seq2seq.errors import ConfigError
 from seq2seq.run import Run
+
+if TYPE_CHECKING:
+    from rollcore import Dataset
+    from seq2seq.sampling.endings import Endings
 
 SPLITS = ("train", "validation", "test")
 
@@ -37,11 +41,13 @@ def evaluate(
     Returns
     -------
     dict
-        ``"run"``, ``"data"``, ``"fingerprint"``, ``"split"``, ``"hop"``, and ``"scores"``: for ``"model"``,
-        ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of
+        ``"run"``, ``"data"``, ``"fingerprint"``, ``"trained_on_it"``, ``"split"``, ``"hop"``, and ``"scores"``: for
+        ``"model"``, ``"unigram"``, ``"markov"`` and ``"repeat"`` the figures of
         :class:`seq2seq.training.metrics.Score`. The threshold behind precision, recall and F1 is fitted, on the
         validation split for the model. ``"given_others"``: for each voice of a model that predicts voices one after
-        the other, its nats per frame where the other voices of the frame are known.
+        the other, its nats per frame where the other voices of the frame are known. ``"endings"``: where the pieces
+        end, in nats a piece, which their frames do not say: ``"model"`` and ``"mean_length"``, which knows no more
+        than how long training pieces are on average; None where no training piece has two frames.
 
     Raises
     ------
@@ -54,6 +60,7 @@ def evaluate(
     """
     import rollcore
     from seq2seq.models.architectures import load_model
+    from seq2seq.sampling.generator import Generator
     from seq2seq.training.cores import share_cores
     from seq2seq.training.feed import SCORED_AT_ONCE, RollBatches
     from seq2seq.training.metrics import Outside, fit_threshold, score_baselines, score_model, score_orders
@@ -99,4 +106,24 @@ def evaluate(
         "hop": hop,
         "scores": {name: score.to_dict() for name, score in scores.items()},
         "given_others": given,
+        "endings": _endings(Generator.load(run_dir).corpus.endings, dataset, split),
+    }
+
+
+def _endings(endings: Endings | None, dataset: Dataset, split: str) -> dict[str, float] | None:
+    """Return the nats a piece of where the pieces of a split end."""
+    from seq2seq.sampling.corpus import metre_of
+    from seq2seq.sampling.endings import constant_nats
+
+    if endings is None:
+        return None
+    pieces, lengths = dataset.split(split), dataset.pieces["frames"]
+    measured = (
+        (dataset.rows(int(i)), metre_of(dataset.grid, dataset.bar(int(i)), int(dataset.pieces["upbeat"][i])))
+        for i in pieces
+    )
+    known = float(lengths[dataset.split("train")].mean())
+    return {
+        "model": endings.nats_of(measured),
+        "mean_length": constant_nats(known, float(lengths[pieces].mean())),
     }

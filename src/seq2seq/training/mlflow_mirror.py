@@ -82,6 +82,8 @@ class MlflowMirror:
         evaluation = run.evaluation()
         if evaluation is not None:
             scores = evaluation["scores"]["model"]
+            if (endings := evaluation.get("endings")) is not None:
+                scores = {**scores, "ending_nats_per_piece": endings["model"]}
             found = {f"{evaluation['split']}_{name}": value for name, value in scores.items() if _is_number(value)}
             at = _milliseconds(run)
             metrics = [Metric(name, float(value), at, 0) for name, value in found.items()]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 
 pytest.importorskip("keras", reason="keras is not installed: pip install 'rollcore[cpu]'")
 
+from rollcore import open_dataset
+from seq2seq import Generator
 from seq2seq.cli import run_one
 from seq2seq.run import Run
+from seq2seq.sampling.corpus import metre_of
 
 main = partial(run_one, "evaluate")
 
@@ -25,6 +29,8 @@ def test_the_table_after_the_training_is_that_of_the_evaluation(data, told, caps
     assert "windows 3 frames apart" in told.text
     assert "windows 3 frames apart" in evaluated
     assert "another dataset" not in evaluated
+    [ends] = [line for line in evaluated.splitlines() if line.startswith("where the pieces end")]
+    assert ends in told.text.splitlines()
     table = told.text[told.text.index("test split") :].splitlines()
     assert [line.split()[0] for line in table[2:6]] == ["seq2seq", "unigram", "markov", "repeat"]
     assert kept == Run.open(told.path).evaluation()
@@ -35,6 +41,16 @@ def test_it_is_said_in_json_too(data, run, capsys):
     result = json.loads(capsys.readouterr().out)
     assert list(result["scores"]) == ["model", "unigram", "markov", "repeat"]
     assert result["scores"]["model"]["frames"] == 25
+    dataset, endings = open_dataset(data), Generator.load(run).corpus.endings
+    chance = 1 / np.mean([len(dataset.rows(int(i))) for i in dataset.split("train")])
+    of_model, of_length = [], []
+    for piece in dataset.split("validation").tolist():
+        rows = dataset.rows(piece)
+        over = 1 / (1 + np.exp(-endings.logits(rows, metre_of(dataset.grid, dataset.bar(piece)))))
+        of_model.append(-np.log(over[-1] * np.prod(1 - over[:-1])))
+        of_length.append(-np.log(chance * (1 - chance) ** (len(rows) - 1)))
+    assert result["endings"]["model"] == pytest.approx(np.mean(of_model), rel=1e-6)
+    assert result["endings"]["mean_length"] == pytest.approx(np.mean(of_length), rel=1e-6)
     assert Run.open(run).evaluation() is None, "that of the run is of its test split"
 
 

@@ -1,12 +1,13 @@
 """Where pieces end: features against hand-worked ones, and a fit to pieces whose endings are known."""
 
 import json
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from seq2seq.sampling.endings import QUANTILES, Endings, Metre, features
+from seq2seq.sampling.endings import QUANTILES, Endings, Metre, constant_nats, features
 
 BEAT = Fraction(2)
 LENGTHS = (4, 8, 12, 16, 20)
@@ -100,14 +101,24 @@ def test_endings_are_learnt(rng):
     nats = []
     for rows, metre in unseen:
         z = endings.logits(rows, metre)
-        nats.append(np.logaddexp(0, z).sum() - z[-1])
+        over = 1 / (1 + np.exp(-z))
+        nats.append(-math.log(over[-1] * np.prod(1 - over[:-1])))
         assert z[-1] == z.max()
     assert np.mean(nats) < 1.5
+    assert endings.nats_of(unseen) == pytest.approx(np.mean(nats), rel=1e-6)
     # One end a piece of 32 frames on average: one that knows no more takes over four nats.
     assert endings.constant_nats_per_piece > 4 > endings.nats_per_piece
     again = Endings.from_dict(json.loads(json.dumps(endings.to_dict())))
     np.testing.assert_allclose(again.weights, endings.weights, rtol=1e-7)
     assert again.lengths == endings.lengths
+
+
+def test_who_knows_only_how_long_pieces_are_on_average():
+    # A chance of one in four at each frame: two frames without an end, then one.
+    assert constant_nats(4, 3) == pytest.approx(-math.log(0.75**2 * 0.25))
+    assert constant_nats(1, 1) == 0
+    # The mean over lengths is that of their mean.
+    assert np.mean([constant_nats(4, n) for n in (2, 7)]) == pytest.approx(constant_nats(4, 4.5))
 
 
 def test_an_end_is_drawn_where_it_is_likely(rng):

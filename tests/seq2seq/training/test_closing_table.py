@@ -15,7 +15,7 @@ from seq2seq.training import metrics
 @pytest.mark.parametrize("same", [True, False])
 def test_a_dataset_that_was_replaced_meanwhile_is_told(monkeypatch, capsys, tmp_path, same):
     score = {"nats_per_frame": 1.0, "f1": 0.5}
-    found = {"scores": {"model": score, "markov": score}, "hop": 4, "trained_on_it": same}
+    found = {"scores": {"model": score, "markov": score}, "hop": 4, "trained_on_it": same, "endings": None}
     kept = []
     run = SimpleNamespace(config=SimpleNamespace(model="seq2seq"), keep_evaluation=kept.append)
     monkeypatch.setattr(train, "evaluate", lambda *_, **__: found)
