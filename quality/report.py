@@ -42,6 +42,8 @@ MUSIC = {
     "leaps": "leaps over 7 semitones in the top line",
     "on the beat": "notes on the beat",
 }
+# Epochs without a better one after which the trainings of `quality.lesswork` might have ended.
+PATIENCE = 2
 PUBLISHED = {
     "autoregressive": {
         "RNN-NADE, as quoted by Krishnan et al. 2017": {
@@ -149,7 +151,14 @@ def _table(head: str, found: dict[str, Any], together: dict[str, Any]) -> str:
 def _over_seeds(name: str, found: dict[str, Any]) -> str | None:
     """Return mean, standard deviation and number of the trainings of a recipe."""
     nats = [_test(found[key], "nats_per_frame") or 0.0 for key in found if key.partition("-seed-")[0] == name]
-    return f"{statistics.mean(nats):.3f} ± {statistics.stdev(nats):.3f} ({len(nats)})" if len(nats) > 1 else None
+    return _spread(nats) if len(nats) > 1 else None
+
+
+def _spread(nats: list[float]) -> str:
+    """Return mean, standard deviation and number; one alone as it is."""
+    if len(nats) == 1:
+        return f"{nats[0]:.3f}"
+    return f"{statistics.mean(nats):.3f} ± {statistics.stdev(nats):.3f} ({len(nats)})"
 
 
 def _together(name: str, together: dict[str, Any]) -> str | None:
@@ -302,22 +311,48 @@ def _training(found: dict[str, Any]) -> str:
 
 def _less_work(results: Path) -> str:
     """Return what the runs of `quality.lesswork` cost and reached, and which have not been run."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
-    rows = []
-    for one in found:
-        changes = ", ".join(f"{key} {value}" for key, value in {**one["model"], **one["train"]}.items())
-        best = min(range(len(one["nats"])), key=one["nats"].__getitem__)
-        numbers = [f"{one['cpu_s'][-1] / 60:.1f}", str(best + 1), one["nats"][best]]
-        rows.append([one["corpus"], one["run"], changes, str(one["seed"]), *numbers])
-    run = {(one["corpus"], one["run"]) for one in found}
-    missing = [f"{corpus}:{name}" for corpus in CORPORA for name in RUNS if (corpus, name) not in run]
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("*.json")):
+        one = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault((one["corpus"], one["run"]), []).append(one)
+    rows: list[list[Any]] = []
+    for (corpus, name), trainings in found.items():
+        changes = {**trainings[0]["model"], **trainings[0]["train"]}
+        usual = found.get((corpus, "default"))
+        rows.append(
+            [
+                corpus,
+                name,
+                ", ".join(f"{key} {value}" for key, value in changes.items()),
+                _spread([min(one["nats"]) for one in trainings]),
+                f"{_cpu_minutes(trainings):.1f}",
+                usual and f"{_cpu_minutes(trainings) / _cpu_minutes(usual):.2f}",
+                f"{_cpu_minutes(trainings, PATIENCE):.1f}",
+                _spread([min(one["nats"][: _epochs(one, PATIENCE)]) for one in trainings]),
+            ]
+        )
+    missing = [f"{corpus}:{name}" for corpus in CORPORA for name in RUNS if (corpus, name) not in found]
     text = (
         "What reaches the loss of a training of 20 epochs (64 units, two layers, 50 + 50 frames, batch 8) in less CPU\n"
         "time? Best validation loss and CPU minutes of runs that change these fields; `python -m quality.lesswork`.\n"
-        "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales.\n\n"
+        "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales. The last two columns are what\n"
+        f"`--patience {PATIENCE}` would have made of the same trainings.\n\n"
     )
-    table = _markdown(["corpus", "run", "changes", "seed", "CPU minutes", "best epoch", "validation"], rows)
-    return text + table + (f"\nNot run: {', '.join(missing)}.\n" if missing else "")
+    head = ["corpus", "run", "changes", "validation", "CPU minutes", "of the default's", "with patience", "validation"]
+    return text + _markdown(head, rows) + (f"\nNot run: {', '.join(missing)}.\n" if missing else "")
+
+
+def _epochs(training: dict[str, Any], patience: int) -> int:
+    """Return how many epochs a training has that ends after so many without a better one."""
+    nats = training["nats"]
+    over = (n for n in range(patience + 1, len(nats)) if min(nats[n - patience : n]) >= min(nats[: n - patience]))
+    return next(over, len(nats))
+
+
+def _cpu_minutes(trainings: list[dict[str, Any]], patience: int | None = None) -> float:
+    """Return the CPU minutes of trainings in the mean, all epochs or as many as *patience* leaves."""
+    last = (len(one["nats"]) if patience is None else _epochs(one, patience) for one in trainings)
+    return statistics.mean(one["cpu_s"][n - 1] for one, n in zip(trainings, last, strict=True)) / 60
 
 
 def _presets(results: Path) -> str:

@@ -207,8 +207,11 @@ class Run:
         return (Path(path) / _CONFIG).is_file()
 
     def finished(self) -> bool:
-        """Whether all epochs are done."""
-        return bool(history := self.history(empty=True)) and history[-1]["epoch"] >= self.settings.epochs
+        """Whether all epochs are done, or as many as the patience of the training allows."""
+        history = self.history(empty=True)
+        if history and history[-1]["epoch"] >= self.settings.epochs:
+            return True
+        return out_of_patience(history, self.settings.patience)
 
     def has_model(self) -> bool:
         """Whether the folder holds a model, of this run or of a former one."""
@@ -399,6 +402,12 @@ def trunk(history: History) -> History:
             found.pop()
         found.append(row)
     return found
+
+
+def out_of_patience(history: History, patience: int) -> bool:
+    """Whether the latest *patience* whole epochs are all no better than one before them; never where it is 0."""
+    losses = [row[VALIDATION] for row in trunk(history) if row["epoch"] == int(row["epoch"])]
+    return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 def make_folder(path: str | Path) -> list[Path]:

@@ -29,6 +29,13 @@ def digests_of(data, **options):
     return found[:16], found[16:32], found[32:]
 
 
+def test_a_digest_of_another_length_is_refused():
+    kernel = RollOptions(grid=Grid.seconds(50)).kernel()
+    record = np.zeros(1, RECORD_DTYPE)
+    with pytest.raises(ValueError, match="expected 16 bytes, got 8"):
+        kernel.load([b"MThd"], False, record.view(np.uint8), xxhash.xxh3_64_digest)
+
+
 def digests_by_hand(midi):
     """Digests of pitches and of notes by their definition: of packed numbers, with plain loops."""
     notes = [(int(n["onset_tick"]), int(n["pitch"])) for n in midi.notes[~midi.drums]]

@@ -11,7 +11,7 @@ import pytest
 from rollcore import Grid
 from seq2seq.errors import RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
-from seq2seq.run import COLUMNS, Run, best_epoch, trunk
+from seq2seq.run import COLUMNS, VALIDATION, Run, best_epoch, out_of_patience, trunk
 
 FACTS = {
     "model": ModelConfig(model="seq2seq").to_dict(),
@@ -205,3 +205,30 @@ def test_the_epochs_that_led_to_the_latest(epochs, led):
     found = trunk(rows)
     assert [row["epoch"] for row in found] == led
     assert [row["place"] for row in found[-1:]] == [len(epochs) - 1] * bool(epochs), "of those that came last"
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "over"),
+    [
+        ([3, 2, 1], 1, False),
+        ([3, 2, 2], 1, True),  # as good is no better
+        ([3, 2, 2.5], 2, False),
+        ([3, 2, 2.5, 2.1], 2, True),
+        ([3, 2, 2.5, 1.9], 2, False),
+        ([3, 2, 2.5, 2.1], 0, False),
+        ([3], 1, False),
+        ([], 3, False),
+    ],
+)
+def test_patience_ends(losses, patience, over):
+    rows = [{"epoch": float(i + 1), VALIDATION: loss} for i, loss in enumerate(losses)]
+    assert out_of_patience(rows, patience) is over
+
+
+def test_patience_counts_whole_epochs_of_the_latest_course():
+    rows = [{"epoch": epoch, VALIDATION: loss} for epoch, loss in [(1, 3), (1.5, 9), (2, 2), (2.5, 9), (3, 1)]]
+    assert not out_of_patience(rows, 1)
+    # Epochs 2 and 3 were done again, towards another end.
+    rows += [{"epoch": 2, VALIDATION: 2.5}, {"epoch": 3, VALIDATION: 2.4}]
+    assert not out_of_patience(rows, 1)
+    assert out_of_patience([*rows, {"epoch": 4, VALIDATION: 2.4}], 1)

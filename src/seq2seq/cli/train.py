@@ -108,6 +108,12 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     type=click.IntRange(0, MAX_TRANSPOSE),
     help="Shift windows by up to N semitones.  [default: 5; 0 for blog]",
 )
+@click.option(
+    "--patience",
+    type=click.IntRange(0),
+    metavar="N",
+    help="End after N epochs of which none was better than the best before.  [default: 0, never]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Same seed, same run.  [default: 0]")
 @click.option(
     "--max-minutes",

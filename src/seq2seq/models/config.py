@@ -181,6 +181,9 @@ class TrainConfig:
     ema : float, optional
         Decay per update of the moving average of the weights, which is what is evaluated and kept. By default 0.99,
         and less in a run of fewer than 500 updates, so that the average reaches over a fifth of them.
+    patience : int
+        The training ends after so many epochs in a row of which none is better on the validation split than the best
+        before them (early stopping); 0 stands for never. The schedule of the learning rate stays that of all epochs.
     seed : int
         Seeds the weights, the order of windows, the shifts and the dropout: same seed, same run.
     """
@@ -193,13 +196,14 @@ class TrainConfig:
     transpose: int = 5
     keep_key: float = 0.3
     ema: float | None = None
+    patience: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no training can run with."""
         for name in ("epochs", "batch_size"):
             at_least(1, name, getattr(self, name))
-        for name in ("hop", "transpose"):
+        for name in ("hop", "transpose", "patience"):
             at_least(0, name, getattr(self, name))
         if not 0 <= self.keep_key <= 1:
             raise ConfigError(f"keep_key must be a share from 0 to 1, not {self.keep_key}")

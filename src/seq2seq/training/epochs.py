@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq.errors import RunError
 from seq2seq.models.weights import write_weights
-from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run, trunk
+from seq2seq.run import COLUMNS, TRAIN, VALIDATION, History, Run, out_of_patience, trunk
 from seq2seq.steps import Steps
 from seq2seq.training.devices import Devices
 from seq2seq.training.feed import Batch, RollBatches
@@ -123,7 +123,9 @@ class Epochs(keras.callbacks.Callback):
     devices : Devices
         Who takes part; of several processes, all come to the same decisions.
     stopped : bool
-        Whether the training was ended before its last epoch.
+        Whether the training was ended before its last epoch, by someone or by the time.
+    settled : bool
+        Whether it ended since it had become no better for long enough.
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Epochs(keras.callbacks.Callback):
         self.limit_s = float("inf") if max_minutes is None else 60 * max_minutes
         self.carried: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
-        self.averaged = self.begun = self.stopped = False
+        self.averaged = self.begun = self.stopped = self.settled = False
         self.on_best: Callable[[int], None] | None = None
         self.level = 0
         self.steps = Steps()
@@ -237,6 +239,11 @@ class Epochs(keras.callbacks.Callback):
         self._keep(row, {})
         left = self.last - epoch - 1
         if not left:
+            return
+        patience = self.run.settings.patience
+        if self.devices.most(out_of_patience(self.history, patience)):
+            self.display.say(f"no better in {patience} epoch{'s' if patience > 1 else ''}: the training ends here")
+            self.settled = self.model.stop_training = True
             return
         if self.pace_s is None:
             self._tell_length(row["seconds"] * left)

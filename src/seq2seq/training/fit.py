@@ -13,7 +13,7 @@ from rollcore import RollcoreError
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.config import ModelConfig, TrainConfig
 from seq2seq.output.curves import plot_losses
-from seq2seq.run import History, Run, best_epoch, trunk
+from seq2seq.run import History, Run, best_epoch, out_of_patience, trunk
 from seq2seq.steps import read_steps
 from seq2seq.training.devices import Devices, join
 from seq2seq.training.presets import recipe, train_config
@@ -283,6 +283,7 @@ class _Training:
         self.feed.batches.draw(whole)
         self.epochs.level = schedule.level
         self.epochs.history.extend(history)
+        self.epochs.settled = epochs is None and out_of_patience(history, run.settings.patience)
         self.epochs.steps.found += [step for step in read_steps(run.updates) if step.update <= self._updates_done]
         self.epochs.begun = self.epochs.averaged = True
         if within:
@@ -347,7 +348,7 @@ class _Training:
         try:
             if self.epochs.carried:
                 self._finish_epoch(callbacks)
-            if self.done < last and not epochs.stopped:
+            if self.done < last and not epochs.stopped and not epochs.settled:
                 self._fit(self.done, last, callbacks)
             in_time = time.monotonic() - epochs.began < epochs.limit_s
             if self.samples and in_time and not epochs.stopped:
@@ -416,7 +417,9 @@ class _Training:
             f"{self.updates * settings.batch_size:,} windows an epoch in {self.updates:,} batches of "
             f"{settings.batch_size}, {settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
         )
-        if self.done >= settings.epochs:
+        if self.epochs.settled:
+            say(f"{self.run.path}: it became no better after {self.done} epochs; --resume with more --epochs goes on")
+        elif self.done >= settings.epochs:
             say(f"{self.run.path}: all {settings.epochs} epochs are done; --resume with a higher --epochs goes on")
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -323,6 +324,27 @@ def test_a_run_comes_to_an_earlier_end(data, small, tmp_path, one_update_a_call,
     assert history[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
     assert len(all_rates) == updates
     assert sum(rate < 0.999 * settings.learning_rate for rate in all_rates) == down
+
+
+def test_a_training_ends_when_it_becomes_no_better(data, small, tmp_path, monkeypatch, capsys):
+    losses = [3.0, 2.0, 2.5, 2.0, 1.0]
+    monkeypatch.setattr(
+        "seq2seq.training.epochs.score_model", lambda *_, **__: SimpleNamespace(per_frame=losses.pop(0), f1=0.5)
+    )
+    settings = dataclasses.replace(small.settings, epochs=9, patience=2)
+    result = train(data, tmp_path / "run", small.model, settings, samples=0)
+    assert (len(result["history"]), result["best_epoch"], result["interrupted"]) == (4, 2, False)
+    assert "no better in 2 epochs: the training ends here" in capsys.readouterr().out
+    assert Run.open(tmp_path / "run").finished()
+    before = files(tmp_path / "run")
+    assert len(train(data, tmp_path / "run", resume=True, samples=0)["history"]) == 4
+    assert "it became no better after 4 epochs" in capsys.readouterr().out
+    after = files(tmp_path / "run")
+    assert {name for name in before if before[name] != after[name]} <= {"config.json"}
+    # With more epochs it goes on, until it has become no better again.
+    losses += [2.5, 2.5]
+    history = train(data, tmp_path / "run", resume=True, epochs=12, **QUIET)["history"]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(
