@@ -24,6 +24,7 @@ from rollcore import RollcoreError
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "quality"
+RESULTS = Path(__file__).parent / "results"
 
 FILES = {
     "jsb": "JSB_Chorales.mat",
@@ -31,6 +32,9 @@ FILES = {
     "piano-midi": "Piano_midi.mat",
     "musedata": "MuseData.mat",
 }
+
+# By which the logits of trainings together may be multiplied.
+FACTORS = tuple(percent / 100 for percent in range(60, 121, 5))
 
 # What differs between datasets: their length, their repetition, how soon a model overfits them. Where the range
 # is given, it leaves out pitches that are so rare in training that their share of it costs under 0.02 nats.
@@ -224,25 +228,62 @@ def score(model: Any, dataset: Any) -> tuple[int, dict[str, Any]]:
 
 
 class Together:
-    """Several models of one configuration: the logit of each question is the mean of theirs."""
+    """Several models of one configuration: the logit of each question is *factor* times the mean of theirs."""
 
-    def __init__(self, models: list[Any]) -> None:
-        self.models, self.config = models, models[0].config
+    def __init__(self, models: list[Any], factor: float = 1.0) -> None:
+        self.models, self.config, self.factor = models, models[0].config, factor
 
     def predict_on_batch(self, inputs: dict[str, Any]) -> Any:
         """Return the logits of the target frames."""
-        return sum(model.predict_on_batch(inputs) for model in self.models) / len(self.models)
+        return self.factor * sum(model.predict_on_batch(inputs) for model in self.models) / len(self.models)
+
+
+class Said:
+    """What a model said of one batch after another, times a factor: it is asked once for many factors."""
+
+    def __init__(self, config: Any, logits: list[Any], factor: float) -> None:
+        self.config, self._logits = config, (factor * one for one in logits)
+
+    def predict_on_batch(self, inputs: dict[str, Any]) -> Any:
+        """Return the logits of the next batch."""
+        return next(self._logits)
+
+
+def fit_factor(models: list[Any], dataset: Any) -> float:
+    """Return the factor with which *models* together are best on validation.
+
+    One below 1 is a temperature above 1, as in Guo et al. 2017: models that have learnt their training pieces by heart
+    are too sure of themselves.
+    """
+    from seq2seq.training.feed import RollBatches
+    from seq2seq.training.metrics import Outside, score_model
+
+    config = models[0].config
+    batches = RollBatches(dataset, config, split="validation", hop=config.target_frames // 2)
+    together, outside = Together(models), Outside(dataset, config)
+    logits = [together.predict_on_batch(batches[i][0]) for i in range(len(batches))]
+    return min(FACTORS, key=lambda factor: score_model(Said(config, logits, factor), batches, outside).per_frame)
 
 
 def together(name: str, recipe: dict[str, Any], seeds: list[int], data: Path) -> dict[str, Any]:
-    """Score what the runs of *seeds* say together, and return the result."""
+    """Score what the runs of *seeds* say together after all of their epochs, and return the result."""
     import rollcore
     from seq2seq.models.architectures import load_model
     from seq2seq.run import Run
 
-    models = [load_model(Run.open(WORK / seeded(name, seed)).best_model) for seed in seeds]
-    hop, scores = score(Together(models), rollcore.open_dataset(dataset_of(recipe, data)))
-    return {"recipe": name, "seeds": seeds, "hop": hop, "scores": scores}
+    dataset = rollcore.open_dataset(dataset_of(recipe, data))
+    models = [load_model(Run.open(WORK / seeded(name, seed)).last_model) for seed in seeds]
+    factor = fit_factor(models, dataset)
+    hop, scores = score(Together(models, factor), dataset)
+    alone = [json.loads((RESULTS / f"{seeded(name, seed)}.json").read_text(encoding="utf-8")) for seed in seeds]
+    return {
+        "recipe": name,
+        "seeds": seeds,
+        "factor": factor,
+        "cpu_minutes": round(sum(one["cpu_minutes"] for one in alone), 1),
+        "hop": hop,
+        "scores": scores,
+    }
 
 
 def seeded(name: str, seed: int) -> str:
@@ -290,9 +331,8 @@ def main(names: tuple[str, ...], data: str, seed: int, seeds: str | None, report
             raise click.UsageError(f"no recipe {name!r}: choose from {', '.join(known)}")
     if (seed or seeds) and not names:
         raise click.UsageError("name the recipes")
-    results = Path(__file__).parent / "results"
     for name in names or tuple(known):
-        path = results / "together" / f"{name}.json" if seeds else results / f"{seeded(name, seed)}.json"
+        path = RESULTS / "together" / f"{name}.json" if seeds else RESULTS / f"{seeded(name, seed)}.json"
         if report or path.exists():
             continue
         print(f"== {path.stem}", flush=True)
@@ -308,8 +348,8 @@ def main(names: tuple[str, ...], data: str, seed: int, seeds: str | None, report
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"   test: {result['scores']['test']['nats_per_frame']:.3f} nats a frame", flush=True)
-        write_report(results, ROOT / "docs" / "quality.md")
-    write_report(results, ROOT / "docs" / "quality.md")
+        write_report(RESULTS, ROOT / "docs" / "quality.md")
+    write_report(RESULTS, ROOT / "docs" / "quality.md")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         "song",
         "chords",
         {"bars": 16, "num_outputs": 3, "candidates": 4, "seed": 7},
-        "melody, chords and bass, as the demo draws them from the model that it trains",
+        "melody, chords and bass, from a model of the sample pack like the one that the demo trains",
     ),
 )
 SHOWN = (

@@ -79,8 +79,9 @@ Negative log-likelihood in nats per frame on the test splits of the four standar
 [evaluation.md](evaluation.md) describes the protocol. Unless stated otherwise, figures are means over all frames. The
 epoch was chosen on the validation split. Each row is one training with seed 0 unless it says so. Another processor
 rounds otherwise: there, the JSB recipe gave 4.190 instead of 4.175 with the same seed. A mean over seeds stands with
-the standard deviation and the number of trainings. "Together" are trainings of other seeds whose logits are averaged,
-question by question; how many is in brackets.
+the standard deviation and the number of trainings. "Together" are trainings of other seeds, each after all of its
+epochs, whose logits are averaged, question by question, and multiplied by a factor that is fitted on the validation
+split; how many is in brackets.
 
 Compare figures within a table only. In the first, a pitch may depend on the lower pitches of its own frame; in the
 second, the pitches of a frame are independent given the past.
@@ -185,10 +186,9 @@ def _verdict_on(head: str, which: str, found: dict[str, Any], together: dict[str
             trained = f", after {spent:.0f} CPU minutes of training" if spent is not None else ""
             line = f"- {DATASETS[data]}{which}: misses the target by {nats - wanted:.2f}{trained}"
             if joint is not None:
-                count = len(together[f"{data}-{head}"]["seeds"])
-                line += f"; {count} trainings together " + (
-                    f"miss it by {joint - wanted:.2f}" if joint > wanted else "meet it"
-                )
+                several = together[f"{data}-{head}"]
+                line += f"; {len(several['seeds'])} trainings together, of {several['cpu_minutes']:.0f} CPU minutes, "
+                line += f"miss it by {joint - wanted:.2f}" if joint > wanted else "meet it"
             lines.append(line + ".")
     if met:
         lines.insert(0, f"- {', '.join(met)}{which}: the target is met.")

@@ -34,6 +34,14 @@ def test_the_python_of_a_page_runs(page, torch, tmp_path, monkeypatch):
     keras.backend.clear_session()
 
 
+def test_the_files_that_a_page_takes_from_the_pack_are_in_it(tmp_path):
+    pack = {path.name for path in rollcore.make_chords(tmp_path)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {name for page in pages for name in re.findall(r"\bmidi/(\w+_\w+\.mid)\b", page.read_text("utf-8"))}
+    assert named
+    assert named <= pack
+
+
 def test_what_the_reference_names_is_there():
     text = (ROOT / "docs" / "api.md").read_text()
     names = re.findall(r"^::: (rollcore[\w.]*)$", text, re.MULTILINE)

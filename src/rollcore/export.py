@@ -112,7 +112,7 @@ def _splits(dataset: Dataset, folder: str | os.PathLike[str], ending: str) -> It
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RollcoreError(f"{os.fspath(folder)}: cannot be made: {error.strerror}") from error
+        raise RollcoreError(f"{os.fspath(folder)}: cannot be made: {error.strerror}; name another folder") from error
     for split in SPLITS:
         pieces = dataset.split(split)
         if len(pieces):

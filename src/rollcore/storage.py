@@ -492,7 +492,8 @@ def _opened(address: str) -> tuple[Any, str]:
     """Return the file system of an address and the path in it."""
     match = re.fullmatch(_ADDRESS, address, re.DOTALL)
     if match is None or not match["rest"]:
-        raise StorageError(f"{address}: names no container; give one, such as az://music/out.h5")
+        shown = f"{address}//" if address.endswith(":") else address
+        raise StorageError(f"{shown}: names no container; give one, such as az://music/out.h5")
     if re.search(r"[@?]", match["rest"].partition("/")[0]) or re.search(r"[?&]sig=|:[^/]*@", match["rest"]):
         protocol = match[1]
         raise StorageError(f"{protocol}://…: an address with a key or a signature in it: put them into the environment")

@@ -130,7 +130,7 @@ def test_storage_that_fails_meanwhile_does_not_stop_the_work(memory, tmp_path, m
     ("address", "words"),
     [
         ("memory://box/none.h5", r"memory://box/none\.h5: not there; check the container"),
-        ("memory://", "names no container"),
+        ("memory://", "^memory://: names no container"),
         ("az://user:secret@box/x.h5", r"az://…: an address with a key"),
         ("az://box/x.h5?sv=1&sig=secret", r"az://…: an address with a key"),
     ],
@@ -140,6 +140,11 @@ def test_addresses_that_cannot_be_read(memory, address, words):
         storage.fetch(address)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_without_a_name_is_shown_as_it_was_given():
+    with pytest.raises(StorageError, match="^az://: names no container"):
+        storage.is_there("az://")
 
 
 def test_without_the_extra(memory, monkeypatch):

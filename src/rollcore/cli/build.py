@@ -214,4 +214,5 @@ def _listed(dataset: str) -> list[str]:
     from rollcore.show.summary import file_outcomes, outcome_lines
 
     listed = file_outcomes(open_dataset(dataset))
-    return ["", *outcome_lines({**listed, "read": []})]
+    del listed["read"]
+    return ["", *outcome_lines(listed)]

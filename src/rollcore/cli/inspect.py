@@ -69,7 +69,8 @@ def verify(dataset: str) -> None:
         click.echo(line)
     if damaged:
         raise RollcoreError(f"{dataset}: {len(damaged)} of {len(opened.shards)} shards are damaged; build it again")
-    click.echo(f"{printable(dataset)}: intact, {len(opened):,} pieces in {len(opened.shards):,} shards")
+    s = "" if len(opened.shards) == 1 else "s"
+    click.echo(f"{printable(dataset)}: intact, {len(opened):,} pieces in {len(opened.shards):,} shard{s}")
 
 
 def _is_midi(path: str) -> bool:

@@ -138,7 +138,7 @@ def file_outcomes(dataset: Dataset) -> dict[str, Any]:
 
 def outcome_lines(listed: Mapping[str, Any]) -> Iterator[str]:
     """Put `file_outcomes` into words: what was skipped by reason, what was repaired and how, what was read."""
-    skipped, repaired, read = listed["skipped"], listed["repaired"], listed["read"]
+    skipped, repaired = listed["skipped"], listed["repaired"]
     yield f"skipped: {len(skipped):,}"
     names: dict[str, list[str]] = {}
     for file in skipped:
@@ -154,12 +154,13 @@ def outcome_lines(listed: Mapping[str, Any]) -> Iterator[str]:
     for file in repaired:
         done = ", ".join(f"{code} {count:,}" for code, count in file["repairs"].items())
         yield f"    {printable(file['name'])}: {done}"
-    yield ""
-    yield f"read as they are: {len(read):,}"
-    yield from (f"    {printable(name)}" for name in read)
+    if (read := listed.get("read")) is not None:
+        yield ""
+        yield f"read as they are: {len(read):,}"
+        yield from (f"    {printable(name)}" for name in read)
     if groups := listed["same_notes"]:
         yield ""
-        pieces = sum(map(len, groups))
-        yield f"same notes: {pieces:,} pieces in {len(groups):,} groups; --dedupe keeps the first of each"
+        pieces, s = sum(map(len, groups)), "s" if len(groups) > 1 else ""
+        yield f"same notes: {pieces:,} pieces in {len(groups):,} group{s}; --dedupe keeps the first of each"
         for group in groups:
             yield f"    {'; '.join(map(printable, group))}"

@@ -263,7 +263,7 @@ def make_chords(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     RollcoreError
-        When the folder or a file cannot be written.
+        When the folder or a file cannot be written; no file is added then.
     """
     root = Path(folder)
     try:
@@ -271,15 +271,22 @@ def make_chords(folder: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:
         raise RollcoreError(f"{root}: cannot make the folder: {error.strerror}; choose another") from error
     paths: list[Path] = []
-    for scale in SCALES:
-        for pitch_class, tonic in enumerate(tonics(scale)):
-            path = root / f"{tonic}_{scale.replace(' ', '_')}.mid"
-            mode = _KEY_SIGNATURE.get(scale)
-            write_midi(
-                _piece(pitch_class, scale, len(paths)),
-                path,
-                track_names=("Melody", "Chords", "Bass"),
-                key_signature=None if mode is None else tonic + mode,
-            )
-            paths.append(path)
+    added: list[Path] = []
+    try:
+        for scale in SCALES:
+            for pitch_class, tonic in enumerate(tonics(scale)):
+                path = root / f"{tonic}_{scale.replace(' ', '_')}.mid"
+                mode = _KEY_SIGNATURE.get(scale)
+                added += [] if path.exists() else [path]
+                write_midi(
+                    _piece(pitch_class, scale, len(paths)),
+                    path,
+                    track_names=("Melody", "Chords", "Bass"),
+                    key_signature=None if mode is None else tonic + mode,
+                )
+                paths.append(path)
+    except BaseException:  # a part of the pack would be taken for all of it
+        for path in added:
+            path.unlink(missing_ok=True)
+        raise
     return paths

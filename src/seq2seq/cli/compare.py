@@ -38,6 +38,11 @@ def cli(places: tuple[str, ...], sort: str, as_json: bool, as_csv: bool, picture
     print_comparison(places, sort=sort, as_json=as_json, as_csv=as_csv, picture=picture, html=html)
 
 
+def _why(place: str, why: str) -> str:
+    """Return why there is no run in a place, which the reason may name already."""
+    return why if why.startswith(place) else f"{place} {why}"
+
+
 def print_comparison(
     places: Sequence[str | Path],
     *,
@@ -50,7 +55,7 @@ def print_comparison(
     """Print the runs in some places beside each other, and write what is asked for."""
     runs, others = find_runs(_fetched(places))
     if not runs:
-        raise RunError("no run to compare: " + "; ".join(f"{place} {why}" for place, why in others.items()))
+        raise RunError("no run to compare: " + "; ".join(_why(str(place), why) for place, why in others.items()))
     with bad_usage():
         rows = sort_rows(compare(runs), sort)
     if as_json:

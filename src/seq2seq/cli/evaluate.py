@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import click
 
+from rollcore import RollcoreError
 from rollcore.storage import fetch, published
 from seq2seq.cli.options import CONTEXT, bad_usage, json_option
 from seq2seq.errors import ConfigError
@@ -58,18 +60,26 @@ def cli(
     import_keras()
     with bad_usage():
         result = evaluate(local, data, split=split, hop=hop)
-    if result["trained_on_it"] and split == "test":
-        run.keep_evaluation(result)
     if as_json:
         click.echo(json.dumps(result, indent=1))
-        return
+    else:
+        _print(run_dir, result)
+    if result["trained_on_it"] and split == "test":
+        try:
+            run.keep_evaluation(result)
+        except RollcoreError as error:  # such as a run that is mounted to be read
+            click.echo(f"not kept in the run: {error}", err=True)
+
+
+def _print(run_dir: str, result: dict[str, Any]) -> None:
+    """Print an evaluation as tables."""
     from seq2seq.output.tables import endings_line
     from seq2seq.training.metrics import score_table, voice_table
 
     model = result["scores"]["model"]
     click.echo(
-        f"{run_dir}, {split} split of {result['data']}: {model['frames']:,} frames of {model['pieces']} pieces, "
-        f"windows {result['hop']} frames apart"
+        f"{run_dir}, {result['split']} split of {result['data']}: "
+        f"{model['frames']:,} frames of {model['pieces']} pieces, windows {result['hop']} frames apart"
     )
     click.echo(score_table(result["scores"]))
     if "voices" in model:

@@ -241,6 +241,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Return the settings that a file like config.json holds, checked, as fields of the two configurations."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
+        for part, kind in (("model", ModelConfig), ("train", TrainConfig)):
+            if unknown := set(facts[part]) - {field.name for field in dataclasses.fields(kind)}:
+                raise ConfigError(f"{part} has no setting {min(unknown)!r}")
         model, settings = ModelConfig.from_dict(facts["model"]), TrainConfig(**facts["train"])
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None

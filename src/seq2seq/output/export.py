@@ -51,12 +51,18 @@ def export(compositions: Sequence[Composition], folder: str | Path) -> Exported:
         If a file cannot be written; nothing has changed then.
     """
     folder = Path(folder)
-    make_folder(folder)
+    made = make_folder(folder)
     series = compositions[0].series
     page = folder / f"{series}.html"
-    with _together(folder) as staging:
-        files = [_write(composition, folder, staging) for composition in compositions]
-        _write_page(staging / page.name, compositions, files)
+    try:
+        with _together(folder) as staging:
+            files = [_write(composition, folder, staging) for composition in compositions]
+            _write_page(staging / page.name, compositions, files)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for new in reversed(made):
+                new.rmdir()
+        raise
     # Of one name there is one outcome, the latest.
     kept = {path for one in files for path in (one.midi, one.picture, one.sound)}
     earlier = re.compile(re.escape(series) + r"-\d+(-degenerate)?\.(mid|png|wav)")
@@ -121,7 +127,10 @@ def _together(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise RollcoreError(f"{folder}: cannot be written: {error.strerror}") from error
     with staging as place:
-        yield Path(place)
+        try:
+            yield Path(place)
+        except RollcoreError as error:  # the place itself is gone by the time that it is read
+            raise RollcoreError(str(error).replace(place, str(folder))) from error
         files = sorted(Path(place).iterdir())
         for made in files:
             if (folder / made.name).is_dir():

@@ -43,10 +43,10 @@ def endings_line(found: Mapping[str, float]) -> str:
     Examples
     --------
     >>> endings_line({"model": 2.514, "mean_length": 5.3})
-    'where the pieces end, beside their frames: 2.51 nats a piece; 5.30 for who knows only their mean length'
+    'where pieces end, beside their frames: 2.51 nats a piece; from the mean length of training pieces alone: 5.30'
     """
     model, known = found["model"], found["mean_length"]
     return (
-        f"where the pieces end, beside their frames: {model:.2f} nats a piece; "
-        f"{known:.2f} for who knows only their mean length"
+        f"where pieces end, beside their frames: {model:.2f} nats a piece; "
+        f"from the mean length of training pieces alone: {known:.2f}"
     )

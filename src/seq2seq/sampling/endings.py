@@ -142,11 +142,11 @@ class Endings:
 
 
 def constant_nats(known: float, frames: float) -> float:
-    """Return the nats of where a piece of so many frames ends, if no more is known than how many they have on average.
+    """Return the nats of where a piece of so many frames ends for who knows only that they have *known* on average.
 
-    Of pieces of several lengths it is that of their mean.
+    Of pieces of several lengths it is that of their mean. *known* is above 1.
     """
-    return float(np.log(known) - (frames - 1) * np.log1p(-1 / known)) if known > 1 else 0.0
+    return float(np.log(known) - (frames - 1) * np.log1p(-1 / known))
 
 
 def features(rows: Rows, metre: Metre, lengths: Iterable[int]) -> Floats:

@@ -47,7 +47,8 @@ def evaluate(
         validation split for the model. ``"given_others"``: for each voice of a model that predicts voices one after
         the other, its nats per frame where the other voices of the frame are known. ``"endings"``: where the pieces
         end, in nats a piece, which their frames do not say: ``"model"`` and ``"mean_length"``, which knows no more
-        than how long training pieces are on average; None where no training piece has two frames.
+        than how long the training pieces of *data* are on average; None where no training piece has two frames, or the
+        run has no weights for sampling.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def evaluate(
     batches = RollBatches(dataset, config, split=split, hop=hop)
     threshold = fit_threshold(model, RollBatches(dataset, config, split="validation", hop=hop))
     outside = Outside(dataset, config)
+    endings = _endings(Generator.load(run_dir).corpus.endings, dataset, split) if run.weights.exists() else None
     scores = {"model": score_model(model, batches, outside, threshold)}
     scores.update(score_baselines(dataset, config, split))
     # Where pitches are independent of each other given the past, other voices of the frame tell nothing.
@@ -106,7 +108,7 @@ def evaluate(
         "hop": hop,
         "scores": {name: score.to_dict() for name, score in scores.items()},
         "given_others": given,
-        "endings": _endings(Generator.load(run_dir).corpus.endings, dataset, split),
+        "endings": endings,
     }
 
 
@@ -115,14 +117,14 @@ def _endings(endings: Endings | None, dataset: Dataset, split: str) -> dict[str,
     from seq2seq.sampling.corpus import metre_of
     from seq2seq.sampling.endings import constant_nats
 
-    if endings is None:
-        return None
     pieces, lengths = dataset.split(split), dataset.pieces["frames"]
+    known = float(lengths[dataset.split("train")].mean())
+    if endings is None or known <= 1:
+        return None
     measured = (
         (dataset.rows(int(i)), metre_of(dataset.grid, dataset.bar(int(i)), int(dataset.pieces["upbeat"][i])))
         for i in pieces
     )
-    known = float(lengths[dataset.split("train")].mean())
     return {
         "model": endings.nats_of(measured),
         "mean_length": constant_nats(known, float(lengths[pieces].mean())),

@@ -52,6 +52,7 @@ def test_output_quiet_and_verbose(run, midi, tmp_path):
     assert (status, err) == (0, "")
     assert "not a MIDI file (a web page)" in out
     assert "page.mid" in out.rpartition("skipped")[2]
+    assert "read as they are" not in out  # the table says how many
 
 
 def test_several_inputs_and_lists(run, midi, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from rollcore.errors import RollcoreError
 from rollcore.midi import read_midi
+from rollcore.midi_writer import write_midi
 from rollcore.sources.chords import scale_notes
 from rollcore.sources.pack import make_chords
 
@@ -152,6 +153,23 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RollcoreError, match="cannot make the folder"):
         make_chords(tmp_path / "file" / "midi")
+
+
+def test_a_part_of_the_pack_does_not_stay(tmp_path, monkeypatch):
+    """It would be taken for all of it."""
+    (tmp_path / "mine.mid").write_bytes(b"mine")
+    (tmp_path / "C_major.mid").write_bytes(b"an earlier one")
+    write = write_midi
+
+    def full(midi, path, **options):
+        if path.name == "E_major.mid":
+            raise RollcoreError(f"{path}: cannot be written: No space left on device")
+        write(midi, path, **options)
+
+    monkeypatch.setattr("rollcore.sources.pack.write_midi", full)
+    with pytest.raises(RollcoreError, match="No space left"):
+        make_chords(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["C_major.mid", "mine.mid"]
 
 
 def test_other_files_are_left_alone(tmp_path):

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from fake_runs import write_small_run
+from fake_runs import write_run, write_small_run
 from rollcore.storage import publish
 from seq2seq.cli import run_one
 
@@ -59,6 +59,7 @@ def test_pictures_and_pages_are_written_on_request(runs, tmp_path, capsys):
     [
         ([], 2, "RUN"),
         (["{tmp}"], 1, "no run to compare"),
+        (["{tmp}/damaged"], 1, "no run to compare: {tmp}/damaged/metrics.csv: "),
         (["{tmp}/none"], 1, "is not there"),
         (["{runs}", "--picture", "{tmp}/x.xyz"], 2, ".png"),
         (["{runs}", "--sort", "nonesuch"], 2, "nonesuch"),
@@ -67,12 +68,13 @@ def test_pictures_and_pages_are_written_on_request(runs, tmp_path, capsys):
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, status, said, runs, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (write_run(tmp_path / "empty" / "damaged").path / "metrics.csv").write_text("a,b\n1\n")
     filled = [argument.format(runs=runs, tmp=tmp_path / "empty") for argument in arguments]
     assert main(filled) == status
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
-    assert said in captured.err
+    assert said.format(tmp=tmp_path / "empty") in captured.err
 
 
 def test_runs_in_storage_are_compared_and_the_page_goes_there(memory, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_the_table_after_the_training_is_that_of_the_evaluation(data, told, caps
     assert "windows 3 frames apart" in told.text
     assert "windows 3 frames apart" in evaluated
     assert "another dataset" not in evaluated
-    [ends] = [line for line in evaluated.splitlines() if line.startswith("where the pieces end")]
+    [ends] = [line for line in evaluated.splitlines() if line.startswith("where pieces end")]
     assert ends in told.text.splitlines()
     table = told.text[told.text.index("test split") :].splitlines()
     assert [line.split()[0] for line in table[2:6]] == ["seq2seq", "unigram", "markov", "repeat"]
@@ -52,6 +53,19 @@ def test_it_is_said_in_json_too(data, run, capsys):
     assert result["endings"]["model"] == pytest.approx(np.mean(of_model), rel=1e-6)
     assert result["endings"]["mean_length"] == pytest.approx(np.mean(of_length), rel=1e-6)
     assert Run.open(run).evaluation() is None, "that of the run is of its test split"
+
+
+def test_a_run_that_cannot_be_written_or_has_no_weights_for_sampling_is_evaluated(data, run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "evaluation.json").mkdir()  # nothing can be put into its place
+    assert main([str(copy), str(data)]) == 0
+    captured = capsys.readouterr()
+    assert "where pieces end" in captured.out
+    assert "not kept in the run: " in captured.err
+    (copy / "model.safetensors").unlink()
+    assert main([str(copy), str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["endings"] is None
 
 
 def test_what_was_trained_on_another_dataset_is_said_to_be(other_data, run, capsys):

@@ -130,6 +130,7 @@ def test_a_run_goes_on_with_its_own_settings(data, run, asked):
         (["{data}", "--run-dir", "{data}"], 1, "is a file"),
         (["{data}", "--config", "{tmp}/none.json"], 2, "cannot be read"),
         (["{data}", "--config", "{data}"], 2, "not settings"),
+        (["{data}", "--config", "{tmp}/unts.json"], 2, "(model has no setting 'unts')"),
         (["{data}", "--learning-rate", "-1"], 2, "--learning-rate"),
         (["{data}", "--learning-rate", "nan"], 2, "learning rate"),
         (["{data}", "--max-minutes", "-1"], 2, "--max-minutes"),
@@ -140,6 +141,7 @@ def test_a_run_goes_on_with_its_own_settings(data, run, asked):
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, status, said, data, run, tmp_path, capsys):
+    (tmp_path / "unts.json").write_text('{"model": {"unts": 64}, "train": {}}')
     filled = [argument.format(data=data, run=run.path, tmp=tmp_path) for argument in arguments]
     assert main(filled) == status
     captured = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import wave
 
@@ -76,14 +77,17 @@ def test_a_failure_leaves_what_an_earlier_call_made(untrained_run, tmp_path, mon
     def full(*arguments, **options):
         calls.append(name)
         if len(calls) == call:
-            raise RollcoreError("cannot be written: No space left on device")
+            place = next(one for one in arguments if isinstance(one, str | os.PathLike))
+            raise RollcoreError(f"{place}: cannot be written: No space left on device")
         return write(*arguments, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, full)
-        with pytest.raises(RollcoreError, match="No space left"):
-            generate(untrained_run, tmp_path, frames=31, seed=3, pictures=True, num_outputs=2)
-    assert len(calls) == call
+    for folder in (tmp_path, tmp_path / "new" / "folder"):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, full)
+            with pytest.raises(RollcoreError, match=rf"^{re.escape(str(folder))}/tiny-seed3[\w.-]*: .*No space left"):
+                generate(untrained_run, folder, frames=31, seed=3, pictures=True, num_outputs=2)
+        assert len(calls) == call
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     again = generate(untrained_run, tmp_path, frames=31, seed=3, pictures=True, num_outputs=2)
     assert [output.midi for output in again.outputs] == [output.midi for output in made.outputs]

@@ -53,7 +53,7 @@ def test_a_report_says_what_the_run_says(tmp_path, dataset):
         "epochs 7 of 9, 3.5 minutes",
         f"best validation {losses(7, 1.8)[-1][1]:.4f} nats per frame, epoch 7",
         "model 1.234 - 0.500 0.250 0.700 unigram 9.877 - 0.500 0.250 0.100",
-        "Where the pieces end, beside their frames: 2.51 nats a piece; 5.30 for who knows only",
+        "Where pieces end, beside their frames: 2.51 nats a piece; from the mean length of training pieces",
         "There is no sample.",
         "units 64",
     ):
