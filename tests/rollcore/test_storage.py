@@ -143,7 +143,7 @@ def test_addresses_that_cannot_be_read(memory, address, words):
 
 
 def test_an_address_without_a_name_is_shown_as_it_was_given():
-    with pytest.raises(StorageError, match="^az://: names no container"):
+    with pytest.raises(StorageError, match=r"^az://: names no container"):
         storage.is_there("az://")
 
 
