@@ -276,11 +276,12 @@ def together(name: str, recipe: dict[str, Any], seeds: list[int], data: Path) ->
     factor = fit_factor(models, dataset)
     hop, scores = score(Together(models, factor), dataset)
     alone = [json.loads((RESULTS / f"{seeded(name, seed)}.json").read_text(encoding="utf-8")) for seed in seeds]
+    minutes = [one["cpu_minutes"] for one in alone]
     return {
         "recipe": name,
         "seeds": seeds,
         "factor": factor,
-        "cpu_minutes": round(sum(one["cpu_minutes"] for one in alone), 1),
+        "cpu_minutes": None if None in minutes else round(sum(minutes), 1),
         "hop": hop,
         "scores": scores,
     }
