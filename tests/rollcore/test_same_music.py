@@ -273,5 +273,5 @@ def test_the_report_lists_groups_of_the_same_notes(copies, tmp_path):
     listed = file_outcomes(rollcore.open_dataset(tmp_path / "x.h5"))
     assert listed["same_notes"] == [["a.mid", "b.mid", "c.mid"]]
     *_, head, names = outcome_lines(listed)
-    assert head == "same notes: 3 pieces in 1 groups; --dedupe keeps the first of each"
+    assert head == "same notes: 3 pieces in 1 group; --dedupe keeps the first of each"
     assert names.strip() == "a.mid; b.mid; c.mid"

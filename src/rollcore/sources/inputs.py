@@ -172,8 +172,6 @@ def batches(
             zstd_module()
         if is_parquet(path) and os.path.isfile(path):  # one in storage is looked into when it has been fetched
             check_parquet(path, column)
-    if column is not None and not any(isinstance(path, str) or is_parquet(path) for path in sources):
-        raise RollcoreError(f"column {column}: none of the inputs is a .parquet table")
     found = _members(sources, named, column, archive)
     # The names of one folder are unique as they come, and 200,000 of them need no set.
     one_folder = len(sources) == 1 and isinstance(sources[0], bytes) and os.path.isdir(sources[0])
