@@ -10,6 +10,8 @@ from typing import Any
 
 from quality.lesswork import CORPORA, RUNS
 
+from seq2seq.run import VALIDATION, out_of_patience
+
 VOICES = ("melody", "piano")
 DATASETS = {"jsb": "JSB", "nottingham": "Nottingham", "piano-midi": "Piano-midi", "musedata": "MuseData"}
 TITLES = {"autoregressive": "Pitch-autoregressive models", "bernoulli": "Bernoulli models"}
@@ -363,9 +365,9 @@ def _cheapest(corpus: str, found: dict[tuple[str, str], list[dict[str, Any]]]) -
 
 def _epochs(training: dict[str, Any], patience: int) -> int:
     """Return how many epochs a training has that ends after so many without a better one."""
-    nats = training["nats"]
-    over = (n for n in range(patience + 1, len(nats)) if min(nats[n - patience : n]) >= min(nats[: n - patience]))
-    return next(over, len(nats))
+    history = [{"epoch": epoch + 1.0, VALIDATION: nats} for epoch, nats in enumerate(training["nats"])]
+    over = (n for n in range(1, len(history)) if out_of_patience(history[:n], patience))
+    return next(over, len(history))
 
 
 def _cpu_minutes(trainings: list[dict[str, Any]], patience: int | None = None) -> float:

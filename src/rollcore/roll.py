@@ -46,7 +46,7 @@ RECORD_DTYPE = np.dtype(
         ("microseconds", "i8"),
         ("left_out", "i8", (8,)),
         ("moved", "i8"),
-        ("digests", "u1", (48,)),
+        ("digests", "u1", (3 * 16,)),
         ("status", "i4"),
         ("error", "i4"),
         ("tempo", "i4"),

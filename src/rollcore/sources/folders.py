@@ -52,7 +52,7 @@ def walk(root: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes, str | None]
         folder, below, names, others = levels[-1]
         for name in names:
             path = folder + name
-            is_folder, reason = others.get(name, (False, None)) if others else (False, None)
+            is_folder, reason = others.get(name, (False, None))
             if not is_folder:
                 yield below + name, path, reason
                 continue

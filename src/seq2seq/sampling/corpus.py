@@ -128,7 +128,7 @@ class Corpus:
         rolls = [dataset.rows(int(pieces[i])) for i in chosen]
         rate = float(dataset.grid.rate)
         singly = [figures([rows], rate) for rows in rolls]
-        metres = [metre_of(dataset.grid, dataset.bar(int(i)), int(dataset.pieces["upbeat"][i])) for i in pieces[chosen]]
+        metres = [metre_in(dataset, int(i)) for i in pieces[chosen]]
         tempos = [bpm for tempo in dataset.pieces["tempo"][pieces] if (bpm := beats_per_minute(tempo)) is not None]
         bars = Counter(dataset.bar(int(piece)) for piece in pieces)
         measured = list(zip(rolls, metres, strict=True))
@@ -292,6 +292,11 @@ def _values(figures: Iterable[str], manners: Iterable[str], found: Figures, piec
 def metre_of(grid: rollcore.Grid, time_signature: tuple[int, int], upbeat: int = 0) -> Metre:
     """Return how the frames of a grid are counted."""
     return Metre(grid.rate, bar_frames(grid, time_signature), upbeat)
+
+
+def metre_in(dataset: rollcore.Dataset, piece: int) -> Metre:
+    """Return how the frames of a piece of a dataset are counted."""
+    return metre_of(dataset.grid, dataset.bar(piece), int(dataset.pieces["upbeat"][piece]))
 
 
 def _notes(pieces: list[Piece]) -> tuple[int | None, tuple[int, int] | None]:

@@ -96,15 +96,15 @@ class Endings:
         return np.asarray(features(rows, metre, self.lengths) @ self.weights)
 
     def nats_of(self, pieces: Iterable[tuple[Rows, Metre]]) -> float:
-        """Return the negative log-likelihood of where pieces end, a mean over pieces: of every frame that it goes on.
+        """Return the negative log-likelihood of where pieces end, one at least, as a mean over them.
 
-        It is beside that of the frames, which says nothing of it. NaN where there are no pieces.
+        That is, of going on at each frame but the last, and of ending there. The frames themselves are not in it.
         """
         found = []
         for rows, metre in pieces:
             logits = self.logits(rows, metre)
             found.append(float(np.logaddexp(0, logits).sum() - logits[-1]))
-        return float(np.mean(found)) if found else float("nan")
+        return float(np.mean(found))
 
     def draw(self, rows: Rows, metre: Metre, least: int, rng: np.random.Generator) -> int:
         """Return after how many frames, *least* or more, a piece ends that could go on to the end of *rows*.

@@ -114,18 +114,14 @@ def evaluate(
 
 def _endings(endings: Endings | None, dataset: Dataset, split: str) -> dict[str, float] | None:
     """Return the nats a piece of where the pieces of a split end."""
-    from seq2seq.sampling.corpus import metre_of
+    from seq2seq.sampling.corpus import metre_in
     from seq2seq.sampling.endings import constant_nats
 
     pieces, lengths = dataset.split(split), dataset.pieces["frames"]
     known = float(lengths[dataset.split("train")].mean())
     if endings is None or known <= 1:
         return None
-    measured = (
-        (dataset.rows(int(i)), metre_of(dataset.grid, dataset.bar(int(i)), int(dataset.pieces["upbeat"][i])))
-        for i in pieces
-    )
     return {
-        "model": endings.nats_of(measured),
+        "model": endings.nats_of((dataset.rows(int(i)), metre_in(dataset, int(i))) for i in pieces),
         "mean_length": constant_nats(known, float(lengths[pieces].mean())),
     }
