@@ -191,7 +191,7 @@ def test_presets(race: Any, midi_dataset: Any) -> None:
         return (time.process_time() - began) / times
 
     spent: dict[Any, float] = {}
-    recipes = {f"seq2seq, preset {name}": recipe(midi_dataset, name) for name in ("standard", "quick")}
+    recipes = {f"seq2seq, preset {name}": recipe(midi_dataset, name) for name in ("standard", "quick", "large")}
     recipes["seq2seq, the settings of version 0.1"] = model_config(midi_dataset), TrainConfig(batch_size=8)
     contenders = {name: contender(*configs) for name, configs in recipes.items()}
     low, high = recipes["seq2seq, preset standard"][0].low, recipes["seq2seq, preset standard"][0].high

@@ -22,7 +22,7 @@ import click
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "presets"
 CORPORA = ("nottingham", "pop909")
-PRESETS = ("quick", "standard")
+PRESETS = ("quick", "standard", "large")
 FILES, PIECES, BARS = 100, 12, 64
 
 

@@ -335,12 +335,18 @@ def _less_work(results: Path) -> str:
             ]
         )
     missing = [f"{corpus}:{name}" for corpus in CORPORA for name in RUNS if (corpus, name) not in found]
+    ended = sum(len(one["nats"]) < one["train"]["epochs"] for trainings in found.values() for one in trainings)
     text = (
         "What reaches the loss of a training of 20 epochs (64 units, two layers, 50 + 50 frames, batch 8) in less CPU\n"
         "time? Best validation loss and CPU minutes of runs that change these fields; `python -m quality.lesswork`.\n"
-        "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales. The last two columns are what\n"
-        f"`--patience {PATIENCE}` would have made of the same trainings.\n\n"
+        "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales; `pop909` 160 songs like `folk`. The\n"
+        f"last two columns are what `--patience {PATIENCE}` would have made of the same trainings.\n\n"
     )
+    if ended:
+        text += (
+            f"{ended} trainings were ended after three epochs without a better one; what all of their epochs would\n"
+            "have cost is reckoned from those.\n\n"
+        )
     head = ["corpus", "run", "changes", "validation", "CPU minutes", "of the default's", "with patience", "validation"]
     lines = [line for corpus in CORPORA if (line := _cheapest(corpus, found)) is not None]
     if missing:
@@ -371,9 +377,15 @@ def _epochs(training: dict[str, Any], patience: int) -> int:
 
 
 def _cpu_minutes(trainings: list[dict[str, Any]], patience: int | None = None) -> float:
-    """Return the CPU minutes of trainings in the mean, all epochs or as many as *patience* leaves."""
-    last = (len(one["nats"]) if patience is None else _epochs(one, patience) for one in trainings)
-    return statistics.mean(one["cpu_s"][n - 1] for one, n in zip(trainings, last, strict=True)) / 60
+    """Return the CPU minutes of trainings in the mean, all epochs or as many as *patience* leaves.
+
+    Epochs that a training did not reach are taken for as long as its others.
+    """
+    if patience is None:
+        seconds = [one["cpu_s"][-1] * one["train"]["epochs"] / len(one["cpu_s"]) for one in trainings]
+    else:
+        seconds = [one["cpu_s"][_epochs(one, patience) - 1] for one in trainings]
+    return statistics.mean(seconds) / 60
 
 
 def _presets(results: Path) -> str:
@@ -393,8 +405,7 @@ def _presets(results: Path) -> str:
     text = (
         "Forty songs, four of them for validation, and sixty that were not seen; twelve pieces of 64 bars without a\n"
         "primer (`python -m quality.presets`). CPU minutes are those of the whole command; two cores do two a minute.\n"
-        "`large` is for a GPU and has not been run. All four were measured before trainings fitted how returning\n"
-        "phrases are drawn ([generation.md](generation.md#how-a-frame-is-drawn)), with the default.\n\n"
+        "`large` is for a GPU, and for more songs than these; it was trained on a processor, too.\n\n"
     )
     note = (
         "\nThree of the 36 folk tunes that were learnt have no chords, or few. One of the twelve pieces of `standard`\n"
