@@ -28,6 +28,7 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {"epochs": 20}),
     "lean-4": (LEAN, {"epochs": 4, "batch_size": 4}),
     "lean-10": (LEAN, {"epochs": 10, "batch_size": 4}),
+    "wide-5": ({"input_frames": 32, "target_frames": 96}, {"epochs": 5, "batch_size": 4}),
     # The chorales have about sixty frames: longer targets are padding.
     "short-8": ({**LEAN, "target_frames": 60}, {"epochs": 8, "batch_size": 4}),
 }
