@@ -421,11 +421,7 @@ def _presets(results: Path) -> str:
         "POP909, where the others were measured before trainings fitted how returning phrases are drawn\n"
         "([generation.md](generation.md#how-a-frame-is-drawn)), with the default.\n\n"
     )
-    note = (
-        "\nThree of the 36 folk tunes that were learnt have no chords, or few. One of the twelve pieces of `standard`\n"
-        "is like them, and none of the sixty is: hence its Fréchet ratio. On POP909, no bar comes back after so short\n"
-        "a training.\n"
-    )
+    note = "\nOn POP909, no bar comes back after so short a training.\n"
     return text + _markdown(head, rows) + note
 
 
