@@ -421,7 +421,10 @@ def _presets(results: Path) -> str:
         "POP909, where the others were measured before trainings fitted how returning phrases are drawn\n"
         "([generation.md](generation.md#how-a-frame-is-drawn)), with the default.\n\n"
     )
-    note = "\nOn POP909, no bar comes back after so short a training.\n"
+    note = (
+        "\nOf twelve pieces, Fréchet ratios swing: before the fit, `quick` had 1.43 on the folk tunes and `standard` 4.86.\n"
+        "On POP909, no bar comes back after so short a training.\n"
+    )
     return text + _markdown(head, rows) + note
 
 
