@@ -422,8 +422,8 @@ def _presets(results: Path) -> str:
         "([generation.md](generation.md#how-a-frame-is-drawn)), with the default.\n\n"
     )
     note = (
-        "\nOf twelve pieces, Fréchet ratios swing: before the fit, `quick` had 1.43 on the folk tunes and `standard` 4.86.\n"
-        "On POP909, no bar comes back after so short a training.\n"
+        "\nOf twelve pieces, Fréchet ratios swing: before the fit, `quick` had 1.43 on the folk tunes and `standard`\n"
+        "4.86. On POP909, no bar comes back after so short a training.\n"
     )
     return text + _markdown(head, rows) + note
 
