@@ -345,8 +345,8 @@ def _less_work(results: Path) -> str:
     )
     if ended:
         text += (
-            f"{ended} of the trainings were ended after three epochs without a better one; what all of their epochs\n"
-            "would have cost is reckoned from those.\n\n"
+            f"{ended} of the trainings were ended early, when validation got no better; what all of their epochs\n"
+            "would have cost is reckoned from those that they had.\n\n"
         )
     head = ["corpus", "run", "changes", "validation", "CPU minutes", "of the default's", "with patience", "validation"]
     lines = [line for corpus in CORPORA if (line := _cheapest(corpus, found)) is not None]

@@ -46,6 +46,27 @@ def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
     assert "5.60, after 7 CPU minutes of training; 2 trainings together miss it by 0.06." in page
 
 
+def test_what_less_work_reaches_or_misses_and_what_an_early_end_would_have_cost(tmp_path):
+    def keep(corpus, run, nats, epochs):
+        one = {"corpus": corpus, "run": run, "model": {}, "train": {"epochs": epochs}, "nats": nats}
+        one["cpu_s"] = [60.0 * (epoch + 1) for epoch in range(len(nats))]
+        (tmp_path / "lesswork").mkdir(exist_ok=True)
+        (tmp_path / "lesswork" / f"{corpus}-{run}-0.json").write_text(json.dumps(one))
+
+    keep("jsb", "default", [5.0, 4.0, 4.5, 4.6], 20)  # ended after four of twenty
+    keep("jsb", "lean-4", [4.9, 4.7, 4.3, 4.2], 4)
+    keep("jsb", "lean-10", [4.8, 4.6, 4.1, 4.4, 4.5, 4.6, 4.7, 4.8, 4.9, 5.0], 10)
+    keep("folk", "default", [5.0, 4.0], 2)
+    keep("folk", "lean-4", [3.9], 1)
+    write_report(tmp_path, tmp_path / "quality.md")
+    page = (tmp_path / "quality.md").read_text()
+    best = "`lean-10` reaches 4.100 with 0.50 of the CPU time of the default, which reaches 4.000: missed by 0.100."
+    assert f"- jsb: {best}" in page
+    assert "- folk: `lean-4` reaches 3.900 with 0.50 of the CPU time of the default, which reaches 4.000.\n" in page
+    assert "| jsb | default | epochs 20 | 4.000 | 20.0 | 1.00 | 4.0 | 4.000 |" in page
+    assert "1 of the trainings were ended early" in page
+
+
 def test_the_logits_of_models_together_are_the_mean():
     def model(logit):
         return SimpleNamespace(config="c", predict_on_batch=lambda inputs: np.full(2, logit + inputs["x"]))
