@@ -341,7 +341,9 @@ def _less_work(results: Path) -> str:
         "What reaches the loss of a training of 20 epochs (64 units, two layers, 50 + 50 frames, batch 8) in less CPU\n"
         "time? Best validation loss and CPU minutes of runs that change these fields; `python -m quality.lesswork`.\n"
         "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales; `pop909` 160 songs like `folk`. The\n"
-        f"last two columns are what `--patience {PATIENCE}` would have made of the same trainings.\n\n"
+        f"last two columns are what `--patience {PATIENCE}` would have made of the same trainings.\n"
+        "`wide-8` was trained on another machine than the others of `pop909`, beside more work: an epoch took\n"
+        "1.3 times as long as one of `wide-5`.\n\n"
     )
     if ended:
         text += (
