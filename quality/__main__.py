@@ -96,7 +96,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "jsb-autoregressive-no-transposition": {"epochs": 12, "transpose": 0, "keep_key": 1.0},
     "jsb-autoregressive-no-echo": {"epochs": 20},
     "musedata-autoregressive-no-echo": {"epochs": 7},
-    "piano-midi-autoregressive": {"epochs": 11, "dropout": 0.1},
+    "piano-midi-autoregressive": {"epochs": 7, "dropout": 0.1},
     "piano-midi-autoregressive-no-echo": {"epochs": 6, "dropout": 0.05},
     "piano-midi-bernoulli": {"units": 48, "epochs": 5, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 7},
