@@ -420,8 +420,7 @@ def _presets(results: Path) -> str:
         "Forty songs, four of them for validation, and sixty that were not seen; twelve pieces of 64 bars without a\n"
         "primer (`python -m quality.presets`). CPU minutes are those of the whole command; two cores do two a minute.\n"
         "`large` is for a GPU and for more songs than these; this is what it takes on a CPU. It has not been run on\n"
-        "POP909, where the others were measured before trainings fitted how returning phrases are drawn\n"
-        "([generation.md](generation.md#how-a-frame-is-drawn)), with the default.\n\n"
+        "POP909, whose rows are of a slower machine than the folk tunes'.\n\n"
     )
     note = (
         "\nOf twelve pieces, Fréchet ratios swing: before the fit, `quick` had 1.43 on the folk tunes and `standard`\n"
