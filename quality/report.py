@@ -342,8 +342,8 @@ def _less_work(results: Path) -> str:
         "time? Best validation loss and CPU minutes of runs that change these fields; `python -m quality.lesswork`.\n"
         "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales; `pop909` 160 songs like `folk`. The\n"
         f"last two columns are what `--patience {PATIENCE}` would have made of the same trainings.\n"
-        "`wide-8` was trained on another machine than the others of `pop909`, beside more work: an epoch took\n"
-        "1.3 times as long as one of `wide-5`.\n\n"
+        "`wide-8`, `wide-5` of `folk` and its default's seeds 1 and 2 were trained on another machine than the rest,\n"
+        "beside more work: there, an epoch took 1.3 times as long.\n\n"
     )
     if ended:
         text += (
