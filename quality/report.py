@@ -343,7 +343,7 @@ def _less_work(results: Path) -> str:
         "`folk` are 240 tunes at 4 steps a beat, with onsets; `jsb` the chorales; `pop909` 160 songs like `folk`. The\n"
         f"last two columns are what `--patience {PATIENCE}` would have made of the same trainings.\n"
         "`wide-8`, `wide-5` of `folk` and its default's seeds 1 and 2 were trained on another machine than the rest,\n"
-        "beside more work: there, an epoch took 1.3 times as long.\n\n"
+        "beside more work: there, an epoch took 1.3 to 1.4 times as long.\n\n"
     )
     if ended:
         text += (
@@ -423,7 +423,8 @@ def _presets(results: Path) -> str:
         "POP909, whose rows are of a slower machine than the folk tunes'.\n\n"
     )
     note = (
-        "\nOf twelve pieces, Fréchet ratios swing: before the fit, `quick` had 1.43 on the folk tunes and `standard`\n"
+        "\nOf twelve pieces, Fréchet ratios swing: before trainings fitted how returning phrases are drawn\n"
+        "([generation.md](generation.md#how-a-frame-is-drawn)), `quick` had 1.43 on the folk tunes and `standard`\n"
         "4.86. On POP909, no bar comes back after so short a training.\n"
     )
     return text + _markdown(head, rows) + note
