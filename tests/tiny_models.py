@@ -22,6 +22,7 @@ KINDS = {
     "tied with lags": {"model": "tied", "lags": (2, 3, 8)},
     "tied with echo": {"model": "tied", "echo": 64, "lags": (3,)},
     "tied bernoulli with echo": {"model": "tied", "head": "bernoulli", "echo": 3},
+    "tied with varied echoes": {"model": "tied", "echo": 64, "varied": 3, "lags": (3,)},
     "tied with a countdown": {"model": "tied", "closing": 8},
     "tied with a short echo": {"model": "tied", "echo": 2},
     "tied in two octaves": {"model": "tied", "low": 50, "high": 74, "conv": 3, "reach": 30},
@@ -59,10 +60,11 @@ def random_rows(rng, config, *shape, density=0.1):
 
 def echoes_of(config, pieces, start, frames):
     """Echoes, and their runs, of a window of the same frames of each of *pieces*."""
-    echo = np.zeros((len(pieces), frames, *pieces.shape[2:]), np.uint8)
-    match = np.zeros((*echo.shape[:2], config.voice_count), np.uint8)
+    kinds = 1 + config.varied
+    echo = np.zeros((len(pieces), frames, kinds * pieces.shape[2], 16), np.uint8)
+    match = np.zeros((*echo.shape[:2], kinds * config.voice_count), np.uint8)
     for n, piece in enumerate(pieces):
-        write_echoes(piece, start, config.echo, echo[n], match[n])
+        write_echoes(piece, start, config.echo, echo[n], match[n], config.voice_count)
     return {"echo": echo, "match": match}
 
 

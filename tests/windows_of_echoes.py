@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2seq.models.echo import find_echoes
+from seq2seq.models.echo import find_echoes, find_varied
 
 
-def write_echoes(piece, start, reach, echo, match):
-    """Write echoes ``(s, c, 16)`` and runs ``(s, voices)`` of frames `start` onwards of a piece ``(frames, c, 16)``."""
-    voices = match.shape[1]
-    lags, runs = find_echoes(np.asarray(piece), reach, voices)
+def write_echoes(piece, start, reach, echo, match, voices=1):
+    """Write echoes ``(s, k * c, 16)`` and their trust ``(s, k * voices)`` of frames `start` on of a piece.
+
+    Of the k the first is the echo, the others are the varied ones.
+    """
+    piece = np.asarray(piece)
+    varied = match.shape[1] // voices - 1
+    exact, runs = find_echoes(piece, reach, voices)
+    others, shifts, degrees = find_varied(piece, reach, varied, voices)
+    lags = np.concatenate([exact[:, None], others], axis=1)
+    trust = np.concatenate([runs[:, None], degrees], axis=1)
+    bits = np.unpackbits(piece, axis=-1, bitorder="little")
     echo[:], match[:] = 0, 0
     for k, t in enumerate(range(start, start + len(match))):
-        for voice, planes in enumerate(np.split(np.arange(echo.shape[1]), voices)):
-            if 0 <= t < len(piece) and lags[t, voice]:
-                echo[k, planes], match[k, voice] = piece[t - lags[t, voice], planes], runs[t, voice]
+        for kind in range(1 + varied if 0 <= t < len(piece) else 0):
+            for voice, planes in enumerate(np.split(np.arange(piece.shape[1]), voices)):
+                if lags[t, kind, voice]:
+                    frame = bits[t - lags[t, kind, voice], planes]
+                    if kind:
+                        frame = moved(frame, int(shifts[t, kind - 1, voice]))
+                    echo[k, kind * piece.shape[1] + planes] = np.packbits(frame, axis=-1, bitorder="little")
+                    match[k, kind * voices + voice] = trust[t, kind, voice]
+
+
+def moved(frame, semitones):
+    """Return bits ``(…, 128)`` some semitones up, without those that leave the range."""
+    found = np.zeros_like(frame)
+    for pitch in range(128):
+        if 0 <= pitch + semitones < 128:
+            found[..., pitch + semitones] = frame[..., pitch]
+    return found

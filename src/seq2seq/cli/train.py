@@ -22,7 +22,7 @@ from rollcore.console import printable
 from rollcore.storage import fetch, is_remote, mirrored
 from seq2seq.cli.options import CONTEXT, bad_usage, quiet_option
 from seq2seq.errors import ConfigError, Seq2SeqError
-from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, ModelConfig, TrainConfig
+from seq2seq.models.config import HEADS, MAX_TRANSPOSE, MODELS, MOST_VARIED, ModelConfig, TrainConfig
 from seq2seq.run import Run
 from seq2seq.training.devices import CHOICES, Devices, join
 from seq2seq.training.evaluation import evaluate
@@ -100,6 +100,13 @@ def _lags(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int
     metavar="N",
     help="For tied: also see what followed the longest match within the last N frames; 0: do not.  "
     f"[default: {ECHO_FRAMES} on the musical grid]",
+)
+@click.option(
+    "--varied",
+    type=click.IntRange(0, MOST_VARIED),
+    metavar="N",
+    help="For tied with an echo: also see what followed the N pasts most like the latest frames, transposed or not.  "
+    "[default: 0]",
 )
 @click.option("--low", type=click.IntRange(0, 127), help="Lowest pitch.  [default: that of the data, less 5]")
 @click.option("--high", type=click.IntRange(0, 127), help="Highest pitch.  [default: that of the data, plus 5]")
@@ -224,8 +231,8 @@ def _configurations(
     with bad_usage():
         before = {} if config is None else _read_config(Path(config))
     name = given.get("model", before.get("model", "tied"))
-    if name != "tied" and ("lags" in given or given.get("echo")):
-        raise click.UsageError(f"--lags and --echo are for --model tied, not {name}")
+    if name != "tied" and ("lags" in given or given.get("echo") or given.get("varied")):
+        raise click.UsageError(f"--lags, --echo and --varied are for --model tied, not {name}")
     chosen = {
         **({} if name != "blog" or config else _BLOG),
         **before,

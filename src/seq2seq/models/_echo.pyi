@@ -3,6 +3,8 @@ from numpy.typing import NDArray
 
 LONGEST: int
 TOLD: int
+LANES: int
+MOST_VARIED: int
 
 def mix(words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None: ...
 def find(
@@ -17,4 +19,18 @@ def step(
     echo: NDArray[np.uint64],
     match: NDArray[np.uint8],
     lags: NDArray[np.int64],
+) -> None: ...
+def find_varied(
+    words: NDArray[np.uint64],
+    alike: NDArray[np.int32],
+    lags: NDArray[np.uint32],
+    shifts: NDArray[np.int8],
+    degrees: NDArray[np.uint8],
+) -> None: ...
+def step_varied(
+    words: NDArray[np.uint64],
+    t: int,
+    alike: NDArray[np.int32],
+    echoes: NDArray[np.uint64],
+    degrees: NDArray[np.uint8],
 ) -> None: ...

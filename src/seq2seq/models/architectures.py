@@ -9,8 +9,9 @@ target frames. With *n* windows, *s* = input + target frames, *c* planes and *p*
     shift  (n,)          int32   semitones by which the window was transposed; 0 at evaluation
     left   (n,)          int32   with ``closing`` only: frames from the window's first to the end of the piece, that
                                  one included; 0 where that is not known, as always at evaluation
-    echo   (n, s, c, 16) uint8   with ``echo`` only: the echo of each frame, see :mod:`seq2seq.models.echo`
-    match  (n, s, voices) uint8  with ``echo`` only: the length of its run, for each voice
+    echo   (n, s, k·c, 16) uint8  with ``echo`` only: the echo of each frame, then the varied ones, k in all; see
+                                 :mod:`seq2seq.models.echo`
+    match  (n, s, k·voices) uint8  with ``echo`` only: the length of its run for each voice, then their degrees
     order  (n, voices)   int32   with several voices only: the place of each in the order in which a frame is predicted
     →      (n, target frames, c, p) float32
 
@@ -40,7 +41,7 @@ from keras import ops
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.models.archive import check_archive, unloadable
 from seq2seq.models.config import ModelConfig
-from seq2seq.models.echo import TRUST
+from seq2seq.models.echo import DEGREES, TRUST
 from seq2seq.models.layers import (
     BatchNormalization,
     Clock,
@@ -137,7 +138,8 @@ class RollModel(keras.Model):
         if whole.closing:
             silence.update(left=silence["start"])
         if whole.echo:
-            silence.update(echo=silence["rows"], match=np.zeros((1, frames, whole.voice_count), np.uint8))
+            echo = np.zeros((1, frames, whole.echoes * len(whole.planes), 16), np.uint8)
+            silence.update(echo=echo, match=np.zeros((1, frames, whole.echoes * whole.voice_count), np.uint8))
         if whole.voice_count > 1:
             silence.update(order=np.arange(whole.voice_count, dtype=np.int32)[None])
         self.config = dataclasses.replace(whole, input_frames=frames - 1, target_frames=1)
@@ -218,7 +220,7 @@ class Tied(_Conditional):
         sizes = config.units, config.reach, min(config.conv, config.units)
         for name in names_by_voice(config, "features"):
             setattr(self, name, PitchFeatures(*sizes, config.voice_count, name=name))
-        recalled = (len(config.lags) + bool(config.echo)) * len(config.planes)
+        recalled = (len(config.lags) + config.echoes) * len(config.planes)
         causal = config.head == "autoregressive"
         self.heads = [
             PitchHead(*sizes, causal, recalled, voices=config.voice_count, voice=voice, name=name)
@@ -247,10 +249,15 @@ class Tied(_Conditional):
         return ops.reshape(logits, (-1, config.target_frames, c, p))
 
     def _echo(self, echo: Any, match: Any) -> tuple[Any, Any]:
-        """Return echoes ``(n, s, c, 16)`` as bits, and which lengths their runs reach, ``(n, s, k)``."""
-        reached = ops.greater_equal(ops.cast(match, "int32")[..., None], np.array(TRUST, np.int32))
-        _, s, voices = match.shape
-        return self.unpack(echo), ops.reshape(ops.cast(reached, "float32"), (-1, s, voices * len(TRUST)))
+        """Return echoes ``(n, s, c, 16)`` as bits, and which lengths and degrees their matches reach, ``(n, s, k)``."""
+        s, voices = match.shape[1], self.config.voice_count
+        match = ops.cast(match, "int32")[..., None]
+        told = [(match[:, :, :voices], TRUST), (match[:, :, voices:], DEGREES)]
+        reached = []
+        for of, steps in told[: self.config.echoes]:
+            reach = ops.cast(ops.greater_equal(of, np.array(steps, np.int32)), "float32")
+            reached.append(ops.reshape(reach, (-1, s, of.shape[2] * len(steps))))
+        return self.unpack(echo), ops.concatenate(reached, axis=-1)
 
     def _recall(self, bits: Any, echo: tuple[Any, Any] | None) -> tuple[Any, Any]:
         """Return what was played at each lag before the frame after each of *bits* ``(n, s, c, p)``, then its echo.

@@ -23,6 +23,9 @@ MUSICAL_PERIODS = (2, 4, 8, 16, 32, 3, 6, 12, 24)
 # Width of the largest transposition on either side, in semitones. The shift enters the model modulo 12.
 MAX_TRANSPOSE = 6
 
+# Varied echoes of a frame.
+MOST_VARIED = 8
+
 # The largest of all whole numbers here: more epochs, frames or units than anything can be trained with, and few enough
 # to count updates in 64 bits.
 MOST = 1_000_000
@@ -68,6 +71,9 @@ class ModelConfig:
     echo : int
         ``tied`` only: the longest lag, in frames, at which an echo is looked for, beyond the window too; 0 for
         none. See :mod:`seq2seq.models.echo`.
+    varied : int
+        With an echo only: how many varied echoes there are, too, at most 8: what followed the pasts that are most like
+        the latest frames, transposed or not.
     closing : int
         Not for ``blog``: a model may be told how many frames remain of a piece, from so many on; 0 for never. It
         learns from half of the windows how pieces close, and is scored without being told.
@@ -90,6 +96,7 @@ class ModelConfig:
     conv: int = 48
     lags: tuple[int, ...] = ()
     echo: int = 0
+    varied: int = 0
     closing: int = 0
 
     def __post_init__(self) -> None:
@@ -111,7 +118,7 @@ class ModelConfig:
             raise ConfigError(f"planes {self.planes} are not sounding, or sounding and onset, or those of each voice")
         for name in ("input_frames", "target_frames", "units", "layers", "conv"):
             at_least(1, name, getattr(self, name))
-        for name in ("reach", "echo", "closing"):
+        for name in ("reach", "echo", "varied", "closing"):
             at_least(0, name, getattr(self, name))
         for name in ("lags", "periods"):
             for frames in getattr(self, name):
@@ -121,6 +128,8 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.echo and self.model != "tied":
             raise ConfigError(f"model {self.model} hears no echo: leave it 0, or use model tied")
+        if self.varied > MOST_VARIED or (self.varied and not self.echo):
+            raise ConfigError(f"{self.varied} varied echoes: expected {MOST_VARIED} at most, and none without an echo")
         if self.closing and self.model == "blog":
             raise ConfigError("model blog is not told how many frames remain: leave closing 0")
         if self.attention and self.model != "seq2seq":
@@ -130,6 +139,11 @@ class ModelConfig:
     def pitches(self) -> int:
         """Number of pitches of the range."""
         return self.high - self.low + 1
+
+    @property
+    def echoes(self) -> int:
+        """Number of echoes that a frame has, the varied ones included."""
+        return 1 + self.varied if self.echo else 0
 
     @property
     def countdown(self) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from rollcore import RollcoreError
 from rollcore.files import whole_file
 from seq2seq.errors import RunError
 from seq2seq.models.config import ModelConfig
-from seq2seq.models.echo import TRUST
+from seq2seq.models.echo import DEGREES, TRUST
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -172,11 +172,12 @@ def names_by_voice(config: ModelConfig, part: str) -> tuple[str, ...]:
 
 def _tied_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     planes, units, conv = len(config.planes), config.units, min(config.conv, config.units)
-    frames = len(config.lags) + bool(config.echo)
+    frames = len(config.lags) + config.echoes
     recalled = planes * frames
     width, features = 2 * config.reach + 1, 2 * units + recalled
     yield from _stacks(config, units)
-    likeness = (len(config.lags) + bool(config.echo) * len(TRUST)) * config.voice_count
+    trust = len(TRUST) + config.varied * len(DEGREES) if config.echo else 0
+    likeness = (len(config.lags) + trust) * config.voice_count
     for layer in names_by_voice(config, "features"):
         yield f"{layer}/place", (config.pitches, units)
         yield f"{layer}/neighbours/kernel", (width, planes + recalled // config.voice_count, conv)

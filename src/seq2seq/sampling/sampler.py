@@ -282,8 +282,9 @@ class _Drawer:
             valid[heard - len(tail) : heard] = True
         rows = np.zeros((n, len(primer) + steps, planes, 16), np.uint8)
         rows[:, : len(primer)] = primer[:, :planes]
-        echoes = Echoes(rows, config.echo, config.voice_count)
-        echo, match = np.zeros_like(bits), np.zeros((*bits.shape[:2], config.voice_count), np.uint8)
+        echoes, kinds = Echoes(rows, config.echo, config.voice_count, config.varied), 1 + config.varied
+        echo = np.zeros((n, heard + ahead, kinds * planes, pitches), np.uint8)
+        match = np.zeros((n, heard + ahead, kinds * config.voice_count), np.uint8)
         run, lags, returning, unchanged = np.zeros((4, n), np.int64)
         tonality = None
         register = self._register(primer)
@@ -298,9 +299,9 @@ class _Drawer:
 
         def listen(place: int, told: npt.NDArray[np.int64] | None = None) -> None:
             packed, match[:, place], every = echoes.next(told)
-            echo[:, place] = unpack(packed, config)
+            echo[:, place] = unpack_pitches(packed, config)
             # The music repeats itself as long as the voice does that repeats itself least.
-            weakest = match[:, place].argmin(axis=1)
+            weakest = match[:, place, : config.voice_count].argmin(axis=1)
             run[:], lags[:] = match[np.arange(n), place, weakest], every[np.arange(n), weakest]
 
         # The echoes of a long primer's first frames are all written to the same place, which the window soon needs.
@@ -509,8 +510,13 @@ class _Drawer:
 
 def unpack(rows: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:
     """Return packed rows ``(…, planes, 16)`` as the 0/1 frames ``(…, c, p)`` that a model knows."""
+    return unpack_pitches(rows[..., : len(config.planes), :], config)
+
+
+def unpack_pitches(rows: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:
+    """Return packed rows ``(…, 16)`` as bits ``(…, p)``, those of the pitches that a model knows."""
     bits = np.unpackbits(rows, axis=-1, bitorder="little")
-    return np.ascontiguousarray(bits[..., : len(config.planes), config.low : config.high + 1])
+    return np.ascontiguousarray(bits[..., config.low : config.high + 1])
 
 
 def pack(frames: npt.NDArray[np.uint8], config: Any) -> npt.NDArray[np.uint8]:

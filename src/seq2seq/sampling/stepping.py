@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.models.config import ModelConfig
-from seq2seq.models.echo import TRUST
+from seq2seq.models.echo import DEGREES, TRUST
 from seq2seq.models.weights import Arrays, names_by_voice
 from seq2seq.sampling import _kernels as kernels
 
@@ -61,8 +61,8 @@ class Stepper:
         start
             Index in the piece of the window's first frame; negative in the padding.
         echo, match
-            The echo of each frame ``(n, s, c, p)`` and its runs ``(n, s, voices)``, see `seq2seq.models.echo`; kept,
-            and to be written before a frame is advanced to.
+            The echoes of each frame ``(n, s, k * c, p)``, their runs and degrees ``(n, s, k * voices)``, see
+            `seq2seq.models.echo`; kept, and to be written before a frame is advanced to.
         left
             Frames from the window's first to the end of the piece, that one included; 0 where that is not known.
         """
@@ -162,17 +162,18 @@ class TiedStepper(Stepper):
     def _listen(self, first: int, last: int) -> tuple[Bits, Floats]:
         """Return what is heard before frames *first* to *last*: bits ``(s, n, j, p)``, and context ``(s, n, k)``."""
         n, _, planes, pitches = self._window.shape
-        voices, echo = self.config.voice_count, self.config.echo > 0
-        lags, trust = len(self._lags), len(TRUST) * voices
-        heard = np.empty((last - first, n, planes * (1 + lags + echo), pitches), np.uint8)
-        likeness = np.empty((last - first, n, lags * voices + echo * trust), np.float32)
+        voices, echoes, lags = self.config.voice_count, self.config.echoes, len(self._lags)
+        heard = np.empty((last - first, n, planes * (1 + lags + echoes), pitches), np.uint8)
+        likeness = np.empty((last - first, n, lags * voices), np.float32)
         kernels.recall(self._window, voices, first, self._lags, heard, likeness)
-        if echo:
-            heard[:, :, -planes:] = self._echo[:, first:last].swapaxes(0, 1)
-            reached = self._match[:, first:last, :, None] >= np.array(TRUST)
-            likeness[:, :, lags * voices :] = reached.reshape(n, last - first, -1).swapaxes(0, 1)
         shared = np.repeat(self._context(first, last)[:, None], n, axis=1)
-        return heard, np.concatenate([shared, likeness], axis=2)
+        told = [shared, likeness]
+        if echoes:
+            heard[:, :, planes * (1 + lags) :] = self._echo[:, first:last].swapaxes(0, 1)
+            match = self._match[:, first:last, :, None].swapaxes(0, 1)
+            for of, steps in ((match[:, :, :voices], TRUST), (match[:, :, voices:], DEGREES)):
+                told.append((of >= np.array(steps)).reshape(last - first, n, -1).astype(np.float32))
+        return heard, np.concatenate(told, axis=2)
 
 
 class _PitchFeatures:
@@ -181,7 +182,7 @@ class _PitchFeatures:
     def __init__(self, name: str, voice: int, config: ModelConfig, arrays: Arrays) -> None:
         self._voices, self._projection = config.voice_count, _dense(arrays, f"{name}/context")
         # The last frame of all voices, and what is recalled of this one.
-        planes, frames = len(config.planes), 1 + len(config.lags) + bool(config.echo)
+        planes, frames = len(config.planes), 1 + len(config.lags) + config.echoes
         own = np.arange(planes * frames).reshape(frames, self._voices, -1)[1:, voice]
         self._planes = np.concatenate([np.arange(planes), own.ravel()])
         self._neighbours = arrays[f"{name}/neighbours/kernel"]

@@ -7,6 +7,7 @@ piece can be predicted, and from its past alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 import rollcore
 from rollcore import DatasetError
 from seq2seq.models.config import ModelConfig, TrainConfig, at_least
-from seq2seq.models.echo import find_echoes
+from seq2seq.models.echo import find_echoes, find_varied
 
 #: Windows in a batch that is scored.
 SCORED_AT_ONCE = 16
@@ -89,9 +90,10 @@ class RollBatches(keras.utils.PyDataset):
     begins, counted from its first bar line; ``shift``, ``(n,) int32``, by how many semitones it is transposed; for a
     model with a countdown, ``left``, ``(n,) int32``, the frames from the window's first to the end of the piece, or 0
     where the model is not to know, as in evaluation and in half of the windows of a training; for a model with an
-    echo, ``echo``, shaped like the rows, and ``match``, ``(n, frames, voices) uint8``, see :mod:`seq2seq.models.echo`;
-    and for one with several voices, ``order``, ``(n, voices) int32``, the place of each in the order in which a frame
-    is predicted, drawn anew for every window of a training. Targets are ``(n, target frames, planes, 16) uint8``,
+    echo, ``echo``, ``(n, frames, k * planes, 16) uint8``, and ``match``, ``(n, frames, k * voices) uint8``, of the echo
+    and then of the varied ones, k in all, see :mod:`seq2seq.models.echo`; and for one with several voices, ``order``,
+    ``(n, voices) int32``, the place of each in the order in which a frame is predicted, drawn anew for every window of
+    a training. Targets are ``(n, target frames, planes, 16) uint8``,
     weights ``(n, target frames) float32``: 1 for the frames that count. The dataset is held by path, not by handle, so
     batches can be built in other processes.
 
@@ -248,7 +250,7 @@ class RollBatches(keras.utils.PyDataset):
 class _Echoes:
     """The echoes of the pieces of a split, found when a piece is first read.
 
-    They take 3 bytes a frame for each voice, where lags are short.
+    They take 3 bytes a frame for each voice, where lags are short, and 4 for each varied one.
 
     Parameters
     ----------
@@ -265,9 +267,11 @@ class _Echoes:
     ) -> None:
         self._single = rollcore.windows(windows.dataset, 1, split=windows.split)  # a window a frame, same numbers
         self._pieces, self._first, self._frames = windows.pieces, first, frames
-        self._reach, self._voices = model.echo, model.voice_count
-        shape = int(frames.sum()), self._voices
-        self._lags, self._runs = np.zeros(shape, np.min_scalar_type(self._reach)), np.zeros(shape, np.uint8)
+        self._reach, self._varied, self._voices = model.echo, model.varied, model.voice_count
+        # By frame, by echo, the varied ones last, and by voice.
+        shape = int(frames.sum()), model.echoes, self._voices
+        self._lags, self._match = np.zeros(shape, np.min_scalar_type(self._reach)), np.zeros(shape, np.uint8)
+        self._shifts = np.zeros((shape[0], self._varied, self._voices), np.int8)
         self._known = np.zeros(len(frames), bool)
 
     def gather(
@@ -277,17 +281,22 @@ class _Echoes:
         for one in np.unique(piece[~self._known[piece]]):
             part = slice(self._first[one], self._first[one] + self._frames[one])
             rows = self._single.dataset.rows(int(self._pieces[one]))
-            self._lags[part], self._runs[part] = find_echoes(rows, self._reach, self._voices)
+            self._lags[part, 0], self._match[part, 0] = find_echoes(rows, self._reach, self._voices)
+            if self._varied:
+                varied = find_varied(rows, self._reach, self._varied, self._voices)
+                self._lags[part, 1:], self._shifts[part], self._match[part, 1:] = varied
             self._known[one] = True
         frame = start[:, None] + np.arange(length)
         within = (frame >= 0) & (frame < self._frames[piece, None])
         number = np.where(within, self._first[piece, None] + frame, 0)
-        match = np.where(within[..., None], self._runs[number], np.uint8(0))
-        semitones = np.repeat(shift, length) if shift.any() else None
+        match = np.where(within[..., None, None], self._match[number], np.uint8(0))
         echoes = []
-        for voice in range(self._voices):
-            source = np.where(within, number - self._lags[number, voice], 0)
-            rows = self._single.gather(source.ravel(), semitones=semitones)[:, 0]
+        for kind, voice in itertools.product(range(1 + self._varied), range(self._voices)):
+            source = np.where(within, number - self._lags[number, kind, voice], 0)
+            moved = np.broadcast_to(shift[:, None], source.shape)
+            if kind:
+                moved = moved + self._shifts[number, kind - 1, voice]
+            rows = self._single.gather(source.ravel(), semitones=moved.ravel() if moved.any() else None)[:, 0]
             echoes.append(np.split(rows.reshape(*source.shape, *rows.shape[1:]), self._voices, axis=2)[voice])
-            echoes[-1][match[..., voice] == 0] = 0
-        return {"echo": np.concatenate(echoes, axis=2), "match": match}
+            echoes[-1][match[..., kind, voice] == 0] = 0
+        return {"echo": np.concatenate(echoes, axis=2), "match": match.reshape(*match.shape[:2], -1)}

@@ -181,7 +181,7 @@ def score_baselines(dataset: Dataset, config: ModelConfig, split: str) -> dict[s
     pitches whose probability exceeds the threshold that has the best F1 on the training split.
     """
     ahead = config.target_frames if config.model == "blog" else 1
-    config = replace(config, echo=0)
+    config = replace(config, echo=0, varied=0)
     fit = RollBatches(dataset, config, split="train", batch_size=64)
     shape = (len(config.planes), ahead, 2, config.pitches)
     sounded, frames = np.zeros(shape, np.int64), np.zeros(shape, np.int64)

@@ -50,10 +50,24 @@ def run(data, tmp_path):
 
 
 def test_the_training_is_what_the_options_say(data, tmp_path, asked):
-    options = ["--echo", "7", "--lags", "3,5", "--units", "9", "--transpose", "2", "--samples", "0", "-q"]
+    options = [
+        "--echo",
+        "7",
+        "--varied",
+        "2",
+        "--lags",
+        "3,5",
+        "--units",
+        "9",
+        "--transpose",
+        "2",
+        "--samples",
+        "0",
+        "-q",
+    ]
     assert main([str(data), "-o", str(tmp_path), *options, "--max-minutes", "1.5"]) == 1
     model, settings = asked["model"], asked["settings"]
-    assert (model.echo, model.lags, model.units, settings.transpose) == (7, (3, 5), 9, 2)
+    assert (model.echo, model.varied, model.lags, model.units, settings.transpose) == (7, 2, (3, 5), 9, 2)
     assert (asked["run_dir"], asked["samples"], asked["quiet"], asked["max_minutes"]) == (tmp_path, 0, True, 1.5)
 
 
@@ -123,6 +137,8 @@ def test_a_run_goes_on_with_its_own_settings(data, run, asked):
         (["{data}", "--lags", "1"], 2, "lags"),
         (["{data}", "--model", "seq2seq", "--lags", "4"], 2, "--model tied"),
         (["{data}", "--model", "blog", "--echo", "9"], 2, "--model tied"),
+        (["{data}", "--model", "seq2seq", "--varied", "1"], 2, "--model tied"),
+        (["{data}", "--echo", "0", "--varied", "1"], 2, "none without an echo"),
         (["{data}", "--run-dir", "{tmp}/no", "--resume"], 1, "not a run folder"),
         (["{data}", "--run-dir", "{run}", "--resume", "--units", "7"], 2, "--units cannot change"),
         (["{data}", "--run-dir", "{run}", "--resume", "--preset", "quick"], 2, "for a new run"),

@@ -52,6 +52,8 @@ def test_no_training_has_such_settings(wrong):
         {"lags": (1,)},
         {"dropout": 1.0},
         {"model": "seq2seq", "echo": 8},
+        {"varied": 1},
+        {"varied": 9, "echo": 8},
         {"attention": True},
     ],
     ids=str,
@@ -63,6 +65,6 @@ def test_no_model_has_such_settings(wrong):
 
 
 def test_what_is_written_is_read():
-    config = ModelConfig(model="tied", lags=(12, 16), periods=(2, 4), echo=4096)
+    config = ModelConfig(model="tied", lags=(12, 16), periods=(2, 4), echo=4096, varied=8)
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert dataclasses.replace(config, units=48) != config

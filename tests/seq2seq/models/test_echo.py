@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from seq2seq.models.echo import LONGEST, TOLD, TRUST, Echoes, frame_keys
-from windows_of_echoes import write_echoes
+from seq2seq.models.echo import DEGREES, LONGEST, TOLD, TRUST, Echoes, find_varied, frame_keys
+from windows_of_echoes import moved, write_echoes
 
 
 def slow_echo(rows, t, reach):
@@ -94,7 +96,7 @@ def test_each_voice_has_the_echo_of_its_own_planes(piece):
     width = piece.shape[1]
     duet = np.concatenate([piece, np.roll(piece[::-1], 17, axis=0)], axis=1)
     echo, match = np.empty_like(duet), np.empty((len(duet), 2), np.uint8)
-    write_echoes(duet, 0, 100, echo, match)
+    write_echoes(duet, 0, 100, echo, match, voices=2)
     for voice in (0, 1):
         planes = slice(voice * width, (voice + 1) * width)
         for t in range(1, len(duet)):
@@ -154,3 +156,95 @@ def test_frames_are_equal_where_their_keys_are():
 def test_the_lengths_that_are_told_apart_go_up_to_the_longest():
     assert list(TRUST) == sorted(set(TRUST))
     assert (TRUST[0], TRUST[-1]) == (1, LONGEST)
+
+
+def slow_varied(rows, reach, number):
+    """The varied echoes of each frame: lists of lag, semitones and degree, and the frames themselves."""
+    shifts = sorted(range(-7, 8), key=lambda shift: (abs(shift), -shift))
+    bits, alike, found = np.unpackbits(rows, axis=-1, bitorder="little"), {}, []
+    up = {shift: moved(bits, shift) for shift in shifts}
+    for t in range(len(bits)):
+        lags = range(1, min(t - 1, reach) + 1)
+        for lag, shift in itertools.product(lags, shifts):
+            latest, past = bits[t - 1], up[shift][t - 1 - lag]
+            common, every = int((latest & past).sum()), int(latest.sum() + bits[t - 1 - lag].sum())
+            share = common * 4096 // max(1, every - common) if every else 4096
+            alike[lag, shift] = (alike.get((lag, shift), 0) * 13 >> 4) + share
+        # The best first; of equals the one that comes first here.
+        ranked = sorted(
+            (-(alike[lag, shift] - 2048 * (shift != 0)), lag, place)
+            for lag, (place, shift) in itertools.product(lags, enumerate(shifts))
+        )
+        echoes = []
+        for worth, lag, place in ranked:
+            frame = up[shifts[place]][t - lag]
+            if worth < 0 and len(echoes) < number and not any(np.array_equal(frame, other[-1]) for other in echoes):
+                echoes.append((lag, shifts[place], -worth * 255 // 21845, frame))
+        found.append(echoes)
+    return found
+
+
+@pytest.fixture(params=[1, 2], ids=["one plane", "two planes"])
+def variations(request):
+    """70 frames: a phrase, two transposed repeats of it with another note here and there, and silence."""
+    rng = np.random.default_rng(8)
+    bits = (rng.random((70, request.param, 128)) < 0.03).astype(np.uint8)
+    bits[20:32] = moved(bits[2:14], 3)
+    bits[45:57] = moved(bits[2:14], -7)
+    bits[[24, 50]] |= moved(bits[[10, 11]], 1)
+    bits[60:64] = 0
+    bits[40, 0, [0, 127]] = 1  # at the ends, where what is transposed is lost
+    return np.packbits(bits, axis=-1, bitorder="little")
+
+
+@pytest.mark.parametrize(("reach", "number"), [(4096, 1), (4096, 8), (9, 3), (1, 2)])
+def test_varied_echoes_are_those_of_the_pasts_most_alike(variations, reach, number):
+    lags, shifts, degrees = (array[..., 0] for array in find_varied(variations, reach, number))
+    for t, wanted in enumerate(slow_varied(variations, reach, number)):
+        found = list(zip(lags[t].tolist(), shifts[t].tolist(), degrees[t].tolist(), strict=True))
+        assert found == [echo[:3] for echo in wanted] + [(0, 0, 0)] * (number - len(wanted))
+    if reach == 4096:
+        # The repeats are heard, transposed, although they are not exact.
+        assert (lags[25:32, 0] == 18).all()
+        assert (shifts[25:32, 0] == 3).all()
+        assert (lags[51:57, 0] == 43).all()
+        assert (shifts[51:57, 0] == -7).all()
+        assert degrees[25:32].max() > 150
+    assert not lags[:2].any()
+
+
+def test_varied_echoes_are_known_from_the_past_alone(variations):
+    before = find_varied(variations, 4096, 4)
+    for t in (2, 20, 48, 69):
+        changed = variations.copy()
+        changed[t:] = 255 - changed[t:]
+        after = find_varied(changed, 4096, 4)
+        assert all(np.array_equal(a[: t + 1], b[: t + 1]) for a, b in zip(before, after, strict=True))
+
+
+def test_outputs_that_grow_have_the_varied_echoes_of_the_finished_piece(variations):
+    """Two voices of two outputs, the second of which goes on from what the first has heard."""
+    width = variations.shape[1]
+    duet = np.concatenate([variations, np.roll(variations, 5, axis=0)], axis=1)
+    wanted = np.zeros((len(duet), 4 * 2 * width, 16), np.uint8), np.zeros((len(duet), 4 * 2), np.uint8)
+    write_echoes(duet, 0, 50, *wanted, voices=2)
+    growing = np.zeros((2, *duet.shape), np.uint8)
+    echoes, alike = Echoes(growing, 50, voices=2, varied=3), []
+    for t in range(len(duet)):
+        echo, match, _ = echoes.next()
+        assert np.array_equal(echo[0], wanted[0][t])
+        assert np.array_equal(match[0], wanted[1][t])
+        alike.append(np.array_equal(echo[1], echo[0]) and np.array_equal(match[1], match[0]))
+        growing[:, t] = duet[t], duet[t if t > 40 else -t]
+        if t == 40:
+            growing[1] = growing[0]
+            echoes.follow(np.array([0, 0]))
+    assert all(alike[41:])
+    assert not all(alike[:41])
+
+
+def test_the_degrees_that_are_told_apart_are_within_a_byte():
+    assert list(DEGREES) == sorted(set(DEGREES))
+    assert DEGREES[0] > 0
+    # A piece that goes on repeating itself reaches the last of them.
+    assert find_varied(np.full((40, 1, 16), 1, np.uint8), 9, 1)[2].max() >= DEGREES[-1]

@@ -16,12 +16,12 @@ BOTH = ("sounding", "onset")
 VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
 SMALL = {"low": 50, "high": 60, "input_frames": 6, "target_frames": 3, "units": 8}
 KINDS = {
-    "tied": {"model": "tied", "periods": (2, 3), "lags": (2, 4), "echo": 9, "planes": BOTH, "conv": 40},
+    "tied": {"model": "tied", "periods": (2, 3), "lags": (2, 4), "echo": 9, "varied": 2, "planes": BOTH, "conv": 40},
     "tied bernoulli": {"model": "tied", "head": "bernoulli", "conv": 5, "layers": 1},
     "seq2seq": {"model": "seq2seq", "periods": (4,), "planes": BOTH},
     "seq2seq bernoulli": {"model": "seq2seq", "head": "bernoulli", "attention": True},
     "blog": {"model": "blog", "head": "bernoulli", "planes": BOTH},
-    "voices": {"model": "tied", "planes": VOICES, "lags": (2, 4), "echo": 9},
+    "voices": {"model": "tied", "planes": VOICES, "lags": (2, 4), "echo": 9, "varied": 1},
     "voices of seq2seq": {"model": "seq2seq", "planes": VOICES, "attention": True},
 }
 

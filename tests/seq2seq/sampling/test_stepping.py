@@ -8,7 +8,7 @@ import pytest
 from seq2seq.models.weights import arrays_of
 from seq2seq.sampling import _kernels as kernels
 from seq2seq.sampling import stepping
-from seq2seq.sampling.sampler import unpack
+from seq2seq.sampling.sampler import unpack, unpack_pitches
 from seq2seq.sampling.stepping import stepper_of
 from tiny_models import BOTH, KINDS, VOICES, echoes_of, random_rows, teacher_forced, tiny
 
@@ -23,7 +23,7 @@ def stepped(model, rows, valid, start, left, echo, match):
     config, stepper = model.config, stepper_of(model.config, arrays_of(model))
     bits = unpack(rows, config)
     n = len(bits)
-    stepper.read(bits, valid, start, unpack(echo, config), match, left)
+    stepper.read(bits, valid, start, unpack_pitches(echo, config), match, left)
     logits = np.zeros((n, config.target_frames, *bits.shape[2:]), np.float32)
     frame, weight = np.zeros_like(bits[:, 0]), np.zeros(n)
     for step in range(config.target_frames):
@@ -62,7 +62,10 @@ def test_stepped_probabilities_are_the_teacher_forced_ones(kind, planes, left, r
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=str)
-@pytest.mark.parametrize("kind", ["tied with echo", "tied bernoulli", "seq2seq attention", "seq2seq bernoulli", "blog"])
+@pytest.mark.parametrize(
+    "kind",
+    ["tied with echo", "tied with varied echoes", "tied bernoulli", "seq2seq attention", "seq2seq bernoulli", "blog"],
+)
 def test_voices_are_stepped_as_they_were_trained_in_any_order(kind, order, rng):
     model = tiny(planes=VOICES, **KINDS[kind])
     config = model.config
@@ -72,7 +75,7 @@ def test_voices_are_stepped_as_they_were_trained_in_any_order(kind, order, rng):
     valid = np.ones(rows.shape[1], bool)
     wanted = teacher_forced(model, rows, valid, 0, order=order, **echoes)
     stepper, bits = stepper_of(config, arrays_of(model)), unpack(rows, config)
-    stepper.read(bits, valid, 0, unpack(echoes["echo"], config), echoes["match"])
+    stepper.read(bits, valid, 0, unpack_pitches(echoes["echo"], config), echoes["match"])
     for step in range(config.target_frames):
         frame, given = bits[:, config.input_frames + step], np.zeros(3, bool)
         stepper.advance(config.input_frames + step)

@@ -165,20 +165,22 @@ def test_the_order_of_voices_is_drawn_for_every_window_of_a_training(tmp_path):
         assert inputs["order"].dtype == np.int32
 
 
-def test_each_voice_has_echoes_of_its_own(tmp_path):
+@pytest.mark.parametrize("varied", [0, 2])
+def test_each_voice_has_echoes_of_its_own(varied, tmp_path):
     duets = open_dataset(write_voices(tmp_path / "midi"))
-    batches = RollBatches(duets, dataclasses.replace(CONFIG, planes=duets.planes, echo=100), split="train")
+    config, kinds = dataclasses.replace(CONFIG, planes=duets.planes, echo=100, varied=varied), 1 + varied
+    batches = RollBatches(duets, config, split="train")
     runs = []
     for i in range(len(batches)):
         inputs, part = batches[i][0], batches.counted(i)
         for n in range(len(part.piece)):
-            echo, match = np.empty((10, 4, 16), np.uint8), np.empty((10, 2), np.uint8)
+            echo, match = np.empty((10, 4 * kinds, 16), np.uint8), np.empty((10, 2 * kinds), np.uint8)
             roll = duets.rows(int(batches.pieces[part.piece[n]]))
-            write_echoes(roll, int(part.frame[n]) - 4, 100, echo, match)
+            write_echoes(roll, int(part.frame[n]) - 4, 100, echo, match, voices=2)
             np.testing.assert_array_equal(inputs["echo"][n], echo)
             np.testing.assert_array_equal(inputs["match"][n], match)
-            runs += match.tolist()
-    assert any(first != second for first, second in runs)
+            runs += match.reshape(-1, kinds, 2).tolist()
+    assert all(any(first != second for first, second in (run[kind] for run in runs)) for kind in range(kinds))
 
 
 def test_half_of_the_training_windows_know_when_their_piece_ends(dataset):
@@ -200,12 +202,13 @@ def test_half_of_the_training_windows_know_when_their_piece_ends(dataset):
 
 
 def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
-    for reach, split, train in (
-        (100, "train", TrainConfig(batch_size=4, keep_key=0.25)),
-        (100, "test", None),
-        (7, "test", None),
+    for reach, varied, split, train in (
+        (100, 0, "train", TrainConfig(batch_size=4, keep_key=0.25)),
+        (100, 3, "train", TrainConfig(batch_size=4, keep_key=0.25)),
+        (100, 2, "test", None),
+        (7, 0, "test", None),
     ):
-        config = dataclasses.replace(CONFIG, echo=reach)
+        config = dataclasses.replace(CONFIG, echo=reach, varied=varied)
         batches = RollBatches(dataset, config, train, split=split)
         found = []
         for i in range(len(batches)):
@@ -213,7 +216,7 @@ def test_echoes_are_those_of_the_piece_transposed_with_the_window(dataset):
             part = batches.counted(i)
             for n, shift in enumerate(inputs["shift"]):
                 roll = dataset.rows(int(batches.pieces[part.piece[n]]))
-                echo, match = np.empty((10, 1, 16), np.uint8), np.empty((10, 1), np.uint8)
+                echo, match = np.empty((10, 1 + varied, 16), np.uint8), np.empty((10, 1 + varied), np.uint8)
                 write_echoes(roll, int(part.frame[n]) - 4, reach, echo, match)
                 moved = np.roll(np.unpackbits(echo, axis=-1, bitorder="little"), shift, axis=-1)
                 np.testing.assert_array_equal(inputs["echo"][n], np.packbits(moved, axis=-1, bitorder="little"))
