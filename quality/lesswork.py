@@ -28,6 +28,7 @@ LEAN = {**WIDE, "units": 48}
 RUNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {"epochs": 20}),
     "lean-4": (LEAN, {"epochs": 4, "batch_size": 4}),
+    "varied-4": ({**LEAN, "varied": 2}, {"epochs": 4, "batch_size": 4}),
     "lean-10": (LEAN, {"epochs": 10, "batch_size": 4}),
     "wide-5": (WIDE, {"epochs": 5, "batch_size": 4}),
     "wide-8": (WIDE, {"epochs": 8, "batch_size": 4}),

@@ -35,6 +35,7 @@ def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
     keep("jsb-autoregressive-seed-1.json", 4.2)
     keep("jsb-autoregressive-seed-2.json", 4.3)
     keep("jsb-autoregressive-no-echo.json", 9.9)
+    keep("jsb-autoregressive-varied.json", 3.9, cpu_minutes=8.4)
     keep("together/jsb-autoregressive.json", 3.94, seeds=[1, 2], cpu_minutes=13.4)
     keep("together/jsb-autoregressive-no-echo.json", 4.36, seeds=[1, 2], cpu_minutes=None)
     write_report(tmp_path, tmp_path / "quality.md")
@@ -42,7 +43,9 @@ def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
     assert "| ours, `tied`, mean over seeds | 4.200 ± 0.100 (3) | –" in page  # noqa: RUF001
     assert "| ours, `tied`, together | 3.940 (2) | –" in page  # noqa: RUF001
     missed = "misses the target by 0.15, after 7 CPU minutes of training"
-    assert f"- JSB: {missed}; 2 trainings together, of 13 CPU minutes, meet it." in page
+    varied = "with varied echoes, one training, of 8 CPU minutes, meets it"
+    assert f"- JSB: {missed}; 2 trainings together, of 13 CPU minutes, meet it; {varied}." in page
+    assert "| ours, with varied echoes | 3.900 | –" in page  # noqa: RUF001
     assert "5.60, after 7 CPU minutes of training; 2 trainings together miss it by 0.06." in page
 
 
@@ -102,6 +105,7 @@ def test_recipes_without_a_memory_have_none():
         model = recipe["model"]
         assert not name.endswith(("-no-echo", "-no-memory")) or not model["echo"]
         assert not name.endswith("-no-memory") or not model["lags"]
+        assert name.endswith("-varied") == bool(model.get("varied"))
 
 
 def test_forty_songs_of_a_folder_and_sixty_others():
