@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 LONGEST: int
 TOLD: int
 LANES: int
-MOST_VARIED: int
+WIDEST: int
 
 def mix(words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None: ...
 def find(
@@ -23,6 +23,7 @@ def step(
 def find_varied(
     words: NDArray[np.uint64],
     alike: NDArray[np.int32],
+    echoes: NDArray[np.uint64],
     lags: NDArray[np.uint32],
     shifts: NDArray[np.int8],
     degrees: NDArray[np.uint8],

@@ -13,22 +13,27 @@ cdef enum:
     _MOST = 16 * _ALIKE / 3
     # What a transposed past must be more alike by.
     _STEADY = _ALIKE / 2
-    # Transpositions: none, one up, one down, two up and so on. Those up to the power of two are for the vectors alone.
+    # Transpositions: none, one up, one down, two up and so on. One lane more fills the vectors and is never looked at.
     _SHIFTS = 15
     _LANES = 16
-    # Words of a frame of one voice.
+    # Words of a frame of one voice, at most.
     _WIDEST = 4
-    _MOST_VARIED = 8
 
 LONGEST = _LONGEST
 TOLD = _TOLD
 LANES = _LANES
-MOST_VARIED = _MOST_VARIED
+WIDEST = _WIDEST
 
 
 cdef struct Found:
     int64_t lag     # 0 where there is none
     uint8_t run
+
+
+cdef struct Likest:
+    int64_t lag     # 0 where there is none
+    int64_t shift   # semitones up
+    int32_t alike
 
 
 def mix(const uint64_t[:, ::1] words, uint64_t[::1] keys):
@@ -69,23 +74,19 @@ def step(const uint64_t[:, :, ::1] words, uint64_t[:, ::1] keys, Py_ssize_t t, u
                 memcpy(&echo[n, 0], &words[n, t - found.lag, 0], <size_t>width * 8)
 
 
-cdef struct Likest:
-    int64_t lag     # 0 where there is none
-    int64_t shift   # semitones up
-    int32_t alike
+def find_varied(const uint64_t[:, ::1] words, int32_t[:, ::1] alike, uint64_t[:, ::1] echoes, uint32_t[:, ::1] lags,
+                int8_t[:, ::1] shifts, uint8_t[:, ::1] degrees):
+    """Write lags, transpositions and degrees of each frame of a piece.
 
-
-def find_varied(const uint64_t[:, ::1] words, int32_t[:, ::1] alike, uint32_t[:, ::1] lags, int8_t[:, ::1] shifts,
-                uint8_t[:, ::1] degrees):
-    """Write lags, transpositions and degrees of each frame of a piece; *alike* has `LANES` zeros for each lag."""
+    *alike* has `LANES` zeros for each lag; *echoes* receives those of a frame after another.
+    """
     cdef Py_ssize_t t, k, width = words.shape[1], reach = alike.shape[0]
-    cdef uint64_t echoes[_MOST_VARIED * _WIDEST]
     cdef Likest found
     with nogil:
         for t in range(1, words.shape[0]):
             _resemble(&words[0, 0], width, t, &alike[0, 0], reach)
             for k in range(lags.shape[1]):
-                found = _likest(&words[0, 0], width, t, &alike[0, 0], reach, echoes, k)
+                found = _likest(&words[0, 0], width, t, &alike[0, 0], reach, &echoes[0, 0], k)
                 lags[t, k], shifts[t, k], degrees[t, k] = <uint32_t>found.lag, <int8_t>found.shift, _degree(found.alike)
                 if not found.lag:
                     break

@@ -252,9 +252,10 @@ class Tied(_Conditional):
         """Return echoes ``(n, s, c, 16)`` as bits, and which lengths and degrees their matches reach, ``(n, s, k)``."""
         s, voices = match.shape[1], self.config.voice_count
         match = ops.cast(match, "int32")[..., None]
-        told = [(match[:, :, :voices], TRUST), (match[:, :, voices:], DEGREES)]
-        reached = []
-        for of, steps in told[: self.config.echoes]:
+        told, reached = [(match[:, :, :voices], TRUST)], []
+        if self.config.varied:
+            told.append((match[:, :, voices:], DEGREES))
+        for of, steps in told:
             reach = ops.cast(ops.greater_equal(of, np.array(steps, np.int32)), "float32")
             reached.append(ops.reshape(reach, (-1, s, of.shape[2] * len(steps))))
         return self.unpack(echo), ops.concatenate(reached, axis=-1)

@@ -82,7 +82,7 @@ def find_varied(
     reach
         The longest lag.
     number
-        How many of them, at most 8.
+        How many of them.
     voices
         How many voices share the planes out among them, in their order.
 
@@ -99,14 +99,22 @@ def find_varied(
     shape = voices, len(rows), number
     lags, shifts, degrees = np.zeros(shape, np.uint32), np.zeros(shape, np.int8), np.zeros(shape, np.uint8)
     for voice, planes in enumerate(np.split(rows, voices, axis=1)):
-        alike = np.zeros((min(reach, len(rows)), _echo.LANES), np.int32)
-        _echo.find_varied(_words(planes), alike, lags[voice], shifts[voice], degrees[voice])
+        alike, words = _nothing_alike(planes.shape[1], min(reach, len(rows))), _words(planes)
+        echoes = np.zeros((number, words.shape[1]), np.uint64)
+        _echo.find_varied(words, alike, echoes, lags[voice], shifts[voice], degrees[voice])
     return lags.transpose(1, 2, 0), shifts.transpose(1, 2, 0), degrees.transpose(1, 2, 0)
 
 
 def _words(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return *rows* ``(frames, c, 16)`` as words ``(frames, 2 * c)``."""
-    return np.require(np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint64), requirements=("C", "A"))
+    return np.require(rows.reshape(len(rows), -1).view(np.uint64), requirements=("C", "A"))
+
+
+def _nothing_alike(planes: int, *shape: int) -> NDArray[np.int32]:
+    """Return how alike the pasts of each lag are before anything is heard: zeros, for voices of so many planes."""
+    if 2 * planes > _echo.WIDEST:
+        raise ValueError(f"varied echoes are those of one or two planes a voice, not of {planes}")
+    return np.zeros((*shape, _echo.LANES), np.int32)
 
 
 class Echoes:
@@ -130,8 +138,9 @@ class Echoes:
         self._words = np.zeros((voices, n, frames, 2 * planes // voices), np.uint64)
         self._keys = np.zeros((voices, n, frames), np.uint64)
         self._runs = np.zeros((voices, n, min(reach, frames)), np.uint8)
-        self._alike = np.zeros((voices, n, min(reach, frames) if varied else 0, _echo.LANES), np.int32)
         self._varied = varied
+        if varied:
+            self._alike = _nothing_alike(planes // voices, voices, n, min(reach, frames))
         self._next = 0
 
     def next(
@@ -166,5 +175,6 @@ class Echoes:
 
     def follow(self, chosen: NDArray[np.int64]) -> None:
         """Let each output go on from what the one that *chosen* ``(n,)`` names has heard; the rows are the caller's."""
-        for array in (self._words, self._keys, self._runs, self._alike):
+        kept = [self._words, self._keys, self._runs, *([self._alike] if self._varied else [])]
+        for array in kept:
             array[:] = array[:, chosen]

@@ -93,9 +93,8 @@ class RollBatches(keras.utils.PyDataset):
     echo, ``echo``, ``(n, frames, k * planes, 16) uint8``, and ``match``, ``(n, frames, k * voices) uint8``, of the echo
     and then of the varied ones, k in all, see :mod:`seq2seq.models.echo`; and for one with several voices, ``order``,
     ``(n, voices) int32``, the place of each in the order in which a frame is predicted, drawn anew for every window of
-    a training. Targets are ``(n, target frames, planes, 16) uint8``,
-    weights ``(n, target frames) float32``: 1 for the frames that count. The dataset is held by path, not by handle, so
-    batches can be built in other processes.
+    a training. Targets are ``(n, target frames, planes, 16) uint8``, weights ``(n, target frames) float32``: 1 for the
+    frames that count. The dataset is held by path, not by handle, so batches can be built in other processes.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ KINDS = {
     "seq2seq bernoulli attention": {"model": "seq2seq", "head": "bernoulli", "attention": True},
     "tied": {"model": "tied", "planes": BOTH, "lags": (2, 3, 7)},
     "tied bernoulli": {"model": "tied", "head": "bernoulli"},
-    "tied echo": {"model": "tied", "planes": BOTH, "lags": (2,), "echo": 64},
+    "tied echo": {"model": "tied", "planes": BOTH, "lags": (2,), "echo": 64, "varied": 2},
     "tied countdown": {"model": "tied", "closing": 6},
     "tied bernoulli echo": {"model": "tied", "head": "bernoulli", "echo": 64},
 }
@@ -33,7 +33,7 @@ VOICES = ("sounding:melody", "onset:melody", "sounding:piano", "onset:piano")
 FEATURES = ["context", "harmony", "neighbours", "vars"]
 VOICED = {
     "seq2seq": {"model": "seq2seq", "planes": VOICES},
-    "tied": {"model": "tied", "planes": VOICES, "lags": (2,), "echo": 64},
+    "tied": {"model": "tied", "planes": VOICES, "lags": (2,), "echo": 64, "varied": 1},
 }
 
 
@@ -63,8 +63,9 @@ def window(config, n=3, seed=2):
     if config.closing:
         inputs["left"] = np.array([0, 6, 12][:n], np.int32)
     if config.echo:
-        inputs["echo"] = pack(rng.integers(0, 2, bits.shape).astype(np.uint8))
-        inputs["match"] = rng.integers(0, 33, (n, s, config.voice_count)).astype(np.uint8)
+        inputs["echo"] = pack(rng.integers(0, 2, (n, s, config.echoes * bits.shape[2], 128)).astype(np.uint8))
+        inputs["match"] = rng.integers(0, 33, (n, s, config.echoes * config.voice_count)).astype(np.uint8)
+        inputs["match"][..., config.voice_count :] *= 7  # degrees go up to 255
     if config.voice_count > 1:
         inputs["order"] = np.tile(np.arange(config.voice_count, dtype=np.int32), (n, 1))
     return bits, inputs

@@ -104,20 +104,25 @@ def test_each_voice_has_the_echo_of_its_own_planes(piece):
             assert match[t, voice] == run
             assert np.array_equal(echo[t, planes], np.zeros_like(piece[0]) if wanted is None else wanted)
     assert (match[:, 0] != match[:, 1]).any()
-    # As outputs grow; the second plays something else, until it goes on from what the first has heard.
+    check_growing(duet, (echo, match), 100, 0, 150)
+
+
+def check_growing(duet, wanted, reach, varied, frame):
+    """Two outputs of two voices grow: one to the *duet*, the other to something else, until it goes on from the first.
+    """
     growing = np.zeros((2, *duet.shape), np.uint8)
-    echoes, alike = Echoes(growing, 100, voices=2), []
+    echoes, alike = Echoes(growing, reach, voices=2, varied=varied), []
     for t in range(len(duet)):
-        heard, runs, _ = echoes.next()
-        assert np.array_equal(heard[0], echo[t])
-        assert np.array_equal(runs[0], match[t])
-        alike.append(np.array_equal(heard[1], echo[t]) and np.array_equal(runs[1], match[t]))
-        growing[:, t] = duet[t], duet[t if t > 150 else -t]
-        if t == 150:
+        echo, match, _ = echoes.next()
+        assert np.array_equal(echo[0], wanted[0][t])
+        assert np.array_equal(match[0], wanted[1][t])
+        alike.append(np.array_equal(echo[1], echo[0]) and np.array_equal(match[1], match[0]))
+        growing[:, t] = duet[t], duet[t if t > frame else -t]
+        if t == frame:
             growing[1] = growing[0]
             echoes.follow(np.array([0, 0]))
-    assert all(alike[151:])
-    assert not all(alike[:151])
+    assert all(alike[frame + 1 :])
+    assert not all(alike[: frame + 1])
 
 
 def test_an_echo_is_told_what_is_to_come_again():
@@ -223,24 +228,19 @@ def test_varied_echoes_are_known_from_the_past_alone(variations):
 
 
 def test_outputs_that_grow_have_the_varied_echoes_of_the_finished_piece(variations):
-    """Two voices of two outputs, the second of which goes on from what the first has heard."""
     width = variations.shape[1]
     duet = np.concatenate([variations, np.roll(variations, 5, axis=0)], axis=1)
     wanted = np.zeros((len(duet), 4 * 2 * width, 16), np.uint8), np.zeros((len(duet), 4 * 2), np.uint8)
     write_echoes(duet, 0, 50, *wanted, voices=2)
-    growing = np.zeros((2, *duet.shape), np.uint8)
-    echoes, alike = Echoes(growing, 50, voices=2, varied=3), []
-    for t in range(len(duet)):
-        echo, match, _ = echoes.next()
-        assert np.array_equal(echo[0], wanted[0][t])
-        assert np.array_equal(match[0], wanted[1][t])
-        alike.append(np.array_equal(echo[1], echo[0]) and np.array_equal(match[1], match[0]))
-        growing[:, t] = duet[t], duet[t if t > 40 else -t]
-        if t == 40:
-            growing[1] = growing[0]
-            echoes.follow(np.array([0, 0]))
-    assert all(alike[41:])
-    assert not all(alike[:41])
+    check_growing(duet, wanted, 50, 3, 40)
+
+
+def test_a_voice_of_more_planes_than_two_has_no_varied_echoes():
+    rows = np.zeros((4, 3, 16), np.uint8)
+    with pytest.raises(ValueError, match="two planes"):
+        find_varied(rows, 9, 1)
+    with pytest.raises(ValueError, match="two planes"):
+        Echoes(rows[None], 9, varied=1)
 
 
 def test_the_degrees_that_are_told_apart_are_within_a_byte():

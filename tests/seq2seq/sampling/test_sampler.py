@@ -329,14 +329,15 @@ def test_the_music_repeats_itself_as_the_voice_does_that_repeats_itself_least(rn
 
 
 def test_what_stands_still_is_not_echoed(rng):
-    """From some frame on, a note that is held has no echo."""
-    model = tiny(spread=0.1, model="tied", echo=64)
+    """From some frame on, a note that is held has no echo, nor a varied one."""
+    model = tiny(spread=0.1, model="tied", echo=64, varied=1)
     sampler = sampler_of(model)
     heard = []
     advance = type(sampler._stepper).advance
 
     def spy(self, place):
-        heard.append(int(self._match[0, place, 0]))
+        heard.append(self._match[0, place].tolist())
+        assert all(match or not heard for match, heard in zip(heard[-1], self._echo[0, place].any(axis=1), strict=True))
         advance(self, place)
 
     rows = np.repeat(random_rows(rng, sampler.config, 1), 9, axis=0)
@@ -349,8 +350,8 @@ def test_what_stands_still_is_not_echoed(rng):
         drawn = sampler.sample(rows, 16, steering=steering, phrasing=Phrasing(longest=8))
     assert len({frame.tobytes() for frame in drawn[0]}) == 1
     # The first frame changes; eight frames after it stand still before the echo ends.
-    assert all(match > 0 for match in heard[2:9])
-    assert heard[9:] == [0] * 7
+    assert all(run > 0 and degree > 0 for run, degree in heard[2:9])
+    assert heard[9:] == [[0, 0]] * 7
 
 
 def test_a_phrase_that_returns_is_told_at_every_bar(rng):

@@ -34,9 +34,9 @@ inputs = {{
     "start": np.zeros(2, np.int32),
     "shift": np.array([0, -3], np.int32),
 }}
-inputs["echo"], inputs["match"] = rows, inputs["valid"][..., None]
+inputs["echo"], inputs["match"] = np.tile(rows, (1, 1, 2, 1)), np.full((2, 5, 2), [1, 200], np.uint8)
 blog, attention = {{"model": "blog", "head": "bernoulli"}}, {{"model": "seq2seq", "attention": True}}
-for kind in (blog, attention, {{"lags": (2, 3), "echo": 64}}):
+for kind in (blog, attention, {{"lags": (2, 3), "echo": 64, "varied": 1}}):
     config = ModelConfig(
         planes=("sounding", "onset"), low=40, high=80, input_frames=3, target_frames=2, units=8, periods=(4,), **kind
     )
@@ -51,7 +51,7 @@ from seq2seq import evaluate, train
 from seq2seq.models.config import TrainConfig
 
 config = ModelConfig(
-    planes=("sounding",), low=40, high=100, input_frames=8, target_frames=8, units=4, periods=(4,), echo=16
+    planes=("sounding",), low=40, high=100, input_frames=8, target_frames=8, units=4, periods=(4,), echo=16, varied=1
 )
 history = train({data!r}, {run!r}, config, TrainConfig(epochs=2, hop=64))["history"]
 history = train({data!r}, {run!r}, resume=True, epochs=3)["history"]
