@@ -108,8 +108,7 @@ def test_each_voice_has_the_echo_of_its_own_planes(piece):
 
 
 def check_growing(duet, wanted, reach, varied, frame):
-    """Two outputs of two voices grow: one to the *duet*, the other to something else, until it goes on from the first.
-    """
+    """Two outputs of two voices grow: one to the *duet*, the other to something else until it follows the first."""
     growing = np.zeros((2, *duet.shape), np.uint8)
     echoes, alike = Echoes(growing, reach, voices=2, varied=varied), []
     for t in range(len(duet)):
