@@ -20,6 +20,7 @@ N_BATCHES = 200
 # As float32 these take half a gigabyte, which is what such feeds keep in memory; packed, 23 MB.
 N_FILES = 200
 N_COLD = 4000
+N_ECHOED = 40
 
 rollcore = pytest.importorskip("rollcore")
 
@@ -122,6 +123,38 @@ def test_feed(race: Any, windows: Any) -> None:
     race.fact("windows a second, packed", BATCH / packed, "")
     race.fact("memory of the data, float32", rows.nbytes / 1e6, "MB")
     race.fact("memory of the data, packed and mapped", rows.shape[0] * 16 / 1e6, "MB")
+
+
+@pytest.mark.only_full
+def test_echoes(race: Any, scratch: Path) -> None:
+    """What a training searches for once a piece, when it first meets it."""
+    echo = pytest.importorskip("seq2seq.models.echo")
+    path, reach = scratch / "echoed.h5", 4096
+    rollcore.build_dataset(corpus.corpus(N_ECHOED), path, steps_per_beat=4)
+    dataset = rollcore.open_dataset(path)
+    pieces = [np.asarray(dataset.rows(piece)) for piece in range(len(dataset))]
+
+    def varied(number: int) -> Callable[[], list[np.ndarray]]:
+        return lambda: [echo.find_varied(rows, reach, number)[0] for rows in pieces]
+
+    def check(results: dict[str, list[np.ndarray]]) -> None:
+        _, two, four = results.values()
+        assert all(np.array_equal(some, more[:, :2]) for some, more in zip(two, four, strict=True))
+
+    frames = sum(len(rows) for rows in pieces)
+    race(
+        {
+            "the echo": lambda: [echo.find_echoes(rows, reach)[0] for rows in pieces],
+            "two varied echoes": varied(2),
+            "four varied echoes": varied(4),
+        },
+        question=f"Finding the echoes of {len(pieces)} pieces of {frames // len(pieces)} frames",
+        unit="frame",
+        units=frames,
+        check=check,
+        rounds=9,
+    )
+    race.note("A training searches once: later epochs read what was found.")
 
 
 @pytest.mark.only_full
