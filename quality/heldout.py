@@ -1,10 +1,11 @@
 """Music of the default settings beside tunes that the model never saw.
 
-    python -m quality.heldout FOLDER WORK
+    python -m quality.heldout FOLDER WORK [OPTION …]
 
 Of the MIDI files of FOLDER, sorted by name, the first, third and so on are built and trained on with the default
-settings; the others are the reference. Twelve pieces of 64 bars are compared with it, and 24 that end by themselves for
-their endings. WORK receives the dataset, the run, and heldout.json; a run that is there is not trained again.
+settings, but for OPTIONs of ``seq2seq train``; the others are the reference. Twelve pieces of 64 bars are compared with
+it, and 24 that end by themselves for their endings. WORK receives the dataset, the run, and heldout.json; a run that is
+there is not trained again.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def split_files(source: Path, work: Path) -> tuple[Path, Path]:
     return folders
 
 
-def run_of(train: Path, work: Path) -> tuple[Path, Path]:
-    """Build *train* and train on it, by the commands and their defaults; return the dataset and the run."""
+def run_of(train: Path, work: Path, options: list[str]) -> tuple[Path, Path]:
+    """Build *train* and train on it, by the commands and *options* of the second; return the dataset and the run."""
     data, run = work / "train.h5", work / "run"
     if not (run / "model.safetensors").exists():
-        commands = (["rollcore", "build-dataset", train, data], ["seq2seq", "train", data, "-o", run])
+        commands = (["rollcore", "build-dataset", train, data], ["seq2seq", "train", data, "-o", run, *options])
         for name, *arguments in commands:
             subprocess.run([sys.executable, "-m", name, *map(str, arguments)], check=True)
     return data, run
@@ -62,9 +63,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m quality.heldout", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="MIDI files")
     parser.add_argument("work", type=Path, help="where the dataset, the run and heldout.json go")
+    parser.add_argument("training", nargs=argparse.REMAINDER, metavar="OPTION", help="an option of seq2seq train")
     options = parser.parse_args(argv)
     train, reference = split_files(options.folder, options.work)
-    data, run = run_of(train, options.work)
+    data, run = run_of(train, options.work, options.training)
     found = check(run, data, read_folder(reference))
     (options.work / "heldout.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(samples_table(found))

@@ -280,7 +280,9 @@ def _heldout(results: Path) -> str:
         "Twelve pieces of 64 bars of a model that was trained with the default settings on every other tune of\n"
         "Nottingham, beside the 120 other tunes; 24 pieces that end by themselves for the last row\n"
         "(`python -m quality.heldout`). The temperature of returning phrases is fitted to the\n"
-        "validation tunes, the other constants of sampling were chosen beside the training tunes.\n\n"
+        "validation tunes, the other constants of sampling were chosen beside the training tunes.\n"
+        "`varied-2` is a model with two varied echoes (`python -m quality.heldout … --varied 2`): they make frames\n"
+        "likelier ([less work](#less-work)), but phrases return less, so there are none by default.\n\n"
     )
     rows: list[list[Any]] = []
     for path in sorted(results.glob("*.json")):
