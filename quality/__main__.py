@@ -102,10 +102,19 @@ CHANGES: dict[str, dict[str, Any]] = {
     "piano-midi-autoregressive-no-echo": {"epochs": 6, "dropout": 0.05},
     "piano-midi-bernoulli": {"units": 48, "epochs": 5, "ema": 0.99, "dropout": 0.1},
     "musedata-bernoulli": {"units": 48, "epochs": 7},
-    "musedata-bernoulli-no-echo": {"epochs": 3},
+    # Lags help this one. The autoregressive one does no better with the same.
+    "musedata-bernoulli-no-echo": {
+        "units": 64,
+        "lags": (2, 3, 4, 6, 8, 12, 16, 24, 32, 48),
+        "batch_size": 2,
+        "learning_rate": 3e-3,
+        "ema": 0.998,
+        "keep_key": 0.5,
+    },
     # Nothing but what the LSTM keeps of the past.
     "nottingham-autoregressive-no-memory": {"lags": ()},
     "nottingham-bernoulli-no-memory": {"lags": ()},
+    "musedata-bernoulli-no-memory": {"epochs": 3},
 }
 
 
@@ -140,6 +149,7 @@ def recipes() -> dict[str, dict[str, Any]]:
     names += [(data, head, "-varied") for head in ("autoregressive", "bernoulli") for data in FILES]
     # The others have no lags: without the echo, they have no memory either.
     names += [("nottingham", head, "-no-memory") for head in ("autoregressive", "bernoulli")]
+    names.append(("musedata", "bernoulli", "-no-memory"))
     found = {}
     for data, head, variant in names:
         changes = {**CHANGES.get(f"{data}-{head}", {}), **CHANGES.get(f"{data}-{head}{variant}", {})}
