@@ -35,6 +35,7 @@ def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
     keep("jsb-autoregressive-seed-1.json", 4.2)
     keep("jsb-autoregressive-seed-2.json", 4.3)
     keep("jsb-autoregressive-no-echo.json", 9.9)
+    keep("musedata-autoregressive-no-echo.json", 5.5, model={"lags": [2]})
     keep("jsb-autoregressive-varied.json", 3.9, cpu_minutes=8.4)
     keep("together/jsb-autoregressive.json", 3.94, seeds=[1, 2], cpu_minutes=13.4)
     keep("together/jsb-autoregressive-no-echo.json", 4.36, seeds=[1, 2], cpu_minutes=None)
@@ -46,6 +47,9 @@ def test_trainings_of_other_seeds_and_what_they_say_together(tmp_path):
     varied = "with varied echoes, one training, of 8 CPU minutes, meets it"
     assert f"- JSB: {missed}; 2 trainings together, of 13 CPU minutes, meet it; {varied}." in page
     assert "| ours, with varied echoes | 3.900 | –" in page  # noqa: RUF001
+    # Lags are a memory.
+    assert "| ours, without the echo | 9.900 | – | – | 5.500 |" in page  # noqa: RUF001
+    assert "| ours, without any memory beyond the LSTM | 9.900 | – | – | – |" in page  # noqa: RUF001
     assert "5.60, after 7 CPU minutes of training; 2 trainings together miss it by 0.06." in page
 
 

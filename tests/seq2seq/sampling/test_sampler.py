@@ -337,7 +337,7 @@ def test_what_stands_still_is_not_echoed(rng):
 
     def spy(self, place):
         heard.append(self._match[0, place].tolist())
-        assert all(match or not heard for match, heard in zip(heard[-1], self._echo[0, place].any(axis=1), strict=True))
+        assert all(match or not echo.any() for match, echo in zip(heard[-1], self._echo[0, place], strict=True))
         advance(self, place)
 
     rows = np.repeat(random_rows(rng, sampler.config, 1), 9, axis=0)
